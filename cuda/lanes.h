@@ -1,0 +1,74 @@
+// Lane types: the leaves in the other headers are templates over them, so that one text of arithmetic runs
+// on a GPU (a lane is a float) and on a CPU (a lane is sixteen floats in explicit vectors: plain loops do
+// not vectorise, see ARCHITECTURE.md). No torch header, no libm: everything here also compiles under NVRTC.
+#pragma once
+
+#if defined(__CUDACC__)
+#define SK_LEAF __host__ __device__ __forceinline__
+#else
+#define SK_LEAF inline __attribute__((always_inline))
+#endif
+
+#if !defined(__CUDACC__)
+#include <stdint.h>
+#endif
+
+namespace scenekit {
+
+#if !defined(__CUDACC__)
+// Sixteen lanes; the compiler splits them where the machine's registers are narrower.
+typedef float float_x16 __attribute__((vector_size(64)));
+typedef int32_t int_x16 __attribute__((vector_size(64)));
+typedef uint32_t uint_x16 __attribute__((vector_size(64)));
+
+template <class T> struct Lane;
+template <> struct Lane<float> { using Int = int32_t; static constexpr int width = 1; };
+template <> struct Lane<float_x16> { using Int = int_x16; static constexpr int width = 16; };
+#else
+template <class T> struct Lane;
+template <> struct Lane<float> { using Int = int; static constexpr int width = 1; };
+#endif
+
+template <class T> SK_LEAF T splat(float x) { return T{} + x; }
+
+#if !defined(__CUDACC__)
+SK_LEAF float_x16 select(int_x16 mask, float_x16 yes, float_x16 no) { return mask ? yes : no; }
+SK_LEAF float_x16 min(float_x16 a, float_x16 b) { return a < b ? a : b; }
+SK_LEAF float_x16 max(float_x16 a, float_x16 b) { return a > b ? a : b; }
+SK_LEAF float_x16 bits_to_float(int_x16 x) { return (float_x16)x; }
+SK_LEAF int_x16 to_int(float_x16 x) { return __builtin_convertvector(x, int_x16); }
+SK_LEAF float_x16 to_float(int_x16 x) { return __builtin_convertvector(x, float_x16); }
+#endif
+
+SK_LEAF float select(bool mask, float yes, float no) { return mask ? yes : no; }
+SK_LEAF float min(float a, float b) { return a < b ? a : b; }
+SK_LEAF float max(float a, float b) { return a > b ? a : b; }
+SK_LEAF float bits_to_float(int x) {
+#if defined(__CUDA_ARCH__)
+  return __int_as_float(x);
+#else
+  union { int i; float f; } u; u.i = x; return u.f;
+#endif
+}
+SK_LEAF int to_int(float x) { return (int)x; }
+SK_LEAF float to_float(int x) { return (float)x; }
+
+// e^x by 2^n times a polynomial on [-0.5, 0.5] * ln 2: relative error below 2e-7, no branch, clamped so that
+// it neither overflows nor makes denormals.
+template <class T> SK_LEAF T exp(T x) {
+  T y = max(min(x, splat<T>(88.0f)), splat<T>(-87.0f)) * 1.44269504088896f;
+  // Adding 1.5 * 2^23 rounds to the nearest whole number.
+  T whole = (y + 12582912.0f) - 12582912.0f;
+  T f = (y - whole) * 0.693147180559945f;
+  T p = splat<T>(1.0f / 720.0f);
+  p = p * f + 1.0f / 120.0f;
+  p = p * f + 1.0f / 24.0f;
+  p = p * f + 1.0f / 6.0f;
+  p = p * f + 0.5f;
+  p = p * f + 1.0f;
+  p = p * f + 1.0f;
+  typename Lane<T>::Int n = to_int(whole);
+  return p * bits_to_float((n + 127) << 23);
+}
+
+}  // namespace scenekit

@@ -1,0 +1,133 @@
+"""Pinhole cameras in batches: OpenCV axes (x right, y down, z forward), pixel centres at +0.5."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from scenekit.core.transforms import Similarity, invert_rigid
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """C cameras. In a capture the poses are float64 in ``world``; a renderer takes float32 in ``scene``.
+
+    Attributes:
+        world_from_camera: rotation and centre of each camera.
+        intrinsics: fx, fy, cx, cy in pixels.
+        sizes: (width, height) of each camera's image, in pixels.
+        times: capture time of each image in [0, 1], if the scene moves.
+        view_ids: index of the photograph a camera took, for what is learned per photograph.
+    """
+
+    world_from_camera: Float[Tensor, "C 3 4"]
+    intrinsics: Float[Tensor, "C 4"]
+    sizes: tuple[tuple[int, int], ...]
+    times: Float[Tensor, " C"] | None = None
+    view_ids: Int[Tensor, " C"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, index: int | slice | Sequence[int]) -> Cameras:
+        """Cameras of an index, a slice or a list of indices; always a batch."""
+        chosen = range(len(self))[index] if isinstance(index, slice) else index
+        rows = [chosen] if isinstance(chosen, int) else list(chosen)
+        return Cameras(
+            self.world_from_camera[rows],
+            self.intrinsics[rows],
+            tuple(self.sizes[row] for row in rows),
+            None if self.times is None else self.times[rows],
+            None if self.view_ids is None else self.view_ids[rows],
+        )
+
+    @property
+    def centres(self) -> Float[Tensor, "C 3"]:
+        """Centres of projection."""
+        return self.world_from_camera[..., 3]
+
+    @property
+    def forward(self) -> Float[Tensor, "C 3"]:
+        """Unit viewing directions."""
+        return self.world_from_camera[..., 2]
+
+    @property
+    def camera_from_world(self) -> Float[Tensor, "C 3 4"]:
+        """The inverse poses."""
+        return invert_rigid(self.world_from_camera)
+
+    def resized(self, sizes: Sequence[tuple[int, int]]) -> Cameras:
+        """The same views at other image sizes; the intrinsics follow exactly, width and height apart."""
+        factors = torch.tensor(
+            [
+                (new[0] / old[0], new[1] / old[1], new[0] / old[0], new[1] / old[1])
+                for new, old in zip(sizes, self.sizes, strict=True)
+            ],
+            dtype=self.intrinsics.dtype,
+            device=self.intrinsics.device,
+        )
+        return replace(self, intrinsics=self.intrinsics * factors, sizes=tuple(sizes))
+
+    def moved(self, b_from_a: Similarity) -> Cameras:
+        """The cameras after a change of frame, computed in float64."""
+        return replace(self, world_from_camera=b_from_a.poses(self.world_from_camera))
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Cameras:
+        """On another device or with another floating dtype."""
+        return replace(
+            self,
+            world_from_camera=self.world_from_camera.to(device, dtype),
+            intrinsics=self.intrinsics.to(device, dtype),
+            times=None if self.times is None else self.times.to(device, dtype),
+            view_ids=None if self.view_ids is None else self.view_ids.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """R pixels of a batch of cameras: which camera, and where in its image (pixel centres at +0.5)."""
+
+    cameras: Int[Tensor, " R"]
+    positions: Float[Tensor, "R 2"]
+
+    def __len__(self) -> int:
+        return self.cameras.shape[0]
+
+    def __getitem__(self, rows: slice | Tensor) -> Pixels:
+        """Some of the pixels."""
+        return Pixels(self.cameras[rows], self.positions[rows])
+
+
+def every_pixel(cameras: Cameras) -> Pixels:
+    """All pixels of all cameras, camera by camera, row by row."""
+    device, dtype = cameras.intrinsics.device, cameras.intrinsics.dtype
+    owners: list[Tensor] = []
+    positions: list[Tensor] = []
+    for index, (width, height) in enumerate(cameras.sizes):
+        v, u = torch.meshgrid(
+            torch.arange(height, device=device, dtype=dtype),
+            torch.arange(width, device=device, dtype=dtype),
+            indexing="ij",
+        )
+        positions.append(torch.stack([u + 0.5, v + 0.5], -1).reshape(-1, 2))
+        owners.append(torch.full((width * height,), index, device=device, dtype=torch.int64))
+    if not owners:
+        return Pixels(torch.zeros(0, dtype=torch.int64, device=device), torch.zeros(0, 2, device=device, dtype=dtype))
+    return Pixels(torch.cat(owners), torch.cat(positions))
+
+
+def look_at(
+    centre: Float[Tensor, "3"], target: Float[Tensor, "3"], up: Float[Tensor, "3"]
+) -> Float[Tensor, "3 4"]:
+    """Pose of a camera at ``centre`` that looks at ``target`` with ``up`` towards the top of its image."""
+    forward = torch.nn.functional.normalize(target - centre, dim=0)
+    right = torch.linalg.cross(forward, up)
+    if float(right.norm()) < 1e-6:  # looking along up: any right-hand direction serves
+        right = torch.linalg.cross(forward, torch.roll(up, 1))
+    right = torch.nn.functional.normalize(right, dim=0)
+    down = torch.linalg.cross(forward, right)
+    return torch.stack([right, down, forward, centre], -1)

@@ -1,0 +1,196 @@
+"""The contracts between the stages. Nothing inherits from these; a class serves by having the methods.
+
+The trainer, the evaluation, the converter and the viewer know :class:`Renderer` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from scenekit.core.bounds import Bounds
+from scenekit.core.cameras import Cameras, Pixels
+from scenekit.core.rays import Samples
+
+
+@dataclass(frozen=True)
+class Context:
+    """Under which circumstances something is rendered.
+
+    Attributes:
+        training: whether gradients and training-time randomness (jitter) are wanted.
+        generator: source of all randomness; None outside training.
+        progress: how far training has come, in [0, 1]; every schedule is a function of it.
+    """
+
+    training: bool = False
+    generator: torch.Generator | None = None
+    progress: float = 1.0
+
+
+EVAL = Context()
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A picture, or some pixels of one, WITHOUT its background.
+
+    Attributes:
+        color: sRGB multiplied by opacity.
+        opacity: in [0, 1].
+        depth: expected depth along the camera's z, divided by opacity; 0 where nothing is.
+        normals: unit normals in scene, multiplied by opacity.
+        terms: auxiliary losses, already weighted, by name.
+        trace: intermediates by name: ``samples`` (count) and ``weights``, ``deltas``, ``distances``,
+            ``offsets`` from volumes; ``means2d`` (gradient retained), ``radii``, ``visible`` and ``sizes``
+            from splats.
+    """
+
+    color: Float[Tensor, "*b 3"]
+    opacity: Float[Tensor, "*b"]
+    depth: Float[Tensor, "*b"] | None = None
+    normals: Float[Tensor, "*b 3"] | None = None
+    terms: Mapping[str, Tensor] = field(default_factory=dict)
+    trace: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that learn alike.
+
+    Attributes:
+        name: unique within a renderer.
+        parameters: by name.
+        learning_rate: as a function of progress in [0, 1].
+        betas, eps, weight_decay: of Adam.
+        sparse: entries whose gradient is exactly zero are left alone, moments included.
+        rows: the first dimension counts primitives, and a :class:`Change` applies to it.
+    """
+
+    name: str
+    parameters: Mapping[str, torch.nn.Parameter]
+    learning_rate: Callable[[float], float]
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-15
+    weight_decay: float = 0.0
+    sparse: bool = False
+    rows: bool = False
+
+
+@runtime_checkable
+class Renderer(Protocol):
+    """A scene that can be photographed.
+
+    ``batching`` is the unit that training feeds it with: single pixels of many images, or whole images.
+    With ``pixels`` the result has leading shape [R]; without, [C H W], and all sizes must agree.
+    """
+
+    batching: Literal["pixels", "images"]
+
+    def render(
+        self, cameras: Cameras, pixels: Pixels | None = None, *, context: Context = EVAL
+    ) -> Rendering: ...
+
+    def parameter_groups(self) -> list[ParameterGroup]: ...
+
+    def state_dict(self) -> dict[str, Tensor]: ...
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> Any: ...
+
+
+@runtime_checkable
+class Field(Protocol):
+    """A volume that answers: how dense is it here, and what colour from there?
+
+    An optional ``alpha(samples) -> (alpha, features, terms)`` serves surfaces whose opacity is no density.
+    """
+
+    bounds: Bounds
+
+    def density(self, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S F"]]: ...
+
+    def color(self, features: Float[Tensor, "S F"], samples: Samples) -> Float[Tensor, "S 3"]: ...
+
+    def parameter_groups(self) -> list[ParameterGroup]: ...
+
+
+@dataclass(frozen=True)
+class Splats:
+    """N Gaussians as a rasterizer takes them: frozen, activated.
+
+    Attributes:
+        means: centres.
+        quaternions: wxyz, any length but zero.
+        scales: standard deviations along the axes.
+        opacities: in [0, 1].
+        harmonics: spherical-harmonic coefficients of the colour; K is 1, 4, 9 or 16.
+        degree: the highest degree in use; the coefficients beyond it are ignored.
+    """
+
+    means: Float[Tensor, "N 3"]
+    quaternions: Float[Tensor, "N 4"]
+    scales: Float[Tensor, "N 3"]
+    opacities: Float[Tensor, " N"]
+    harmonics: Float[Tensor, "N K 3"]
+    degree: int
+
+
+@runtime_checkable
+class Primitives(Protocol):
+    """A scene made of splats, fixed or computed per camera and time."""
+
+    def splats(self, cameras: Cameras, context: Context) -> Splats: ...
+
+    def parameter_groups(self) -> list[ParameterGroup]: ...
+
+
+@dataclass(frozen=True)
+class Change:
+    """What densification did to the rows of every ``rows`` group.
+
+    Attributes:
+        sources: for each new row, the old row it continues.
+        fresh: rows whose optimizer moments begin at zero.
+        values: new values by parameter name, for all new rows; the others copy their source.
+        forget: names of parameters all of whose moments begin at zero.
+    """
+
+    sources: Int[Tensor, " M"]
+    fresh: Bool[Tensor, " M"]
+    values: Mapping[str, Tensor] = field(default_factory=dict)
+    forget: frozenset[str] = frozenset()
+
+
+class Controller(Protocol):
+    """Acts between steps: densification, the occupancy grid, schedules that are more than a number."""
+
+    def before_render(self, context: Context) -> None: ...
+
+    def after_backward(self, rendering: Rendering, context: Context) -> Change | None: ...
+
+    def after_step(self, context: Context) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+class Correction(Protocol):
+    """What makes photographs imperfect: poses, intrinsics, exposure, masks, depth and normal priors."""
+
+    def cameras(self, cameras: Cameras) -> Cameras: ...
+
+    def rendering(self, rendering: Rendering, cameras: Cameras) -> Rendering: ...
+
+    def loss(self, rendering: Rendering, target: Tensor) -> Mapping[str, Tensor]: ...
+
+    def parameter_groups(self) -> list[ParameterGroup]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...

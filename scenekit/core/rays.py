@@ -1,0 +1,83 @@
+"""Rays of pixels, and the samples that fields are asked about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from scenekit.core.cameras import Cameras, Pixels
+
+
+@dataclass(frozen=True)
+class Rays:
+    """R rays, ``origin + distance * direction``.
+
+    Attributes:
+        origins, directions: directions have unit length.
+        z_per_distance: depth along the camera's z for each unit of distance (the cosine to the axis).
+        radii: radius of the pixel's footprint per unit of distance.
+        times, view_ids: carried over from the cameras.
+    """
+
+    origins: Float[Tensor, "R 3"]
+    directions: Float[Tensor, "R 3"]
+    z_per_distance: Float[Tensor, " R"]
+    radii: Float[Tensor, " R"]
+    times: Float[Tensor, " R"] | None = None
+    view_ids: Int[Tensor, " R"] | None = None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """S points on rays, packed ray after ray: what a field is asked about.
+
+    Attributes:
+        positions: in ``scene``.
+        directions: unit viewing directions, away from the camera.
+        deltas: length of the step that a sample stands for.
+        times, view_ids: of the sample's ray.
+        radii: radius of the pixel's footprint at the sample.
+    """
+
+    positions: Float[Tensor, "S 3"]
+    directions: Float[Tensor, "S 3"]
+    deltas: Float[Tensor, " S"]
+    times: Float[Tensor, " S"] | None = None
+    view_ids: Int[Tensor, " S"] | None = None
+    radii: Float[Tensor, " S"] | None = None
+
+    def __len__(self) -> int:
+        return self.positions.shape[0]
+
+    def __getitem__(self, rows: slice | Tensor) -> Samples:
+        """Some of the samples."""
+        return Samples(
+            self.positions[rows],
+            self.directions[rows],
+            self.deltas[rows],
+            None if self.times is None else self.times[rows],
+            None if self.view_ids is None else self.view_ids[rows],
+            None if self.radii is None else self.radii[rows],
+        )
+
+
+def rays_of(cameras: Cameras, pixels: Pixels) -> Rays:
+    """Cast a ray through every pixel: ``direction ~ R [(u - cx) / fx, (v - cy) / fy, 1]``."""
+    fx, fy, cx, cy = cameras.intrinsics[pixels.cameras].unbind(-1)
+    u, v = pixels.positions.unbind(-1)
+    local = torch.stack([(u - cx) / fx, (v - cy) / fy, torch.ones_like(u)], -1)
+    length = local.norm(dim=-1)
+    pose = cameras.world_from_camera[pixels.cameras]
+    directions = (pose[..., :3] @ local[..., None]).squeeze(-1) / length[..., None]
+    return Rays(
+        origins=pose[..., 3],
+        directions=directions,
+        z_per_distance=1 / length,
+        # A unit pixel has the area of a disc of radius 1 / sqrt(pi); fx and fy differ little.
+        radii=(torch.pi * fx * fy).rsqrt() / length,
+        times=None if cameras.times is None else cameras.times[pixels.cameras],
+        view_ids=None if cameras.view_ids is None else cameras.view_ids[pixels.cameras],
+    )
