@@ -1,0 +1,67 @@
+"""Sample inputs of every operator for test_ops.py: one entry per name in OPS, added with the operator.
+
+An entry is a :class:`Sample`; its ``make(generator, dtype, rows)`` returns the operator's arguments as the
+schema takes them, floating tensors in ``dtype``. ``rows`` is whatever the operator runs over (points, rays,
+pixels); it must work for 0 and 1. Keep inputs away from kinks (a ReLU at 0, a cell's border, a threshold):
+gradcheck steps by 1e-6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How one operator is exercised.
+
+    Attributes:
+        make: arguments from a generator, a floating dtype and a number of rows.
+        differentiable: positions of the arguments to differentiate; a list of tensors counts as one position.
+        tolerance: largest error allowed of the float32 body against the reference, values and gradients alike,
+            as a fraction of the largest reference entry of that tensor.
+        rows: rows of the comparison with the reference (above one grain of the thread pool where that is cheap).
+        check_rows: rows of gradcheck and opcheck.
+        reference_dtype: float64, or float32 where thresholds would fall differently in float64.
+        half: whether float16 and bfloat16 inputs are taken, and the tolerance then.
+        opcheck_skips: ``opcheck`` tests that cannot hold; the entry says why.
+    """
+
+    make: Callable[[Generator, torch.dtype, int], tuple[Any, ...]]
+    differentiable: tuple[int, ...] = ()
+    tolerance: float = 1e-5
+    rows: int = 300
+    check_rows: int = 5
+    reference_dtype: torch.dtype = torch.float64
+    half: float | None = 0.05
+    opcheck_skips: tuple[str, ...] = ()
+
+
+def normal(generator: Generator, dtype: torch.dtype, *shape: int) -> Tensor:
+    """Normal numbers that are the same in every dtype up to rounding."""
+    return torch.randn(*shape, generator=generator, dtype=torch.float32).to(dtype)
+
+
+def uniform(generator: Generator, dtype: torch.dtype, *shape: int) -> Tensor:
+    """Uniform numbers in [0, 1) that are the same in every dtype up to rounding."""
+    return torch.rand(*shape, generator=generator, dtype=torch.float32).to(dtype)
+
+
+def directions(generator: Generator, dtype: torch.dtype, rows: int) -> Tensor:
+    """Unit vectors."""
+    return torch.nn.functional.normalize(normal(generator, torch.float32, rows, 3), dim=-1).to(dtype)
+
+
+SAMPLES: dict[str, Sample] = {
+    "spherical_harmonics": Sample(
+        lambda g, dtype, n: (directions(g, dtype, n), 4), differentiable=(0,), rows=5000
+    ),
+    "spherical_harmonics_backward": Sample(
+        lambda g, dtype, n: (normal(g, dtype, n, 25), directions(g, dtype, n), 4), rows=5000
+    ),
+}
