@@ -11,6 +11,9 @@
 
 #if !defined(__CUDACC__)
 #include <stdint.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 #endif
 
 namespace scenekit {
@@ -22,11 +25,11 @@ typedef int32_t int_x16 __attribute__((vector_size(64)));
 typedef uint32_t uint_x16 __attribute__((vector_size(64)));
 
 template <class T> struct Lane;
-template <> struct Lane<float> { using Int = int32_t; static constexpr int width = 1; };
-template <> struct Lane<float_x16> { using Int = int_x16; static constexpr int width = 16; };
+template <> struct Lane<float> { using Int = int32_t; using UInt = uint32_t; static constexpr int width = 1; };
+template <> struct Lane<float_x16> { using Int = int_x16; using UInt = uint_x16; static constexpr int width = 16; };
 #else
 template <class T> struct Lane;
-template <> struct Lane<float> { using Int = int; static constexpr int width = 1; };
+template <> struct Lane<float> { using Int = int; using UInt = unsigned; static constexpr int width = 1; };
 #endif
 
 template <class T> SK_LEAF T splat(float x) { return T{} + x; }
@@ -38,6 +41,19 @@ SK_LEAF float_x16 max(float_x16 a, float_x16 b) { return a > b ? a : b; }
 SK_LEAF float_x16 bits_to_float(int_x16 x) { return (float_x16)x; }
 SK_LEAF int_x16 to_int(float_x16 x) { return __builtin_convertvector(x, int_x16); }
 SK_LEAF float_x16 to_float(int_x16 x) { return __builtin_convertvector(x, float_x16); }
+SK_LEAF float_x16 floor(float_x16 x) {
+  float_x16 whole = to_float(to_int(x));
+  return whole > x ? whole - 1.0f : whole;
+}
+
+// A row of W floats at any address.
+template <int W> struct Row { typedef float type __attribute__((vector_size(4 * W))); };
+template <int W> SK_LEAF typename Row<W>::type load(const float* from) {
+  typename Row<W>::type row;
+  __builtin_memcpy(&row, from, sizeof row);
+  return row;
+}
+template <class V> SK_LEAF void store(float* to, const V& row) { __builtin_memcpy(to, &row, sizeof row); }
 #endif
 
 SK_LEAF float select(bool mask, float yes, float no) { return mask ? yes : no; }
@@ -52,6 +68,40 @@ SK_LEAF float bits_to_float(int x) {
 }
 SK_LEAF int to_int(float x) { return (int)x; }
 SK_LEAF float to_float(int x) { return (float)x; }
+SK_LEAF float floor(float x) {
+  float whole = (float)(int)x;
+  return whole > x ? whole - 1.0f : whole;
+}
+
+#if !defined(__CUDACC__)
+SK_LEAF float_x16 sqrt(float_x16 x) {
+  float_x16 root;
+  for (int i = 0; i < 16; ++i) root[i] = __builtin_sqrtf(x[i]);
+  return root;
+}
+// Whether any lane of a comparison holds.
+SK_LEAF bool any(int_x16 mask) {
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+  return _mm512_movepi32_mask((__m512i)mask) != 0;
+#elif defined(__AVX2__)
+  __m256i low = (__m256i)__builtin_shufflevector(mask, mask, 0, 1, 2, 3, 4, 5, 6, 7);
+  __m256i high = (__m256i)__builtin_shufflevector(mask, mask, 8, 9, 10, 11, 12, 13, 14, 15);
+  return _mm256_movemask_ps((__m256)_mm256_or_si256(low, high)) != 0;
+#else
+  int32_t found = 0;
+  for (int i = 0; i < 16; ++i) found |= mask[i];
+  return found != 0;
+#endif
+}
+#endif
+SK_LEAF float sqrt(float x) {
+#if defined(__CUDACC__)
+  return ::sqrtf(x);
+#else
+  return __builtin_sqrtf(x);
+#endif
+}
+SK_LEAF bool any(bool mask) { return mask; }
 
 // e^x by 2^n times a polynomial on [-0.5, 0.5] * ln 2: relative error below 2e-7, no branch, clamped so that
 // it neither overflows nor makes denormals.

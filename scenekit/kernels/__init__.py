@@ -1,5 +1,6 @@
 """Differentiable operators: per op one public checked function, a plain-torch reference, native bodies."""
 
+from scenekit.kernels.hash_grid import HASH_GRID, HASH_GRID_BACKWARD, GridLayout, hash_grid
 from scenekit.kernels.op import Op
 from scenekit.kernels.spherical_harmonics import (
     SPHERICAL_HARMONICS,
@@ -7,6 +8,14 @@ from scenekit.kernels.spherical_harmonics import (
     spherical_harmonics,
 )
 
-OPS: dict[str, Op] = {op.name: op for op in (SPHERICAL_HARMONICS, SPHERICAL_HARMONICS_BACKWARD)}
+OPS: dict[str, Op] = {
+    op.name: op
+    for op in (
+        HASH_GRID,
+        HASH_GRID_BACKWARD,
+        SPHERICAL_HARMONICS,
+        SPHERICAL_HARMONICS_BACKWARD,
+    )
+}
 
-__all__ = ["OPS", "spherical_harmonics"]
+__all__ = ["OPS", "GridLayout", "hash_grid", "spherical_harmonics"]

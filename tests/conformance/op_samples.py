@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from scenekit.kernels.hash_grid import GridLayout
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -23,9 +25,9 @@ class Sample:
     Attributes:
         make: arguments from a generator, a floating dtype and a number of rows.
         differentiable: positions of the arguments to differentiate; a list of tensors counts as one position.
-        tolerance: largest error allowed of the float32 body against the reference, values and gradients alike,
+        tolerance: largest error allowed of the float32 body against the reference, values and gradients,
             as a fraction of the largest reference entry of that tensor.
-        rows: rows of the comparison with the reference (above one grain of the thread pool where that is cheap).
+        rows: rows of the comparison with the reference (above one grain of the pool where that is cheap).
         check_rows: rows of gradcheck and opcheck.
         reference_dtype: float64, or float32 where thresholds would fall differently in float64.
         half: whether float16 and bfloat16 inputs are taken, and the tolerance then.
@@ -57,7 +59,22 @@ def directions(generator: Generator, dtype: torch.dtype, rows: int) -> Tensor:
     return torch.nn.functional.normalize(normal(generator, torch.float32, rows, 3), dim=-1).to(dtype)
 
 
+def _grid(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Two dense levels and one hashed; 5 features are blended as 4 and 1."""
+    layout = GridLayout.of(3, levels=3, log2_table=9, base_resolution=4, growth=1.7)
+    table = normal(generator, dtype, layout.rows, 5)
+    positions = uniform(generator, dtype, rows, 3)
+    return positions, table, list(layout.scales), list(layout.resolutions), list(layout.offsets)
+
+
+def _grid_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    arguments = _grid(generator, dtype, rows)
+    return normal(generator, dtype, rows, 15), *arguments, [True, True]
+
+
 SAMPLES: dict[str, Sample] = {
+    "hash_grid": Sample(_grid, differentiable=(0, 1), rows=5000),
+    "hash_grid_backward": Sample(_grid_backward, rows=5000),
     "spherical_harmonics": Sample(
         lambda g, dtype, n: (directions(g, dtype, n), 4), differentiable=(0,), rows=5000
     ),
