@@ -1,0 +1,59 @@
+"""Captures in: one file per format, and one type, :class:`Capture`, for everything behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scenekit.core.checks import BadInput
+from scenekit.data import synthetic
+from scenekit.data.capture import Capture
+from scenekit.data.images import load_images
+from scenekit.data.listing import Listing
+from scenekit.data.placement import unbounded_placement
+from scenekit.data.readers import READERS, read_listing
+from scenekit.data.split import split_indices
+
+__all__ = ["READERS", "Capture", "load_listing", "open_capture"]
+
+# Computed captures: the name to open instead of a path.
+SYNTHETIC = {
+    "synthetic": synthetic.make,
+    "synthetic-unbounded": lambda: synthetic.make(unbounded=True),
+}
+
+
+def open_capture(path: str | Path, *, downscale: float = 1.0) -> Capture:
+    """Open a capture folder or file, or ``synthetic``; images are undistorted, then shrunk by ``downscale``.
+
+    Raises BadInput, one sentence that names the file and the remedy, for anything wrong with the capture.
+    """
+    if not downscale >= 1:
+        raise BadInput.of("downscale", wanted="1 or more", found=str(downscale), remedy="use 1 for full size")
+    if str(path) in SYNTHETIC and not Path(path).exists():
+        return synthetic.shrunk(SYNTHETIC[str(path)](), downscale)
+    return load_listing(read_listing(Path(path)), downscale=downscale)
+
+
+def load_listing(listing: Listing, *, downscale: float = 1.0) -> Capture:
+    """Load what a reader listed."""
+    names = tuple(photograph.name for photograph in listing.photographs)
+    train, test = split_indices(listing.root, names, listing.split)
+    images, cameras = load_images(listing.photographs, downscale)
+    scene_from_world, bounds = listing.place or unbounded_placement(cameras, listing.points)
+    return Capture(
+        name=listing.root.resolve().name,
+        format=listing.format,
+        root=listing.root,
+        cameras=cameras,
+        images=images,
+        names=names,
+        train=train,
+        test=test,
+        points=listing.points,
+        scene_from_world=scene_from_world,
+        bounds=bounds,
+        background=listing.background if any(image.shape[-1] == 4 for image in images) else None,
+        notes=listing.notes,
+        source=listing,
+        downscale=downscale,
+    )

@@ -1,0 +1,60 @@
+"""Blender's synthetic captures: ``transforms_{train,val,test}.json``, RGBA images over white, their own splits.
+
+The smallest reader of a format: copy it to add another.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from scenekit.data.images import image_size
+from scenekit.data.jsonfile import frames_of, number, read_json_object
+from scenekit.data.lens import Lens
+from scenekit.data.listing import OPENCV_FROM_OPENGL, Listing, Photograph, Split, present, rigid_pose
+from scenekit.data.placement import ngp_placement
+
+LOOKS_FOR = "a folder with transforms_train.json"
+WHITE = (1.0, 1.0, 1.0)
+
+
+def sniff(path: Path) -> bool:
+    """A folder with a training list."""
+    return (path / "transforms_train.json").is_file()
+
+
+def read(path: Path) -> Listing:
+    """List the training and test photographs; those for validation stand in where there is no test."""
+    by_split = {split: _photographs(path, split) for split in ("train", "val", "test")}
+    held_out = by_split["test"] or by_split["val"]
+    listed = [*by_split["train"], *held_out]
+    photographs, notes = present(path / "transforms_train.json", listed)
+    split = Split(frozenset(p.name for p in by_split["train"]), frozenset(p.name for p in held_out))
+    return Listing(
+        "blender",
+        path,
+        photographs,
+        len(listed),
+        split=split if held_out else None,
+        place=ngp_placement(),
+        background=WHITE,
+        notes=notes,
+    )
+
+
+def _photographs(root: Path, split: str) -> list[Photograph]:
+    source = root / f"transforms_{split}.json"
+    if not source.is_file():
+        return []
+    values = read_json_object(source)
+    found: list[Photograph] = []
+    for frame in frames_of(source, values):
+        file = root / frame["file_path"]
+        file = file if file.suffix else file.with_name(f"{file.name}.png")
+        size = image_size(file) if file.is_file() else (1, 1)
+        focal = 0.5 * size[0] / math.tan(0.5 * number(source, values, "camera_angle_x"))
+        pose = rigid_pose(source, frame["file_path"], frame["transform_matrix"])
+        pose[:, :3] = pose[:, :3] @ OPENCV_FROM_OPENGL
+        name = file.relative_to(root).as_posix() if file.is_relative_to(root) else file.as_posix()
+        found.append(Photograph(name, file, Lens.pinhole(size, focal, focal, size[0] / 2, size[1] / 2), pose))
+    return found

@@ -1,0 +1,151 @@
+"""Photographs from disk to memory: decoded, undistorted, shrunk with an area filter; two at a time."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from scenekit.core.cameras import Cameras
+from scenekit.core.checks import BadInput
+from scenekit.data.lens import Lens, source_positions, undistorted
+from scenekit.data.listing import Photograph
+
+LARGEST_PIXELS = (
+    200_000_000  # a decompression bomb, or at least nothing that fits the memory of a small machine
+)
+MAP_STEP = 8  # the distortion map is computed every 8 pixels and interpolated: error below 1e-3 pixels
+BAND_ROWS = 256
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) from the file's header. Raises BadInput for what is no image."""
+    with _opened(path) as image:
+        return image.size
+
+
+def load_images(
+    photographs: Sequence[Photograph], downscale: float = 1.0
+) -> tuple[tuple[UInt8[Tensor, "H W C"], ...], Cameras]:
+    """Decode, undistort and shrink photographs; the cameras are the exact pinholes of the results.
+
+    Sizes become ``round(side / downscale)``. Raises BadInput for a damaged file, or one whose size is not
+    that of its camera.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        images = tuple(pool.map(lambda photograph: _load(photograph, downscale), photographs))
+    pinholes = [_pinhole(photograph.lens) for photograph in photographs]
+    cameras = Cameras(
+        torch.stack([photograph.world_from_camera for photograph in photographs]),
+        torch.tensor([pinhole.intrinsics for pinhole in pinholes], dtype=torch.float64),
+        tuple(pinhole.size for pinhole in pinholes),
+        view_ids=torch.arange(len(photographs)),
+    )
+    return images, cameras.resized([_shrunk(pinhole.size, downscale) for pinhole in pinholes])
+
+
+def _shrunk(size: tuple[int, int], downscale: float) -> tuple[int, int]:
+    return max(1, round(size[0] / downscale)), max(1, round(size[1] / downscale))
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is below
+            image = Image.open(path)
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BadInput.of(
+            path,
+            wanted="an image",
+            found=f"none that can be read ({error})",
+            remedy="replace or remove the file",
+        ) from None
+    if image.size[0] * image.size[1] > LARGEST_PIXELS:
+        raise BadInput.of(
+            path,
+            wanted=f"an image of at most {LARGEST_PIXELS // 1_000_000} megapixels",
+            found=f"{image.size[0]}x{image.size[1]}",
+            remedy="shrink it first",
+        )
+    return image
+
+
+def _load(photograph: Photograph, downscale: float) -> UInt8[Tensor, "H W C"]:
+    image = _decoded(photograph)
+    if not photograph.lens.is_pinhole:
+        image = Image.fromarray(undistort(np.asarray(image), photograph.lens))
+    size = _shrunk(image.size, downscale)
+    if size != image.size:
+        image = image.resize(size, Image.Resampling.BOX)  # PIL multiplies by alpha first, as it must
+    return torch.from_numpy(np.array(image))
+
+
+def _decoded(photograph: Photograph) -> Image.Image:
+    """The image as 8-bit RGB or RGBA, of its camera's size."""
+    with _opened(photograph.path) as image:
+        if image.size != photograph.lens.size:
+            raise BadInput.of(
+                photograph.path,
+                wanted="an image of {}x{} as its camera says".format(*photograph.lens.size),
+                found="{}x{}".format(*image.size),
+                remedy="use the image the camera was calibrated for, or correct the size and intrinsics",
+            )
+        try:
+            image.load()
+        except (OSError, SyntaxError, ValueError) as error:
+            raise BadInput.of(
+                photograph.path,
+                wanted="a whole image",
+                found=f"a damaged one ({error})",
+                remedy="copy the file again or remove it",
+            ) from None
+        if image.mode.startswith("I"):  # 16-bit grey: PIL's own conversion clips instead of scaling
+            return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")
+        transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+        return image.convert("RGBA" if transparent else "RGB")
+
+
+@lru_cache(maxsize=256)
+def _pinhole(lens: Lens) -> Lens:
+    return undistorted(lens)
+
+
+@lru_cache(maxsize=8)
+def _coarse_map(lens: Lens) -> Tensor:
+    """Source positions every few pixels, [2 h w], in grid_sample's [-1, 1] over the photograph."""
+    width, height = lens.size
+    columns, rows = -(-width // MAP_STEP) + 1, -(-height // MAP_STEP) + 1
+    u, v = np.linspace(0.5, width - 0.5, columns), np.linspace(0.5, height - 0.5, rows)
+    positions = source_positions(lens, _pinhole(lens), u, v)
+    return torch.from_numpy(2 * positions / (width, height) - 1).float().permute(2, 0, 1).contiguous()
+
+
+def undistort(image: NDArray[np.uint8], lens: Lens) -> NDArray[np.uint8]:
+    """Resample ``[H W C]`` to :func:`scenekit.data.lens.undistorted`'s pinhole, bilinear, band by band."""
+    height, width = image.shape[:2]
+    photograph = torch.from_numpy(np.array(image)).permute(2, 0, 1).float()[None]
+    if photograph.shape[1] == 4:
+        photograph[:, :3] *= photograph[:, 3:] / 255
+    grid = torch.nn.functional.interpolate(
+        _coarse_map(lens)[None], (height, width), mode="bilinear", align_corners=True
+    ).permute(0, 2, 3, 1)
+    result = np.empty_like(image)
+    for start in range(0, height, BAND_ROWS):
+        rows = slice(start, start + BAND_ROWS)
+        # Border padding matters only for rounding errors: every pixel comes from inside by construction.
+        band = torch.nn.functional.grid_sample(
+            photograph, grid[:, rows], mode="bilinear", padding_mode="border", align_corners=False
+        )[0]
+        if band.shape[0] == 4:
+            band[:3] *= 255 / band[3:].clamp(min=1)
+        result[rows] = band.clamp(0, 255).round().byte().permute(1, 2, 0).numpy()
+    return result

@@ -1,0 +1,47 @@
+"""The capture formats by name, and the sentence for a folder that is none of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from scenekit.core.checks import BadInput
+from scenekit.data import blender, transforms
+from scenekit.data.listing import Listing
+
+
+class Reader(Protocol):
+    """A capture format; a module serves by having these."""
+
+    LOOKS_FOR: str
+
+    def sniff(self, path: Path) -> bool:
+        """Whether the file or folder is of this format, judged by names alone."""
+        ...
+
+    def read(self, path: Path) -> Listing:
+        """List the capture without loading an image. Raises BadInput."""
+        ...
+
+
+# The first that recognises a folder reads it.
+READERS: dict[str, Reader] = {
+    "blender": blender,
+    "transforms": transforms,
+}
+
+
+def read_listing(path: Path) -> Listing:
+    """List the capture at ``path``. Raises BadInput if nothing is there or no format recognises it."""
+    looked_for = "; ".join(f"{name}: {reader.LOOKS_FOR}" for name, reader in READERS.items())
+    if not path.exists():
+        raise BadInput.of(path, wanted="a capture", found="nothing", remedy="check the path")
+    for reader in READERS.values():
+        if reader.sniff(path):
+            return reader.read(path)
+    raise BadInput.of(
+        path,
+        wanted=f"a capture in a known format ({looked_for})",
+        found="none of these",
+        remedy="point at the capture's folder, or make one of photographs with `scenekit process`",
+    )
