@@ -1,0 +1,61 @@
+"""Neural scenes from photographs: any representation behind one renderer.
+
+::
+
+    import scenekit as sk
+
+    capture = sk.open_capture("fox", downscale=4)
+    scene = sk.train(capture, sk.HashGrid(), steps=2000)
+    picture = scene.render(capture.cameras[capture.test[0]]).color
+    sk.view(scene)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scenekit.core.checks import BadInput
+    from scenekit.data import Capture, open_capture
+    from scenekit.live import view
+    from scenekit.recipes import load, train
+    from scenekit.renderers.scene import Scene
+    from scenekit.representations import DenseGrid, Gaussians, HashGrid
+
+_HOMES = {
+    "BadInput": "scenekit.core.checks",
+    "Capture": "scenekit.data",
+    "DenseGrid": "scenekit.representations",
+    "Gaussians": "scenekit.representations",
+    "HashGrid": "scenekit.representations",
+    "Scene": "scenekit.renderers.scene",
+    "load": "scenekit.recipes",
+    "open_capture": "scenekit.data",
+    "train": "scenekit.recipes",
+    "view": "scenekit.live",
+}
+
+__all__ = [
+    "BadInput",
+    "Capture",
+    "DenseGrid",
+    "Gaussians",
+    "HashGrid",
+    "Scene",
+    "load",
+    "open_capture",
+    "train",
+    "view",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at first use, so that ``import scenekit`` alone is quick."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'scenekit' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

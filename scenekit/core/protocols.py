@@ -6,7 +6,7 @@ The trainer, the evaluation, the converter and the viewer know :class:`Renderer`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
@@ -130,6 +130,7 @@ class Splats:
         opacities: in [0, 1].
         harmonics: spherical-harmonic coefficients of the colour; K is 1, 4, 9 or 16.
         degree: the highest degree in use; the coefficients beyond it are ignored.
+        terms: auxiliary losses of the primitives themselves, already weighted; training alone fills them.
     """
 
     means: Float[Tensor, "N 3"]
@@ -138,6 +139,7 @@ class Splats:
     opacities: Float[Tensor, " N"]
     harmonics: Float[Tensor, "N K 3"]
     degree: int
+    terms: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -194,3 +196,22 @@ class Correction(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+class Background(Protocol):
+    """What is seen where the scene is transparent; composited by training and by ``Scene``, never by a renderer."""
+
+    def colors(self, cameras: Cameras, pixels: Pixels | None, context: Context) -> Tensor:
+        """Colours that broadcast against ``Rendering.color`` of the same cameras and pixels."""
+        ...
+
+    def parameter_groups(self) -> list[ParameterGroup]: ...
+
+    def state_dict(self) -> dict[str, Tensor]: ...
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> Any: ...
+
+
+def over_background(rendering: Rendering, colors: Tensor) -> Rendering:
+    """The rendering with its background: ``color + (1 - opacity) * background``."""
+    return replace(rendering, color=rendering.color + (1 - rendering.opacity)[..., None] * colors)

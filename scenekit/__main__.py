@@ -1,0 +1,7 @@
+"""``python -m scenekit``."""
+
+import sys
+
+from scenekit.cli import main
+
+sys.exit(main())

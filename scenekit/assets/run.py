@@ -1,0 +1,118 @@
+"""A run is a folder: ``recipe.toml``, ``scene.safetensors``, ``metrics.jsonl``, ``checkpoints/``, ``renders/``."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from scenekit.assets.atomic import replacing
+from scenekit.assets.state import read_state, read_tensors, write_state
+from scenekit.core.cameras import Cameras
+from scenekit.core.checks import BadInput
+from scenekit.renderers.scene import Scene
+
+FORMAT = "scenekit-run"
+VERSION = 1
+RECIPE = "recipe.toml"
+SCENE = "scene.safetensors"
+METRICS = "metrics.jsonl"
+CHECKPOINTS_KEPT = 2
+
+
+def require_new(run: Path) -> None:
+    """Raises BadInput where something already stands at ``run``: nothing that exists is written over."""
+    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise BadInput.of(
+            run,
+            wanted="a new folder",
+            found="one with files in it" if run.is_dir() else "a file",
+            remedy="choose another with -o, or continue it with --resume",
+        )
+
+
+def write_recipe(run: Path, recipe: Mapping[str, Any]) -> None:
+    """Write everything needed to build the scene's renderer again."""
+    with replacing(run / RECIPE) as file:
+        file.write_text(tomli_w.dumps({"format": FORMAT, "version": VERSION, **recipe}))
+
+
+def read_recipe(run: Path) -> dict[str, Any]:
+    """The recipe of a run; raises BadInput where it is no run, or one of an unknown version."""
+    file = run / RECIPE
+    if not file.is_file():
+        raise BadInput.of(
+            run, wanted=f"a run folder with {RECIPE}", found="none", remedy="give the folder that train wrote"
+        )
+    try:
+        recipe = tomllib.loads(file.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput.of(file, wanted="a recipe in TOML", found=str(error), remedy="restore the file") from error
+    if recipe.get("format") != FORMAT or recipe.get("version") != VERSION:
+        found = f"format {recipe.get('format')!r}, version {recipe.get('version')!r}"
+        raise BadInput.of(
+            file, wanted=f"format '{FORMAT}', version {VERSION}", found=found, remedy="use the scenekit that wrote it"
+        )
+    return recipe
+
+
+def write_scene(run: Path, scene: Scene) -> None:
+    """Write the weights and the cameras, moved into place when whole."""
+    tensors = {f"renderer.{name}": tensor for name, tensor in scene.renderer.state_dict().items()}
+    tensors |= {f"background.{name}": tensor for name, tensor in scene.background.state_dict().items()}
+    tensors |= {
+        "cameras.world_from_camera": scene.cameras.world_from_camera,
+        "cameras.intrinsics": scene.cameras.intrinsics,
+        "cameras.sizes": torch.tensor(scene.cameras.sizes, dtype=torch.int64).reshape(-1, 2),
+    }
+    with replacing(run / SCENE) as file:
+        file.write_bytes(save({name: tensor.detach().contiguous() for name, tensor in tensors.items()}))
+
+
+def read_scene(run: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], Cameras]:
+    """Renderer state, background state and cameras of a run; raises BadInput where they are missing."""
+    file = run / SCENE
+    if not file.is_file():
+        raise BadInput.of(
+            file, wanted="a trained scene", found="none yet", remedy="finish it with scenekit train --resume"
+        )
+    tensors = read_tensors(file)
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+    cameras = part("cameras.")
+    try:
+        sizes = tuple((int(w), int(h)) for w, h in cameras["sizes"])
+        views = Cameras(cameras["world_from_camera"], cameras["intrinsics"], sizes)
+    except KeyError as error:
+        raise BadInput.of(file, wanted=f"cameras.{error.args[0]}", found="none", remedy="train again") from error
+    return part("renderer."), part("background."), views
+
+
+def write_checkpoint(run: Path, step: int, state: Mapping[str, Any]) -> None:
+    """Keep the state of training after ``step`` steps; older checkpoints but one are removed afterwards."""
+    with replacing(run / "checkpoints" / f"step-{step:08d}") as folder:
+        write_state(folder, state)
+    for old in checkpoints(run)[:-CHECKPOINTS_KEPT]:
+        shutil.rmtree(old)
+
+
+def read_checkpoint(run: Path) -> dict[str, Any]:
+    """The newest whole checkpoint; raises BadInput where there is none."""
+    found = checkpoints(run)
+    if not found:
+        raise BadInput.of(run, wanted="a checkpoint to resume from", found="none", remedy="train without --resume")
+    return read_state(found[-1])
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Checkpoint folders, oldest first."""
+    return sorted((run / "checkpoints").glob("step-*"))

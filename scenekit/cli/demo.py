@@ -1,0 +1,74 @@
+"""``scenekit demo``: the whole loop on the embedded capture, on a CPU, without a download."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from PIL import Image
+
+from scenekit.assets.atomic import replacing
+from scenekit.assets.run import write_recipe
+from scenekit.cli.options import parse, preset_arguments, say
+from scenekit.cli.train import free_folder, options_type, train_session
+from scenekit.data import Capture, open_capture
+from scenekit.recipes import prepare
+from scenekit.training.evaluate import Score, over_white, scores
+
+REPRESENTATIONS_SHOWN = ("gaussians", "hash_grid")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Where it goes, and for how long.
+
+    Attributes:
+        output: folder for the two runs and the picture; runs/demo where not given.
+        minutes: of training for each representation; the preset's where not given.
+    """
+
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    minutes: float | None = None
+
+
+def run(arguments: list[str]) -> None:
+    """Render the capture, train two representations, judge them, and put them side by side."""
+    options = parse(Demo, "demo", arguments, "Train two representations of an embedded capture and compare them.")
+    folder = options.output or free_folder("demo")
+    started = time.perf_counter()
+    capture = open_capture("synthetic")
+    say(f"rendered {len(capture)} photographs of the synthetic capture in {time.perf_counter() - started:.1f} s")
+    results = {name: _trained(name, capture, folder / name, options.minutes) for name in REPRESENTATIONS_SHOWN}
+    for name, views in results.items():
+        mean = sum(view.psnr for view in views) / len(views)
+        print(f"{name:10} {mean:6.2f} dB held-out PSNR ({len(views)} views at 128x128, white background, cpu)")
+    picture = folder / "side-by-side.png"
+    _side_by_side(capture, results, picture)
+    say(f"photograph | {' | '.join(results)}: {picture}")
+    say(f"done in {time.perf_counter() - started:.0f} s; look at both in the browser:")
+    print(f"scenekit view {' '.join(str(folder / name) for name in results)}")
+
+
+def _trained(name: str, capture: Capture, folder: Path, minutes: float | None) -> list[Score]:
+    limits = [] if minutes is None else ["--minutes", str(minutes)]
+    options = parse(options_type(name), "demo", [*preset_arguments("demo", name), *limits])
+    session = prepare(capture, options.representation, options.fitting, options.family)
+    write_recipe(folder, session.scene.recipe)
+    say(f"training {name}")
+    train_session(session, folder)
+    images = [capture.images[i] for i in capture.test]
+    return list(scores(session.scene, capture.cameras[capture.test], images, [capture.names[i] for i in capture.test]))
+
+
+def _side_by_side(capture: Capture, results: dict[str, list[Score]], file: Path) -> None:
+    """A row for each held-out view: the photograph over white, then every representation."""
+    rows = [
+        torch.cat([over_white(capture.images[index]), *(views[row].rendered for views in results.values())], 1)
+        for row, index in enumerate(capture.test)
+    ]
+    with replacing(file) as temporary, temporary.open("wb") as stream:
+        Image.fromarray(torch.cat(rows).numpy()).save(stream, format="PNG")

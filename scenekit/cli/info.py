@@ -1,0 +1,59 @@
+"""``scenekit info RUN|CAPTURE``: what is in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from scenekit.assets.run import RECIPE, SCENE, checkpoints
+from scenekit.cli.options import parse
+from scenekit.data import open_capture
+from scenekit.recipes import load
+
+
+@dataclass(frozen=True)
+class Info:
+    """What to describe.
+
+    Attributes:
+        path: a run folder or a capture.
+        json: print one JSON object.
+    """
+
+    path: Annotated[str, tyro.conf.Positional]
+    json: bool = False
+
+
+def run(arguments: list[str]) -> None:
+    """Describe a run or a capture."""
+    options = parse(Info, "info", arguments, "What is in a run or a capture.")
+    folder = Path(options.path)
+    facts = describe_run(folder) if (folder / RECIPE).exists() else open_capture(options.path).describe()
+    if options.json:
+        print(json.dumps(facts))
+        return
+    for key, value in facts.items():
+        print(f"{key:18} {value if not isinstance(value, list) else ', '.join(map(str, value))}")
+
+
+def describe_run(folder: Path) -> dict[str, Any]:
+    """Representation, parameters, bytes and cameras of a run."""
+    scene = load(folder)
+    parameters = {
+        name: tensor.numel() for group in scene.renderer.parameter_groups() for name, tensor in group.parameters.items()
+    }
+    return {
+        "run": str(folder),
+        "representation": scene.recipe["representation"]["name"],
+        "parameters": sum(parameters.values()),
+        "bytes": (folder / SCENE).stat().st_size,
+        "cameras": len(scene.cameras),
+        "extent": scene.bounds.extent,
+        "contracted": scene.bounds.contracted,
+        "capture": scene.recipe["capture"]["path"],
+        "checkpoints": len(checkpoints(folder)),
+    }

@@ -1,0 +1,106 @@
+"""Options: tyro makes the flags from dataclasses, presets are saved flags, usage errors are one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+from scenekit import resources
+from scenekit.core.checks import BadInput
+
+Options = TypeVar("Options")
+
+
+def parse(kind: type[Options], command: str, arguments: Sequence[str], description: str | None = None) -> Options:
+    """Parse ``arguments`` into ``kind``; ``--help`` prints and leaves with 0, a usage error raises BadInput."""
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            return tyro.cli(kind, prog=f"scenekit {command}", args=list(arguments), description=description)
+    except SystemExit as stop:
+        if stop.code == 0:
+            raise
+        raise BadInput(f"scenekit {command}: {_one_sentence(errors.getvalue())}") from None
+
+
+def merged(name: str, *parts: tuple[str, type[Any], bool]) -> type[Any]:
+    """One dataclass out of several: (field name, its dataclass, whether its flags carry the name as a prefix)."""
+    fields = [
+        (field, kind if prefixed else Annotated[kind, tyro.conf.arg(name="")], dataclasses.field(default_factory=kind))
+        for field, kind, prefixed in parts
+    ]
+    return dataclasses.make_dataclass(name, fields, frozen=True)
+
+
+def take(arguments: Sequence[str], flags: Sequence[str], default: str | None) -> tuple[str | None, list[str]]:
+    """The value of an option that must be known before the others can be parsed, and the rest."""
+    rest: list[str] = []
+    value = default
+    pending = iter(arguments)
+    for argument in pending:
+        flag, equals, inline = argument.partition("=")
+        if flag not in flags:
+            rest.append(argument)
+        elif equals:
+            value = inline
+        else:
+            value = next(pending, None)
+            if value is None:
+                raise BadInput(f"{flag}: wanted a value, found none; give one")
+    return value, rest
+
+
+def preset_arguments(preset: str | None, representation: str) -> list[str]:
+    """A preset as flags, to be put before the user's own; its table ``[representation]`` follows the general part."""
+    if preset is None:
+        return []
+    file = Path(preset) if preset.endswith(".toml") else resources.path("configs") / f"{preset}.toml"
+    try:
+        values = tomllib.loads(file.read_text())
+    except FileNotFoundError:
+        known = ", ".join(sorted(path.stem for path in resources.path("configs").glob("*.toml")))
+        raise BadInput.of(preset, wanted=f"a preset among {known}, or a .toml file", found="neither",
+                          remedy="choose one") from None  # fmt: skip
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput.of(file, wanted="a preset in TOML", found=str(error), remedy="correct it") from error
+    general = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
+    return [*_flags(general), *_flags(values.get(representation, {}))]
+
+
+def _flags(values: Mapping[str, Any]) -> list[str]:
+    flags: list[str] = []
+    for key, value in values.items():
+        if isinstance(value, bool):
+            flags.append(f"--{key}" if value else f"--no-{key}")
+        else:
+            flags += [f"--{key}", str(value)]
+    return flags
+
+
+def _one_sentence(box: str) -> str:
+    """tyro's framed message as one line; what follows its first rule (help texts) is left out."""
+    lines = [line.strip("│ ").strip() for line in box.splitlines() if line.startswith("│")]
+    first = [line for line in lines if line]
+    for index, line in enumerate(first):
+        if set(line) == {"─"}:
+            first = first[:index]
+            break
+    return " ".join(first) + "; --help lists the options"
+
+
+def wants_help(arguments: Sequence[str]) -> bool:
+    """Whether the user asks for help rather than for work."""
+    return "--help" in arguments or "-h" in arguments
+
+
+def say(line: str) -> None:
+    """A line for the person at the terminal; standard output stays free for results."""
+    print(line, file=sys.stderr)

@@ -1,0 +1,67 @@
+"""``scenekit render RUN --path orbit -o OUT.mp4``: a film or a folder of pictures along a camera path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.progress import track
+
+from scenekit.assets.video import Frame, check_target, write_frames
+from scenekit.cli.options import parse, say
+from scenekit.core.cameras import Cameras
+from scenekit.core.checks import BadInput
+from scenekit.recipes import load
+from scenekit.renderers.paths import camera_path
+from scenekit.renderers.scene import Scene
+from scenekit.training.evaluate import to_bytes
+
+
+@dataclass(frozen=True)
+class Render:
+    """What to film.
+
+    Attributes:
+        run: folder that train wrote.
+        output: OUT.mp4, or a folder for PNG pictures.
+        path: orbit, spiral, or a JSON file of poses.
+        frames: how many; those of the file where a file gives the poses, else 120.
+        size: WIDTHxHEIGHT in pixels.
+        rate: frames a second.
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    path: str = "orbit"
+    frames: int | None = None
+    size: str = "640x360"
+    rate: float = 30.0
+
+
+def run(arguments: list[str]) -> None:
+    """Render every camera of the path and write as they come."""
+    options = parse(Render, "render", arguments, "A film or pictures along a camera path.")
+    check_target(options.output)
+    scene = load(options.run)
+    cameras = camera_path(options.path, scene.cameras, count=options.frames, size=_size(options.size))
+    count = write_frames(options.output, _pictures(scene, cameras), rate=options.rate)
+    say(f"wrote {count} frames of {options.size} to {options.output}")
+
+
+def _pictures(scene: Scene, cameras: Cameras) -> Iterator[Frame]:
+    for index in track(range(len(cameras)), "rendering", console=Console(stderr=True)):
+        yield to_bytes(scene.render(cameras[index]).color[0]).numpy()
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        width = height = 0
+    if not (0 < width <= 16384 and 0 < height <= 16384):
+        raise BadInput.of("--size", wanted="WIDTHxHEIGHT in pixels, such as 640x360", found=text, remedy="correct it")
+    return width, height

@@ -1,0 +1,146 @@
+"""``scenekit train CAPTURE``: photographs with poses become a run."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from scenekit.assets.run import require_new, write_checkpoint, write_recipe, write_scene
+from scenekit.cli.options import merged, parse, preset_arguments, say, take
+from scenekit.cli.progress import run_steps
+from scenekit.core.checks import BadInput
+from scenekit.data import open_capture
+from scenekit.recipes import Fitting, Session, prepare, resume
+from scenekit.recipes.families import FAMILIES
+from scenekit.representations import REPRESENTATIONS
+
+DEFAULT_REPRESENTATION = "gaussians"
+
+
+@dataclass(frozen=True)
+class General:
+    """What to train on and where to put it.
+
+    Attributes:
+        capture: folder of photographs with poses (transforms.json, COLMAP, LLFF), or synthetic.
+        output: run folder; runs/CAPTURE-REPRESENTATION where not given.
+        downscale: shrink the photographs by this factor, with an area filter.
+        resume: continue the run at --output from its newest checkpoint.
+        live: show the scene in the browser while it trains.
+        json: print one JSON object with the figures of the training, and no bar.
+    """
+
+    capture: Annotated[str, tyro.conf.Positional] = ""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    downscale: float = 1.0
+    resume: bool = False
+    live: bool = False
+    json: bool = False
+
+
+def run(arguments: list[str]) -> None:
+    """Train, or continue with ``--resume``."""
+    name, rest = take(arguments, ("-r", "--representation"), DEFAULT_REPRESENTATION)
+    preset, rest = take(rest, ("--preset",), None)
+    if name not in REPRESENTATIONS:
+        choices = ", ".join(REPRESENTATIONS)
+        raise BadInput.of("--representation", wanted=choices, found=str(name), remedy="choose one")
+    kind = options_type(name)
+    description = f"Train {name}; -r chooses among {', '.join(REPRESENTATIONS)}, --preset NAME fills in flags."
+    options = parse(kind, "train", [*preset_arguments(preset, name), *rest], description)
+    general: General = options.general
+    started = time.perf_counter()
+    session, folder = _resumed(general, options.fitting) if general.resume else _begun(general, options, name)
+    prepared = time.perf_counter() - started
+    figures = train_session(session, folder, quiet=general.json, live=general.live)
+    figures |= {"run": str(folder), "representation": name, "seconds_of_preparation": round(prepared, 2)}
+    _report(figures, general.json)
+
+
+def options_type(name: str) -> type[Any]:
+    """All options of ``train`` for a representation, as one dataclass."""
+    kind = REPRESENTATIONS[name]
+    family = FAMILIES[kind.renderer]
+    return merged(
+        "Train",
+        ("general", General, False),
+        ("fitting", Fitting, False),
+        ("representation", kind, False),
+        ("family", family.fitting, False),
+    )
+
+
+def _begun(general: General, options: Any, name: str) -> tuple[Session, Path]:
+    if not general.capture:
+        raise BadInput("scenekit train: wanted a capture, found none; give a folder of photographs with poses")
+    folder = general.output or free_folder(f"{Path(general.capture).resolve().name}-{name}")
+    require_new(folder)
+    capture = open_capture(general.capture, downscale=general.downscale)
+    for note in capture.notes:
+        say(note)
+    session = prepare(capture, options.representation, options.fitting, options.family, cache=folder)
+    write_recipe(folder, session.scene.recipe)
+    return session, folder
+
+
+def _resumed(general: General, fitting: Fitting) -> tuple[Session, Path]:
+    if general.output is None:
+        raise BadInput("--resume: wanted the run to continue, found none; name it with -o RUN")
+    limits = {"steps": fitting.steps, "minutes": fitting.minutes, "target_psnr": fitting.target_psnr}
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    return resume(general.output, given), general.output
+
+
+def train_session(session: Session, folder: Path, *, quiet: bool = False, live: bool = False) -> dict[str, Any]:
+    """Train to the end, saving on the way; returns figures with their scope."""
+    training = session.training
+    cpu = time.process_time()
+    first = training.index
+    step = None
+    try:
+        with closing(run_steps(training, folder, quiet=quiet)) as progress:
+            for step in progress:
+                pass
+    except KeyboardInterrupt:
+        write_checkpoint(folder, training.index, training.state_dict())
+        say(f"interrupted at step {training.index}; continue with: scenekit train --resume -o {folder}")
+        raise
+    write_checkpoint(folder, training.index, training.state_dict())
+    write_scene(folder, session.scene)
+    return {
+        "steps": training.index,
+        "steps_this_time": training.index - first,
+        "seconds": round(training.seconds, 2),
+        "cpu_seconds": round(time.process_time() - cpu, 2),
+        "last_step": None if step is None else {"loss": step.loss, "psnr": round(step.psnr, 2), step.unit: step.work},
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        "device": "cpu",
+    }
+
+
+def free_folder(name: str) -> Path:
+    """``runs/NAME``, or with a number where that is taken."""
+    wanted = Path("runs") / name
+    number = 2
+    folder = wanted
+    while folder.exists():
+        folder = wanted.with_name(f"{wanted.name}-{number}")
+        number += 1
+    return folder
+
+
+def _report(figures: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(figures))
+        return
+    folder = figures["run"]
+    say(f"{figures['steps']} steps in {figures['seconds']} s of training ({figures['device']}); saved {folder}")
+    say(f"next: scenekit evaluate {folder}   scenekit view {folder}")

@@ -1,0 +1,1 @@
+"""``scenekit view RUN...``: scenes in the browser."""

@@ -1,0 +1,57 @@
+"""What joins a family of representations to training: one value per key of ``RENDERERS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from scenekit.core.bounds import Bounds
+from scenekit.core.cameras import Cameras
+from scenekit.core.cloud import PointCloud
+from scenekit.core.protocols import Controller, Renderer
+from scenekit.training.averages import Averages
+from scenekit.training.batches import Batch, Batches, Views
+from scenekit.training.losses import Loss
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a representation is built into: bounds, training cameras in ``scene``, and points if there are any."""
+
+    bounds: Bounds
+    cameras: Cameras
+    points: PointCloud | None = None
+    generator: torch.Generator | None = None
+
+
+@dataclass
+class Parts:
+    """What differs in training between families; the trainer itself knows only the protocols."""
+
+    batches: Batches
+    loss: Loss
+    controllers: list[Controller] = field(default_factory=list)
+    averages: Averages | None = None
+    probe: list[Batch] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Family:
+    """How a family is built and fitted.
+
+    Attributes:
+        fitting: type of the options that all members share.
+        needs_points: whether a capture without points is triangulated first.
+        background: kind of background for photographs without alpha.
+        build: config, fitting and surroundings to a renderer.
+        parts: renderer, config, fitting and views to what training needs.
+    """
+
+    fitting: type[Any]
+    needs_points: bool
+    background: str
+    build: Callable[[Any, Any, Surroundings], Renderer]
+    parts: Callable[[Any, Any, Any, Views], Parts]

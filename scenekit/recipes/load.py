@@ -1,0 +1,67 @@
+"""A run folder becomes a scene again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scenekit.assets.run import RECIPE, SCENE, read_recipe, read_scene
+from scenekit.core.bounds import Bounds
+from scenekit.core.checks import BadInput
+from scenekit.core.transforms import Similarity
+from scenekit.recipes.background import BackgroundChoice
+from scenekit.recipes.configs import from_plain
+from scenekit.recipes.families import FAMILIES
+from scenekit.recipes.family import Surroundings
+from scenekit.renderers.scene import Scene
+from scenekit.representations import REPRESENTATIONS
+
+
+def load(run: str | Path) -> Scene:
+    """The trained scene of a run folder; raises BadInput where it is none, unfinished or damaged."""
+    folder = Path(run)
+    recipe = read_recipe(folder)
+    where = str(folder / RECIPE)
+    representation, fitting = configs_of(recipe, where)
+    weights, background_weights, cameras = read_scene(folder)
+    frame = section(recipe, "scene", where)
+    bounds = from_plain(Bounds, section(frame, "bounds", where), f"{where}: scene.bounds")
+    scene_from_world = Similarity.from_json(section(frame, "scene_from_world", where))
+    inside = cameras.moved(scene_from_world).to(dtype=torch.float32)
+    renderer = FAMILIES[representation.renderer].build(representation, fitting, Surroundings(bounds, inside))
+    background = from_plain(BackgroundChoice, section(frame, "background", where), where).build()
+    try:
+        renderer.load_state_dict(weights)
+        background.load_state_dict(background_weights)
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise BadInput.of(
+            folder / SCENE,
+            wanted="the weights that its recipe describes",
+            found=" ".join(str(error).split()),
+            remedy="restore the file or train again",
+        ) from error
+    return Scene(renderer, background, scene_from_world, cameras, bounds, recipe)
+
+
+def configs_of(recipe: Mapping[str, Any], where: str) -> tuple[Any, Any]:
+    """The representation's config and its family's fitting options from a recipe."""
+    name = recipe.get("representation", {}).get("name")
+    if name not in REPRESENTATIONS:
+        found = repr(name)
+        raise BadInput.of(where, wanted=f"a representation among {sorted(REPRESENTATIONS)}", found=found,
+                          remedy="use the scenekit that wrote it")  # fmt: skip
+    kind = REPRESENTATIONS[name]
+    config = from_plain(kind, section(recipe["representation"], "config", where), f"{where}: representation")
+    fitting = from_plain(FAMILIES[kind.renderer].fitting, section(recipe, "family", where), f"{where}: family")
+    return config, fitting
+
+
+def section(values: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
+    """A table of a recipe; raises BadInput where it is missing."""
+    found = values.get(name)
+    if not isinstance(found, dict):
+        raise BadInput.of(where, wanted=f"a table [{name}]", found="none", remedy="restore the recipe or train again")
+    return found

@@ -1,0 +1,150 @@
+"""From a capture and configs to a training, and from a run folder back to one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scenekit.assets.run import RECIPE, read_checkpoint, read_recipe
+from scenekit.core.checks import BadInput
+from scenekit.data import Capture, open_capture
+from scenekit.data.triangulate import triangulate
+from scenekit.recipes.background import choose_background
+from scenekit.recipes.configs import Fitting, from_plain, to_plain
+from scenekit.recipes.families import FAMILIES
+from scenekit.recipes.family import Surroundings
+from scenekit.recipes.load import configs_of, section
+from scenekit.renderers.scene import Scene
+from scenekit.representations import REPRESENTATIONS
+from scenekit.training.batches import Views
+from scenekit.training.steps import Step, Training
+from scenekit.training.steps import steps as training_steps
+
+
+@dataclass
+class Session:
+    """A training under way: what it changes, the scene it becomes, and the capture it learns from."""
+
+    training: Training
+    scene: Scene
+    capture: Capture
+
+
+def prepare(
+    capture: Capture,
+    representation: Any,
+    fitting: Fitting | None = None,
+    family_fitting: Any = None,
+    *,
+    cache: Path | None = None,
+) -> Session:
+    """Build everything that training needs; a capture without points is triangulated where points are needed.
+
+    Args:
+        capture: photographs with poses.
+        representation: a config from ``REPRESENTATIONS``, such as ``HashGrid()``.
+        fitting: limits, seed, background.
+        family_fitting: ``VolumeFitting`` or ``SplatFitting``; the family's default where None.
+        cache: folder in which triangulated points are kept.
+    """
+    family = FAMILIES[representation.renderer]
+    fitting = fitting or Fitting()
+    family_fitting = family_fitting or family.fitting()
+    budget = fitting.budget()
+    if not capture.train:
+        raise BadInput.of(capture.name, wanted="photographs to train on", found="none", remedy="add photographs")
+    generator = torch.Generator().manual_seed(fitting.seed)
+    points = capture.points
+    if points is None and family.needs_points:
+        points = triangulate(capture, cache)
+    inside = capture.cameras.moved(capture.scene_from_world).to(dtype=torch.float32)
+    views = Views(inside[capture.train], tuple(capture.images[i] for i in capture.train))
+    moved = None if points is None else points.moved(capture.scene_from_world)
+    cloud = None if moved is None else replace(moved, positions=moved.positions.float(), colors=moved.colors.float())
+    around = Surroundings(capture.bounds, views.cameras, cloud, generator)
+    renderer = family.build(representation, family_fitting, around)
+    parts = family.parts(renderer, representation, family_fitting, views)
+    choice = choose_background(
+        fitting.background,
+        has_alpha=capture.has_alpha,
+        behind=capture.background,
+        family_default=family.background,
+    )
+    background = choice.build()
+    recipe = {
+        "representation": {"name": _name_of(representation), "config": to_plain(representation)},
+        "family": to_plain(family_fitting),
+        "training": to_plain(fitting),
+        "capture": {"path": str(capture.root or capture.name), "downscale": capture.downscale},
+        "scene": {
+            "bounds": to_plain(capture.bounds),
+            "scene_from_world": capture.scene_from_world.to_json(),
+            "background": to_plain(choice),
+        },
+    }
+    scene = Scene(renderer, background, capture.scene_from_world, capture.cameras, capture.bounds, recipe)
+    training = Training(
+        renderer,
+        background,
+        parts.batches,
+        parts.loss,
+        budget,
+        generator,
+        controllers=parts.controllers,
+        averages=parts.averages,
+        probe=parts.probe,
+    )
+    return Session(training, scene, capture)
+
+
+def resume(run: Path, fitting: Mapping[str, Any] | None = None) -> Session:
+    """The training of a run as its newest checkpoint left it; ``fitting`` may move the limits.
+
+    Raises BadInput where the run or its capture cannot be read, or where there is no checkpoint.
+    """
+    recipe = read_recipe(run)
+    where = str(run / RECIPE)
+    representation, family_fitting = configs_of(recipe, where)
+    options = section(recipe, "training", where) | dict(fitting or {})
+    source = section(recipe, "capture", where)
+    capture = open_capture(source["path"], downscale=source["downscale"])
+    session = prepare(
+        capture, representation, from_plain(Fitting, options, f"{where}: training"), family_fitting, cache=run
+    )
+    session.training.load_state_dict(read_checkpoint(run))
+    return session
+
+
+def train(
+    capture: Capture,
+    representation: Any,
+    *,
+    steps: int | None = None,
+    minutes: float | None = None,
+    target_psnr: float | None = None,
+    seed: int = 0,
+    report: Callable[[Step], None] | None = None,
+) -> Scene:
+    """Train a scene: ``scene = sk.train(capture, sk.HashGrid(), steps=2000)``.
+
+    Args:
+        capture: from :func:`scenekit.open_capture`.
+        representation: a config such as ``HashGrid()`` or ``Gaussians()``.
+        steps, minutes, target_psnr: limits; five minutes where none is given.
+        seed: of all randomness.
+        report: called after every step.
+    """
+    fitting = Fitting(steps=steps, minutes=minutes, target_psnr=target_psnr, seed=seed)
+    session = prepare(capture, representation, fitting)
+    for step in training_steps(session.training):
+        if report is not None:
+            report(step)
+    return session.scene
+
+
+def _name_of(representation: Any) -> str:
+    return next(name for name, kind in REPRESENTATIONS.items() if kind is type(representation))

@@ -1,0 +1,41 @@
+"""Fields: marched and composited, fitted on random pixels of all photographs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from scenekit.core.protocols import Context
+from scenekit.recipes.configs import VolumeFitting
+from scenekit.recipes.family import Family, Parts, Surroundings
+from scenekit.renderers.volume import VolumeRenderer
+from scenekit.training.averages import Averages
+from scenekit.training.batches import Batch, PixelBatches, Views
+from scenekit.training.controllers.occupancy import OccupancyUpdates
+from scenekit.training.losses import huber
+
+PROBE_PIXELS = 8192
+
+
+def _build(representation: Any, fitting: VolumeFitting, around: Surroundings) -> VolumeRenderer:
+    return VolumeRenderer(representation.build(around.bounds, around.generator), fitting.marching)
+
+
+def _parts(renderer: VolumeRenderer, representation: Any, fitting: VolumeFitting, views: Views) -> Parts:
+    renderer.occupancy.forget_unseen(views.cameras)
+    updates = OccupancyUpdates(renderer, interval=fitting.occupancy_interval, cells=fitting.occupancy_cells)
+    batches = PixelBatches(views, fitting.batch_samples)
+    averages = Averages(renderer.parameter_groups(), fitting.average) if fitting.average > 0 else None
+    return Parts(batches, huber, [updates], averages, [_probe(batches)])
+
+
+def _probe(batches: PixelBatches) -> Batch:
+    """The same pixels whatever the seed of training is."""
+    rays, batches.rays = batches.rays, PROBE_PIXELS
+    batch = batches.next(Context(generator=torch.Generator().manual_seed(0)))
+    batches.rays = rays
+    return batch
+
+
+FAMILY = Family(VolumeFitting, needs_points=False, background="random", build=_build, parts=_parts)

@@ -1,0 +1,112 @@
+"""Where a field is worth asking: nested cubes of cells with a running maximum of optical thickness.
+
+Cascade k covers [-2^k, 2^k]^3 of ``scene`` with G cells a side (instant-ngp, section on occupancy grids).
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from scenekit.core.cameras import Cameras
+from scenekit.core.protocols import Field
+from scenekit.core.rays import Samples
+
+DECAY = 0.95  # of the running maximum, a visit
+OPAQUE_ENOUGH = 0.01  # optical thickness of the smallest step above which a cell is marched
+
+
+class OccupancyGrid(nn.Module):
+    """Cells K x G^3: what is marched (``occupied``) and why (``thickness``; -1 where no camera looks)."""
+
+    occupied: Bool[Tensor, "K G G G"]
+    thickness: Float[Tensor, "K G G G"]
+
+    def __init__(self, cascades: int, resolution: int, smallest_step: float) -> None:
+        super().__init__()
+        shape = (cascades, resolution, resolution, resolution)
+        self.smallest_step = smallest_step
+        self.register_buffer("occupied", torch.ones(shape, dtype=torch.bool))
+        self.register_buffer("thickness", torch.zeros(shape))
+
+    @property
+    def cells(self) -> int:
+        """How many there are, in all cascades."""
+        return self.thickness.numel()
+
+    @torch.no_grad()
+    def forget_unseen(self, cameras: Cameras) -> None:
+        """Cells in no camera's view stay empty for good: nothing would ever correct what grew there."""
+        resolution = self.thickness.shape[1]
+        for k in range(self.thickness.shape[0]):
+            every = torch.arange(resolution**3, device=self.thickness.device)
+            centres = self._positions(every + k * resolution**3, torch.full((len(every), 3), 0.5))
+            seen = _in_some_view(centres, 2.0**k / resolution * 3**0.5, cameras)
+            self.thickness[k].view(-1)[~seen] = -1.0
+        self._threshold()
+
+    @torch.no_grad()
+    def update(self, field: Field, count: int, generator: torch.Generator | None) -> None:
+        """Ask the field inside ``count`` cells: half of them anywhere, half where something is.
+
+        ``thickness <- max(decay * thickness, density * smallest step)``; a cell is occupied above
+        min(0.01, the mean over cascade 0).
+        """
+        cells = self._choose(count, generator)
+        inside = torch.rand(len(cells), 3, generator=generator)
+        positions = self._positions(cells, inside)
+        directions = torch.zeros_like(positions)
+        directions[:, 2] = 1
+        density, _ = field.density(Samples(positions, directions, torch.full_like(positions[:, 0], self.smallest_step)))
+        flat = self.thickness.view(-1)
+        flat[cells] = torch.maximum(flat[cells] * DECAY, density * self.smallest_step)
+        self._threshold()
+
+    def _choose(self, count: int, generator: torch.Generator | None) -> Int[Tensor, " M"]:
+        flat = self.thickness.view(-1)
+        if count >= self.cells:
+            return (flat >= 0).nonzero().squeeze(-1)
+        anywhere = torch.randint(self.cells, (count // 2,), generator=generator)
+        occupied = self.occupied.view(-1).nonzero().squeeze(-1)
+        picks = torch.randint(max(1, len(occupied)), (count - count // 2,), generator=generator)
+        chosen = torch.cat([anywhere, occupied[picks]]) if len(occupied) else anywhere
+        # A cell twice in one visit would be written twice with different samples: order must not matter.
+        chosen = chosen.unique()
+        return chosen[flat[chosen] >= 0]
+
+    def _positions(self, cells: Int[Tensor, " M"], inside: Float[Tensor, "M 3"]) -> Float[Tensor, "M 3"]:
+        g = self.thickness.shape[1]
+        z = cells % g
+        y = cells // g % g
+        x = cells // (g * g) % g
+        half_side = torch.pow(2.0, cells // g**3)
+        corner = torch.stack([x, y, z], -1)
+        return ((corner + inside) * (2 / g) - 1) * half_side[:, None]
+
+    def _threshold(self) -> None:
+        mean = float(self.thickness[0].clamp(min=0).mean())
+        self.occupied.copy_(self.thickness > min(OPAQUE_ENOUGH, mean))
+        if mean == 0:  # nothing known yet: march everything a camera sees
+            self.occupied.copy_(self.thickness >= 0)
+        g = self.occupied.shape[1]
+        for k in range(self.occupied.shape[0] - 1):  # a coarse cell holds what its finer cells hold
+            finer = self.occupied[k].view(g // 2, 2, g // 2, 2, g // 2, 2).any(5).any(3).any(1)
+            inner = slice(g // 4, g // 4 + g // 2)
+            self.occupied[k + 1, inner, inner, inner] |= finer
+
+
+def _in_some_view(centres: Float[Tensor, "M 3"], radius: float, cameras: Cameras) -> Bool[Tensor, " M"]:
+    """Whether the ball about each centre can project into at least one image."""
+    seen = torch.zeros(len(centres), dtype=torch.bool, device=centres.device)
+    for camera, intrinsics, (width, height) in zip(
+        cameras.camera_from_world, cameras.intrinsics, cameras.sizes, strict=True
+    ):
+        fx, fy, cx, cy = intrinsics.tolist()
+        x, y, z = (centres @ camera[:, :3].T + camera[:, 3]).unbind(-1)
+        depth = z.clamp(min=1e-6)
+        margin = radius / depth
+        u, v = fx * x / depth + cx, fy * y / depth + cy
+        inside = (u > -fx * margin) & (u < width + fx * margin) & (v > -fy * margin) & (v < height + fy * margin)
+        seen |= inside & (z > -radius) | (x * x + y * y + z * z < radius * radius)
+    return seen

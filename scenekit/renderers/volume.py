@@ -1,0 +1,159 @@
+"""Fields by volume rendering: rays are marched through an occupancy grid and composited front to back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from scenekit.core.cameras import Cameras, Pixels, every_pixel
+from scenekit.core.protocols import EVAL, Context, Field, ParameterGroup, Rendering
+from scenekit.core.rays import Rays, Samples, rays_of
+from scenekit.kernels.composite import Composited, composite
+from scenekit.kernels.march import Marched, StepRule, march, ray_cube
+from scenekit.renderers.occupancy import OccupancyGrid
+
+INVISIBLE = 1e-4  # a sample with less weight is not asked for its colour outside training
+
+
+@dataclass(frozen=True)
+class Marching:
+    """How rays are sampled.
+
+    Attributes:
+        steps: steps across the diagonal of the inner cube; instant-ngp has 1024.
+        cone: growth of the step with distance, for scenes beyond the inner cube; 0 keeps steps equal.
+        grid: occupancy cells a side of each cascade.
+        max_samples: samples a ray has at most.
+        chunk: rays rendered at once outside training.
+    """
+
+    steps: int = 1024
+    cone: float = 1 / 256
+    grid: int = 128
+    max_samples: int = 1024
+    chunk: int = 16384
+
+
+class VolumeRenderer(nn.Module):
+    """Renders any :class:`~scenekit.core.protocols.Field`; the occupancy grid is part of its state."""
+
+    batching: ClassVar[Literal["pixels"]] = "pixels"
+
+    def __init__(self, field: Field, marching: Marching) -> None:
+        super().__init__()
+        self.field = field
+        self.marching = marching
+        smallest = 2 * math.sqrt(3) / marching.steps
+        bounded = field.bounds.extent <= 1
+        cell = 2 * field.bounds.extent / marching.grid
+        self.rule = StepRule(smallest, max(smallest, cell), 0.0 if bounded else marching.cone)
+        self.occupancy = OccupancyGrid(field.bounds.cascades, marching.grid, smallest)
+
+    def render(self, cameras: Cameras, pixels: Pixels | None = None, *, context: Context = EVAL) -> Rendering:
+        """See :class:`~scenekit.core.protocols.Renderer`."""
+        if context.training:
+            return self._render_rays(rays_of(cameras, pixels or every_pixel(cameras)), context)
+        chosen = every_pixel(cameras) if pixels is None else pixels
+        parts = [self._render_rays(rays_of(cameras, part), context) for part in self._chunks(chosen)]
+        whole = _joined(parts)
+        if pixels is not None:
+            return whole
+        width, height = cameras.sizes[0]
+        if any(size != (width, height) for size in cameras.sizes):
+            raise ValueError(f"cameras: wanted one size for whole images, found {sorted(set(cameras.sizes))}")
+        return _shaped(whole, (len(cameras), height, width))
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The field's."""
+        return self.field.parameter_groups()
+
+    def _chunks(self, pixels: Pixels) -> Iterator[Pixels]:
+        for begin in range(0, max(1, len(pixels)), self.marching.chunk):
+            yield pixels[begin : begin + self.marching.chunk]
+
+    def _render_rays(self, rays: Rays, context: Context) -> Rendering:
+        marched = self._march(rays, context)
+        samples = samples_of(rays, marched)
+        colors, composited = self._shade(samples, marched, context)
+        opacity = composited.opacities
+        distance = composited.distances / opacity.clamp(min=1e-6)
+        return Rendering(
+            color=composited.colors,
+            opacity=opacity,
+            depth=distance * rays.z_per_distance * (opacity > 0),
+            trace={
+                "samples": len(samples),
+                "weights": composited.weights,
+                "distances": marched.distances,
+                "deltas": marched.deltas,
+                "offsets": marched.offsets,
+            },
+        )
+
+    def _march(self, rays: Rays, context: Context) -> Marched:
+        near, far = ray_cube(rays.origins, rays.directions, self.field.bounds.extent)
+        near = near.clamp(min=self.field.bounds.near)
+        if context.training:
+            jitter = torch.rand(near.shape, generator=context.generator, device=near.device)
+        else:
+            jitter = torch.full_like(near, 0.5)
+        return march(
+            rays.origins, rays.directions, near, far, self.occupancy.occupied, jitter, self.rule, self.marching.max_samples
+        )
+
+    def _shade(
+        self, samples: Samples, marched: Marched, context: Context
+    ) -> tuple[Float[Tensor, "S 3"], Composited]:
+        density, features = self.field.density(samples)
+        alphas = -torch.expm1(-density * samples.deltas)
+        if context.training:
+            colors = self.field.color(features, samples)
+        else:  # only what is visible is asked for its colour
+            blank = alphas.new_zeros(len(samples), 0)
+            weights = composite(alphas, blank, marched.distances, marched.offsets).weights
+            seen = (weights > INVISIBLE).nonzero().squeeze(-1)
+            colors = alphas.new_zeros(len(samples), 3)
+            colors[seen] = self.field.color(features[seen], samples[seen])
+        return colors, composite(alphas, colors, marched.distances, marched.offsets)
+
+
+def samples_of(rays: Rays, marched: Marched) -> Samples:
+    """The marched points of rays, packed."""
+    counts = marched.offsets.diff()
+    owner = torch.repeat_interleave(counts, output_size=len(marched.distances))
+    directions = rays.directions[owner]
+    return Samples(
+        positions=torch.addcmul(rays.origins[owner], directions, marched.distances[:, None]),
+        directions=directions,
+        deltas=marched.deltas,
+        times=None if rays.times is None else rays.times[owner],
+        view_ids=None if rays.view_ids is None else rays.view_ids[owner],
+        radii=None,
+    )
+
+
+def _joined(parts: list[Rendering]) -> Rendering:
+    def all_of(values: list[Tensor | None]) -> Tensor | None:
+        return None if any(v is None for v in values) else torch.cat([v for v in values if v is not None])
+
+    return Rendering(
+        color=torch.cat([part.color for part in parts]),
+        opacity=torch.cat([part.opacity for part in parts]),
+        depth=all_of([part.depth for part in parts]),
+        trace={"samples": sum(part.trace["samples"] for part in parts)},
+    )
+
+
+def _shaped(rendering: Rendering, shape: tuple[int, int, int]) -> Rendering:
+    return replace(
+        rendering,
+        color=rendering.color.reshape(*shape, 3),
+        opacity=rendering.opacity.reshape(shape),
+        depth=None if rendering.depth is None else rendering.depth.reshape(shape),
+    )

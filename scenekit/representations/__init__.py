@@ -1,0 +1,9 @@
+"""What a scene is made of. Each entry is a frozen config whose ``build`` makes the module, in a file of its own."""
+
+from scenekit.representations.dense_grid import DenseGrid
+from scenekit.representations.gaussians import Gaussians
+from scenekit.representations.hash_grid import HashGrid
+
+REPRESENTATIONS = {"hash_grid": HashGrid, "dense_grid": DenseGrid, "gaussians": Gaussians}
+
+__all__ = ["REPRESENTATIONS", "DenseGrid", "Gaussians", "HashGrid"]

@@ -1,0 +1,31 @@
+"""How raw network outputs become densities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+class _TruncatedExp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, raw: Tensor) -> Tensor:
+        # Past 30 a float32 density times a step is opaque many times over, and its square overflows.
+        density = raw.clamp(max=30.0).exp()
+        ctx.save_for_backward(density)
+        return density
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (density,) = ctx.saved_tensors
+        # The derivative stays within e^-15 .. e^15, so that saturated densities neither die nor explode.
+        return gradient * density.clamp(3.059e-7, 3.269e6)
+
+
+def truncated_exp(raw: Float[Tensor, " S"]) -> Float[Tensor, " S"]:
+    """``exp(raw)`` with the derivative ``exp(clamp(raw, -15, 15))``, as instant-ngp has it."""
+    return _TruncatedExp.apply(raw)  # type: ignore[no-any-return]

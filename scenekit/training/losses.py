@@ -1,0 +1,31 @@
+"""Photometric losses: named terms over predicted and photographed colours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from scenekit.kernels.ssim import ssim
+
+Loss = Callable[[Tensor, Tensor], dict[str, Tensor]]
+
+
+def huber(predicted: Float[Tensor, "*b 3"], target: Float[Tensor, "*b 3"]) -> dict[str, Tensor]:
+    """Huber with delta 0.1, divided by 5 so that its quadratic part equals the squared error (instant-ngp)."""
+    return {"huber": torch.nn.functional.huber_loss(predicted, target, delta=0.1) / 0.1}
+
+
+def l1_dssim(weight: float) -> Loss:
+    """``(1 - weight) * L1 + weight * (1 - SSIM)`` over whole images (3D Gaussian Splatting, eq. 7)."""
+
+    def loss(predicted: Float[Tensor, "C H W 3"], target: Float[Tensor, "C H W 3"]) -> dict[str, Tensor]:
+        terms = {"l1": (1 - weight) * (predicted - target).abs().mean()}
+        if weight > 0:
+            maps = [ssim(p, t).mean() for p, t in zip(predicted, target, strict=True)]
+            terms["dssim"] = weight * (1 - torch.stack(maps).mean())
+        return terms
+
+    return loss
