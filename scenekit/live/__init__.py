@@ -1,0 +1,1 @@
+"""Any scene in the browser, while it trains or after."""
