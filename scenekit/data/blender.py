@@ -1,4 +1,4 @@
-"""Blender's synthetic captures: ``transforms_{train,val,test}.json``, RGBA images over white, their own splits.
+"""Blender's synthetic captures: ``transforms_{train,val,test}.json``, RGBA over white, splits of their own.
 
 The smallest reader of a format: copy it to add another.
 """

@@ -27,7 +27,7 @@ def ngp_placement(
 
 
 def unbounded_placement(cameras: Cameras, points: PointCloud | None) -> tuple[Similarity, Bounds]:
-    """Place cameras float64 in ``world`` so that what they look at lies in the unit ball, the rest contracted.
+    """Place cameras float64 in ``world`` so that what they look at lies in the unit ball.
 
     Cameras that look at something: their focus goes to the origin and their mean distance from it becomes 1.
     Cameras that look outwards: their mean goes to the origin, and half of the points lie within distance 1.
