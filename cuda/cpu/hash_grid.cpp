@@ -52,7 +52,7 @@ bool any(int_x16 mask) {
   return found != 0;
 }
 
-template <int D> SK_LEAF void wrap(Corners<D>& at, uint32_t size, bool outside) {
+template <int D> __attribute__((noinline)) void wrap(Corners<D>& at, uint32_t size, bool outside) {
   for (int j = 0; j < Corners<D>::pairs; ++j) {
     if (outside) {
       at.low[j] = at.low[j] % size;

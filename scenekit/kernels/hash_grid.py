@@ -3,7 +3,8 @@
 A level ``l`` has ``scale_l = base * growth^l - 1`` and ``ceil(scale_l) + 1`` vertices per axis. A point x in
 [0, 1]^D stands at ``p = x * scale_l + 0.5`` (the half staggers the levels); its value is the D-linear blend
 of the 2^D vertices around p. The row of a vertex is row-major with x fastest where all vertices fit
-the level, modulo its size; otherwise the XOR of ``vertex_i * prime_i`` in 32 bits, modulo the size, a power of two.
+the level, modulo its size; otherwise the XOR of ``vertex_i * prime_i`` in 32 bits, modulo the size, which is
+a power of two.
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ def _reference(
         fraction = (p - cell)[:, None]
         weights = torch.where(corners == 1, fraction, 1 - fraction).prod(-1)
         rows = _rows(cell.long()[:, None] + corners, resolution, end - begin) + begin
-        levels.append((weights[..., None] * table[rows]).sum(1))
+        values = table.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+        levels.append((weights[..., None] * values).sum(1))
     return torch.cat(levels, -1).to(table.dtype)
 
 
@@ -232,9 +234,9 @@ class _HashGrid(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         wanted = ctx.needs_input_grad[:2]
-        results = torch.ops.scenekit.hash_grid_backward(gradient, *ctx.saved_tensors, *ctx.layout, wanted)
+        results = torch.ops.scenekit.hash_grid_backward(gradients[0], *ctx.saved_tensors, *ctx.layout, wanted)
         found = (result if want else None for result, want in zip(results, wanted, strict=True))
         return (*found, None, None, None)
 

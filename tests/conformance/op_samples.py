@@ -8,6 +8,7 @@ gradcheck steps by 1e-6.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -72,9 +73,22 @@ def _grid_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple
     return normal(generator, dtype, rows, 15), *arguments, [True, True]
 
 
+def _mlp(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Widths beside, at and over a multiple of sixteen lanes."""
+    widths = [5, 32, 70, 3]
+    weights = [normal(generator, dtype, b, a) / a**0.5 for a, b in itertools.pairwise(widths)]
+    return normal(generator, dtype, rows, 5), torch.cat([w.flatten() for w in weights]), widths
+
+
+def _mlp_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    return normal(generator, dtype, rows, 3), *_mlp(generator, dtype, rows), True
+
+
 SAMPLES: dict[str, Sample] = {
     "hash_grid": Sample(_grid, differentiable=(0, 1), rows=5000),
     "hash_grid_backward": Sample(_grid_backward, rows=5000),
+    "mlp": Sample(_mlp, differentiable=(0, 1), rows=9001),
+    "mlp_backward": Sample(_mlp_backward, rows=9001),
     "spherical_harmonics": Sample(
         lambda g, dtype, n: (directions(g, dtype, n), 4), differentiable=(0,), rows=5000
     ),

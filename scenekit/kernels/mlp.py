@@ -1,0 +1,128 @@
+"""Small multilayer perceptrons without biases: ReLU between layers, nothing after the last.
+
+The CPU body takes a block of samples through all layers at once and finds the hidden activations again in the
+backward pass, so that no activation ever reaches main memory.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from scenekit.core.checks import check_same_kind, check_shape
+from scenekit.kernels import native
+from scenekit.kernels.op import below_autograd, reference_gradients, register
+
+
+def mlp(inputs: Float[Tensor, "S I"], weights: Sequence[Float[Tensor, "out in"]]) -> Float[Tensor, "S O"]:
+    """``W_n relu(... relu(W_1 x))`` of each row x; gradients to inputs and weights.
+
+    Raises ValueError for shapes that do not chain, TypeError where dtypes or devices differ.
+    """
+    if not weights:
+        raise ValueError("weights: wanted at least one matrix, found none")
+    check_shape("inputs", inputs, ("S", "I"), {})
+    widths = [inputs.shape[1]]
+    for index, weight in enumerate(weights):
+        check_shape(f"weights[{index}]", weight, ("out", widths[-1]), {})
+        check_same_kind("inputs", inputs, **{f"weights[{index}]": weight})
+        widths.append(weight.shape[0])
+    return MLP(inputs, torch.cat([weight.flatten() for weight in weights]), widths)
+
+
+def _matrices(weights: Tensor, widths: Sequence[int]) -> list[Tensor]:
+    shapes = [(out, width) for width, out in itertools.pairwise(widths)]
+    parts = weights.split([math.prod(shape) for shape in shapes])
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _reference(inputs: Tensor, weights: Tensor, widths: Sequence[int]) -> Tensor:
+    *hidden, last = _matrices(weights, widths)
+    for weight in hidden:
+        inputs = torch.relu(inputs @ weight.T)
+    return inputs @ last.T
+
+
+def _backward_reference(
+    gradient: Tensor, inputs: Tensor, weights: Tensor, widths: Sequence[int], to_inputs: bool
+) -> tuple[Tensor, Tensor]:
+    wanted = (0, 1) if to_inputs else (1,)
+    found = reference_gradients(_reference, (inputs, weights, widths), wanted, (gradient,))
+    return (found[0], found[1]) if to_inputs else (inputs.new_empty(0), found[0])
+
+
+@lru_cache(maxsize=64)
+def _packed(widths: tuple[int, ...]) -> Tensor:
+    """The widths in memory the C library can walk."""
+    return torch.tensor(widths)
+
+
+def _is_native(tensors: Sequence[Tensor], widths: Sequence[int]) -> bool:
+    return native.serves(*tensors) and min(widths) > 0
+
+
+def _cpu(inputs: Tensor, weights: Tensor, widths: Sequence[int]) -> Tensor:
+    if not _is_native((inputs, weights), widths):
+        return _reference(inputs, weights, widths)
+    inputs, weights = inputs.contiguous(), weights.contiguous()
+    result = inputs.new_empty(inputs.shape[0], widths[-1])
+    native.call("mlp", inputs, weights, inputs.shape[0], _packed(tuple(widths)), len(widths) - 1, result)
+    return result
+
+
+def _backward_cpu(
+    gradient: Tensor, inputs: Tensor, weights: Tensor, widths: Sequence[int], to_inputs: bool
+) -> tuple[Tensor, Tensor]:
+    if not _is_native((gradient, inputs, weights), widths):
+        return _backward_reference(gradient, inputs, weights, widths, to_inputs)
+    gradient, inputs, weights = gradient.contiguous(), inputs.contiguous(), weights.contiguous()
+    results = torch.empty_like(weights), torch.empty_like(inputs) if to_inputs else None
+    sizes = (inputs.shape[0], _packed(tuple(widths)), len(widths) - 1)
+    native.call("mlp_backward", gradient, inputs, weights, *sizes, *results)
+    return inputs.new_empty(0) if results[1] is None else results[1], results[0]
+
+
+def _backward_fake(
+    gradient: Tensor, inputs: Tensor, weights: Tensor, widths: Sequence[int], to_inputs: bool
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(inputs) if to_inputs else inputs.new_empty(0), torch.empty_like(weights)
+
+
+class _Mlp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weights: Tensor, widths: Sequence[int]) -> Tensor:
+        ctx.save_for_backward(inputs, weights)
+        ctx.widths = widths
+        return below_autograd("mlp", inputs, weights, widths)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        inputs, weights = ctx.saved_tensors
+        to_inputs = ctx.needs_input_grad[0]
+        found = torch.ops.scenekit.mlp_backward(gradients[0], inputs, weights, ctx.widths, to_inputs)
+        return found[0] if to_inputs else None, found[1], None
+
+
+MLP = register(
+    "mlp(Tensor inputs, Tensor weights, int[] widths) -> Tensor",
+    _reference,
+    fake=lambda inputs, weights, widths: inputs.new_empty(inputs.shape[0], widths[-1]),
+    cpu=_cpu,
+    autograd=_Mlp,
+)
+MLP_BACKWARD = register(
+    "mlp_backward(Tensor gradient, Tensor inputs, Tensor weights, int[] widths, bool to_inputs) "
+    "-> (Tensor for_inputs, Tensor for_weights)",
+    _backward_reference,
+    fake=_backward_fake,
+    cpu=_backward_cpu,
+)
