@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
@@ -24,7 +24,7 @@ LARGEST_PIXELS = (
     200_000_000  # a decompression bomb, or at least nothing that fits the memory of a small machine
 )
 MAP_STEP = 8  # the distortion map is computed every 8 pixels and interpolated: error below 1e-3 pixels
-BAND_ROWS = 256
+BAND_ROWS = 128
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -119,33 +119,40 @@ def _pinhole(lens: Lens) -> Lens:
     return undistorted(lens)
 
 
-@lru_cache(maxsize=8)
-def _coarse_map(lens: Lens) -> Tensor:
-    """Source positions every few pixels, [2 h w], in grid_sample's [-1, 1] over the photograph."""
+@lru_cache(maxsize=2)
+def _source_map(lens: Lens) -> Float[Tensor, "H W 2"]:
+    """Where in the photograph, in pixels, each pixel of the pinhole comes from."""
     width, height = lens.size
     columns, rows = -(-width // MAP_STEP) + 1, -(-height // MAP_STEP) + 1
     u, v = np.linspace(0.5, width - 0.5, columns), np.linspace(0.5, height - 0.5, rows)
-    positions = source_positions(lens, _pinhole(lens), u, v)
-    return torch.from_numpy(2 * positions / (width, height) - 1).float().permute(2, 0, 1).contiguous()
+    coarse = torch.from_numpy(source_positions(lens, _pinhole(lens), u, v)).float().permute(2, 0, 1)
+    fine = torch.nn.functional.interpolate(coarse[None], (height, width), mode="bilinear", align_corners=True)
+    return fine[0].permute(1, 2, 0).contiguous()
 
 
 def undistort(image: NDArray[np.uint8], lens: Lens) -> NDArray[np.uint8]:
     """Resample ``[H W C]`` to :func:`scenekit.data.lens.undistorted`'s pinhole, bilinear, band by band."""
-    height, width = image.shape[:2]
-    photograph = torch.from_numpy(np.array(image)).permute(2, 0, 1).float()[None]
-    if photograph.shape[1] == 4:
-        photograph[:, :3] *= photograph[:, 3:] / 255
-    grid = torch.nn.functional.interpolate(
-        _coarse_map(lens)[None], (height, width), mode="bilinear", align_corners=True
-    ).permute(0, 2, 3, 1)
+    positions = _source_map(lens)
     result = np.empty_like(image)
-    for start in range(0, height, BAND_ROWS):
-        rows = slice(start, start + BAND_ROWS)
-        # Border padding matters only for rounding errors: every pixel comes from inside by construction.
-        band = torch.nn.functional.grid_sample(
-            photograph, grid[:, rows], mode="bilinear", padding_mode="border", align_corners=False
-        )[0]
-        if band.shape[0] == 4:
-            band[:3] *= 255 / band[3:].clamp(min=1)
-        result[rows] = band.clamp(0, 255).round().byte().permute(1, 2, 0).numpy()
+    for start in range(0, image.shape[0], BAND_ROWS):
+        band = slice(start, start + BAND_ROWS)
+        result[band] = _sampled(image, positions[band])
     return result
+
+
+def _sampled(image: NDArray[np.uint8], positions: Float[Tensor, "h W 2"]) -> NDArray[np.uint8]:
+    """Bilinear samples; only the rows that are needed become floats, so that memory stays small."""
+    top = max(0, int(positions[..., 1].min()) - 1)
+    bottom = min(image.shape[0], int(positions[..., 1].max()) + 3)
+    source = torch.tensor(image[top:bottom]).permute(2, 0, 1).float()
+    if source.shape[0] == 4:
+        source[:3] *= source[3:] / 255
+    size = positions.new_tensor([source.shape[2], source.shape[1]])
+    grid = (positions - positions.new_tensor([0.0, top])) * (2 / size) - 1
+    # Border padding matters for rounding errors alone: every pixel comes from inside by construction.
+    sampled = torch.nn.functional.grid_sample(
+        source[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False
+    )[0]
+    if sampled.shape[0] == 4:
+        sampled[:3] *= 255 / sampled[3:].clamp(min=1)
+    return sampled.clamp(0, 255).round().byte().permute(1, 2, 0).numpy()

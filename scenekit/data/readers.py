@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from scenekit.core.checks import BadInput
-from scenekit.data import blender, transforms
+from scenekit.data import blender, colmap, llff, transforms
 from scenekit.data.listing import Listing
 
 
@@ -28,6 +28,8 @@ class Reader(Protocol):
 READERS: dict[str, Reader] = {
     "blender": blender,
     "transforms": transforms,
+    "llff": llff,
+    "colmap": colmap,
 }
 
 

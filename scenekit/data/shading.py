@@ -17,7 +17,7 @@ SUN = torch.nn.functional.normalize(torch.tensor([0.45, -0.35, 0.82], dtype=torc
 SUN_LIGHT, SKY_LIGHT, GROUND_LIGHT = (1.02, 0.93, 0.80), (0.34, 0.40, 0.50), (0.20, 0.17, 0.14)
 SHININESS = 24.0
 # torch runs operators below 32768 elements in the calling thread: no waiting for threads on a busy machine.
-BAND_RAYS = 10_000
+BAND_RAYS = 30_000
 
 
 @dataclass(frozen=True)
