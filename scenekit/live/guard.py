@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 from types import ModuleType
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import rich
@@ -162,7 +162,7 @@ def _listen(port: int) -> socket.socket:
 
 @contextmanager
 def _guarding(door: Door, listening: socket.socket) -> Iterator[list[str]]:
-    """While this lasts, a new server listens on our socket and asks ``door`` first; yields what was wrapped."""
+    """While this lasts, a new server listens on our socket and asks ``door`` first; yields a note of each."""
     serve = websockets.asyncio.server.serve
     wrapped: list[str] = []
 
