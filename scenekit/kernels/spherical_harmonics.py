@@ -1,11 +1,13 @@
 """Real spherical harmonics of directions, as 3D Gaussian Splatting and instant-ngp order and sign them.
 
 The basis is the polynomial form in x, y, z with the Condon-Shortley phase; coefficient ``l*l + l + m``. The
-smallest op in the tree, and the template for the others.
+smallest op in the tree, and the template for the others. ``harmonic_colors`` weighs the basis by coefficients
+without ever writing it to memory.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from scenekit.core.checks import check_shape
+from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
 from scenekit.kernels.op import below_autograd, reference_gradients, register
 
@@ -28,18 +30,42 @@ def spherical_harmonics(directions: Float[Tensor, "N 3"], degree: int) -> Float[
     independent: directions are not normalised here.
     """
     check_shape("directions", directions, ("N", 3), {})
+    _check_degree(degree)
+    return SPHERICAL_HARMONICS(directions, degree)
+
+
+def harmonic_colors(
+    coefficients: Float[Tensor, "N K 3"], directions: Float[Tensor, "N 3"], degree: int
+) -> Float[Tensor, "N 3"]:
+    """``sum_k basis_k(direction) * coefficient_k`` over the degrees up to ``degree``; gradients to both.
+
+    K may exceed (degree + 1)^2: the rest is ignored and has gradient zero. Nothing is added or clamped.
+    Raises ValueError for a wrong shape, too few coefficients or a degree outside 0 to 4.
+    """
+    sizes: dict[str, int] = {}
+    check_shape("coefficients", coefficients, ("N", "K", 3), sizes)
+    check_shape("directions", directions, ("N", 3), sizes)
+    check_same_kind("coefficients", coefficients, directions=directions)
+    _check_degree(degree)
+    if sizes["K"] < (degree + 1) ** 2:
+        raise ValueError(
+            f"coefficients: degree {degree} wants {(degree + 1) ** 2} of them, found {sizes['K']}"
+        )
+    return HARMONIC_COLORS(coefficients, directions, degree)
+
+
+def _check_degree(degree: int) -> None:
     if not 0 <= degree <= MAX_DEGREE:
         raise ValueError(f"degree: wanted 0 to {MAX_DEGREE}, found {degree}")
-    return SPHERICAL_HARMONICS(directions, degree)
 
 
 def _reference(directions: Tensor, degree: int) -> Tensor:
     x, y, z = directions.unbind(-1)
+    xx, yy, zz, xy, yz, xz = x * x, y * y, z * z, x * y, y * z, x * z
     basis = [torch.full_like(x, C0)]
     if degree > 0:
         basis += [-0.4886025119029199 * y, 0.4886025119029199 * z, -0.4886025119029199 * x]
     if degree > 1:
-        xx, yy, zz, xy, yz, xz = x * x, y * y, z * z, x * y, y * z, x * z
         basis += [
             1.0925484305920792 * xy,
             -1.0925484305920792 * yz,
@@ -103,11 +129,9 @@ class _SphericalHarmonics(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        if not ctx.needs_input_grad[0]:
-            return None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (directions,) = ctx.saved_tensors
-        return torch.ops.scenekit.spherical_harmonics_backward(gradient, directions, ctx.degree), None
+        return torch.ops.scenekit.spherical_harmonics_backward(gradients[0], directions, ctx.degree), None
 
 
 SPHERICAL_HARMONICS = register(
@@ -122,4 +146,83 @@ SPHERICAL_HARMONICS_BACKWARD = register(
     _backward_reference,
     fake=lambda gradient, directions, degree: torch.empty_like(directions),
     cpu=_backward_cpu,
+)
+
+
+def _colors_reference(coefficients: Tensor, directions: Tensor, degree: int) -> Tensor:
+    basis = _reference(directions, degree)
+    return (basis[..., None] * coefficients[:, : basis.shape[1]]).sum(1)
+
+
+def _colors_backward_reference(
+    gradient: Tensor, coefficients: Tensor, directions: Tensor, degree: int, wanted: Sequence[bool]
+) -> tuple[Tensor, Tensor]:
+    inputs, which = (coefficients, directions, degree), [i for i in (0, 1) if wanted[i]]
+    gradients = reference_gradients(_colors_reference, inputs, which, (gradient,))
+    found = dict(zip(which, gradients, strict=True))
+    return found.get(0, coefficients.new_empty(0)), found.get(1, directions.new_empty(0))
+
+
+def _colors_cpu(coefficients: Tensor, directions: Tensor, degree: int) -> Tensor:
+    if not native.serves(coefficients, directions):
+        return _colors_reference(coefficients, directions, degree)
+    coefficients, directions = coefficients.contiguous(), directions.contiguous()
+    colors = torch.empty_like(directions)
+    native.call("harmonic_colors", coefficients, directions, *coefficients.shape[:2], degree, colors)
+    return colors
+
+
+def _colors_backward_cpu(
+    gradient: Tensor, coefficients: Tensor, directions: Tensor, degree: int, wanted: Sequence[bool]
+) -> tuple[Tensor, Tensor]:
+    if not native.serves(gradient, coefficients, directions):
+        return _colors_backward_reference(gradient, coefficients, directions, degree, wanted)
+    inputs = coefficients.contiguous(), directions.contiguous()
+    results = [torch.empty_like(x) if want else None for x, want in zip(inputs, wanted, strict=True)]
+    sizes = (*coefficients.shape[:2], degree)
+    native.call("harmonic_colors_backward", gradient.contiguous(), *inputs, *sizes, *results)
+    first, second = (x.new_empty(0) if r is None else r for x, r in zip(inputs, results, strict=True))
+    return first, second
+
+
+def _colors_backward_fake(
+    gradient: Tensor, coefficients: Tensor, directions: Tensor, degree: int, wanted: Sequence[bool]
+) -> tuple[Tensor, Tensor]:
+    first, second = (
+        x.new_empty(x.shape) if want else x.new_empty(0)
+        for x, want in zip((coefficients, directions), wanted, strict=True)
+    )
+    return first, second
+
+
+class _HarmonicColors(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, coefficients: Tensor, directions: Tensor, degree: int) -> Tensor:
+        ctx.save_for_backward(coefficients, directions)
+        ctx.degree = degree
+        return below_autograd("harmonic_colors", coefficients, directions, degree)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        wanted = ctx.needs_input_grad[:2]
+        results = torch.ops.scenekit.harmonic_colors_backward(
+            gradients[0], *ctx.saved_tensors, ctx.degree, wanted
+        )
+        return (*(result if want else None for result, want in zip(results, wanted, strict=True)), None)
+
+
+HARMONIC_COLORS = register(
+    "harmonic_colors(Tensor coefficients, Tensor directions, int degree) -> Tensor",
+    _colors_reference,
+    fake=lambda coefficients, directions, degree: directions.new_empty(directions.shape),
+    cpu=_colors_cpu,
+    autograd=_HarmonicColors,
+)
+HARMONIC_COLORS_BACKWARD = register(
+    "harmonic_colors_backward(Tensor gradient, Tensor coefficients, Tensor directions, int degree, "
+    "bool[2] wanted) -> (Tensor for_coefficients, Tensor for_directions)",
+    _colors_backward_reference,
+    fake=_colors_backward_fake,
+    cpu=_colors_backward_cpu,
 )

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from . import splat_samples as splats
+
 from scenekit.kernels.hash_grid import GridLayout
 
 
@@ -73,6 +75,15 @@ def _grid_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple
     return normal(generator, dtype, rows, 15), *arguments, [True, True]
 
 
+def _colors(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """More coefficients than degree 3 uses."""
+    return normal(generator, dtype, rows, 20, 3), directions(generator, dtype, rows), 3
+
+
+def _colors_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    return normal(generator, dtype, rows, 3), *_colors(generator, dtype, rows), [True, True]
+
+
 def _mlp(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
     """Widths beside, at and over a multiple of sixteen lanes."""
     widths = [5, 32, 70, 3]
@@ -85,10 +96,18 @@ def _mlp_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[
 
 
 SAMPLES: dict[str, Sample] = {
+    "harmonic_colors": Sample(_colors, differentiable=(0, 1), rows=5000),
+    "harmonic_colors_backward": Sample(_colors_backward, rows=5000),
     "hash_grid": Sample(_grid, differentiable=(0, 1), rows=5000),
     "hash_grid_backward": Sample(_grid_backward, rows=5000),
+    # Counts, lists and stops are whole numbers behind thresholds, which half precision would cross.
+    "intersect": Sample(splats.tiles, half=None),
     "mlp": Sample(_mlp, differentiable=(0, 1), rows=9001),
     "mlp_backward": Sample(_mlp_backward, rows=9001),
+    "project": Sample(splats.gaussians, differentiable=(0, 1, 2, 3), rows=2500, half=None),
+    "project_backward": Sample(splats.gaussians_backward, rows=2500, half=None),
+    "rasterize": Sample(splats.picture, differentiable=(0, 1, 2, 3), half=None),
+    "rasterize_backward": Sample(splats.picture_backward, half=None),
     "spherical_harmonics": Sample(
         lambda g, dtype, n: (directions(g, dtype, n), 4), differentiable=(0,), rows=5000
     ),
