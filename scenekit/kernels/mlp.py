@@ -22,7 +22,7 @@ from scenekit.kernels import native
 from scenekit.kernels.op import below_autograd, reference_gradients, register
 
 
-def mlp(inputs: Float[Tensor, "S I"], weights: Sequence[Float[Tensor, "out in"]]) -> Float[Tensor, "S O"]:
+def mlp(inputs: Float[Tensor, "S I"], weights: Sequence[Float[Tensor, "_out _in"]]) -> Float[Tensor, "S O"]:
     """``W_n relu(... relu(W_1 x))`` of each row x; gradients to inputs and weights.
 
     Raises ValueError for shapes that do not chain, TypeError where dtypes or devices differ.
