@@ -36,9 +36,8 @@ template <class T> SK_LEAF T splat(float x) { return T{} + x; }
 
 #if !defined(__CUDACC__)
 SK_LEAF float_x16 select(int_x16 mask, float_x16 yes, float_x16 no) { return mask ? yes : no; }
-SK_LEAF float_x16 min(float_x16 a, float_x16 b) { return a < b ? a : b; }
-SK_LEAF float_x16 max(float_x16 a, float_x16 b) { return a > b ? a : b; }
 SK_LEAF float_x16 bits_to_float(int_x16 x) { return (float_x16)x; }
+SK_LEAF int_x16 float_to_bits(float_x16 x) { return (int_x16)x; }
 SK_LEAF int_x16 to_int(float_x16 x) { return __builtin_convertvector(x, int_x16); }
 SK_LEAF float_x16 to_float(int_x16 x) { return __builtin_convertvector(x, float_x16); }
 SK_LEAF float_x16 floor(float_x16 x) {
@@ -66,6 +65,13 @@ SK_LEAF float bits_to_float(int x) {
   union { int i; float f; } u; u.i = x; return u.f;
 #endif
 }
+SK_LEAF int float_to_bits(float x) {
+#if defined(__CUDA_ARCH__)
+  return __float_as_int(x);
+#else
+  union { float f; int i; } u; u.f = x; return u.i;
+#endif
+}
 SK_LEAF int to_int(float x) { return (int)x; }
 SK_LEAF float to_float(int x) { return (float)x; }
 SK_LEAF float floor(float x) {
@@ -74,14 +80,23 @@ SK_LEAF float floor(float x) {
 }
 
 #if !defined(__CUDACC__)
+// The masked forms are the plain ones here; the others warn of an uninitialised value in g++ 12.
+#if defined(__AVX512F__)
+SK_LEAF float_x16 min(float_x16 a, float_x16 b) { return (float_x16)_mm512_maskz_min_ps(0xffff, (__m512)a, (__m512)b); }
+SK_LEAF float_x16 max(float_x16 a, float_x16 b) { return (float_x16)_mm512_maskz_max_ps(0xffff, (__m512)a, (__m512)b); }
+SK_LEAF float_x16 sqrt(float_x16 x) { return (float_x16)_mm512_maskz_sqrt_ps(0xffff, (__m512)x); }
+#else
+SK_LEAF float_x16 min(float_x16 a, float_x16 b) { return a < b ? a : b; }
+SK_LEAF float_x16 max(float_x16 a, float_x16 b) { return a > b ? a : b; }
 SK_LEAF float_x16 sqrt(float_x16 x) {
   float_x16 root;
   for (int i = 0; i < 16; ++i) root[i] = __builtin_sqrtf(x[i]);
   return root;
 }
-// Whether any lane of a comparison holds.
-SK_LEAF bool any(int_x16 mask) {
-#if defined(__AVX512F__) && defined(__AVX512DQ__)
+#endif
+// Whether any lane is negative; of a comparison: whether it holds anywhere.
+SK_LEAF bool any_lane(int_x16 mask) {
+#if defined(__AVX512DQ__)
   return _mm512_movepi32_mask((__m512i)mask) != 0;
 #elif defined(__AVX2__)
   __m256i low = (__m256i)__builtin_shufflevector(mask, mask, 0, 1, 2, 3, 4, 5, 6, 7);
@@ -90,7 +105,7 @@ SK_LEAF bool any(int_x16 mask) {
 #else
   int32_t found = 0;
   for (int i = 0; i < 16; ++i) found |= mask[i];
-  return found != 0;
+  return found < 0;
 #endif
 }
 #endif
@@ -101,7 +116,7 @@ SK_LEAF float sqrt(float x) {
   return __builtin_sqrtf(x);
 #endif
 }
-SK_LEAF bool any(bool mask) { return mask; }
+SK_LEAF bool any_lane(bool mask) { return mask; }
 
 // e^x by 2^n times a polynomial on [-0.5, 0.5] * ln 2: relative error below 2e-7, no branch, clamped so that
 // it neither overflows nor makes denormals.

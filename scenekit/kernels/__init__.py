@@ -1,24 +1,50 @@
 """Differentiable operators: per op one public checked function, a plain-torch reference, native bodies."""
 
 from scenekit.kernels.hash_grid import HASH_GRID, HASH_GRID_BACKWARD, GridLayout, hash_grid
+from scenekit.kernels.intersect import INTERSECT, Tiles, intersect
 from scenekit.kernels.mlp import MLP, MLP_BACKWARD, mlp
 from scenekit.kernels.op import Op
+from scenekit.kernels.project import PROJECT, PROJECT_BACKWARD, Projected, project
+from scenekit.kernels.rasterize import RASTERIZE, RASTERIZE_BACKWARD, Raster, rasterize
 from scenekit.kernels.spherical_harmonics import (
+    HARMONIC_COLORS,
+    HARMONIC_COLORS_BACKWARD,
     SPHERICAL_HARMONICS,
     SPHERICAL_HARMONICS_BACKWARD,
+    harmonic_colors,
     spherical_harmonics,
 )
 
 OPS: dict[str, Op] = {
     op.name: op
     for op in (
+        HARMONIC_COLORS,
+        HARMONIC_COLORS_BACKWARD,
         HASH_GRID,
         HASH_GRID_BACKWARD,
+        INTERSECT,
         MLP,
         MLP_BACKWARD,
+        PROJECT,
+        PROJECT_BACKWARD,
+        RASTERIZE,
+        RASTERIZE_BACKWARD,
         SPHERICAL_HARMONICS,
         SPHERICAL_HARMONICS_BACKWARD,
     )
 }
 
-__all__ = ["OPS", "GridLayout", "hash_grid", "mlp", "spherical_harmonics"]
+__all__ = [
+    "OPS",
+    "GridLayout",
+    "Projected",
+    "Raster",
+    "Tiles",
+    "harmonic_colors",
+    "hash_grid",
+    "intersect",
+    "mlp",
+    "project",
+    "rasterize",
+    "spherical_harmonics",
+]

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from . import splat_samples as splats
-
 from scenekit.kernels.hash_grid import GridLayout
+
+from . import splat_samples as splats
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,143 @@
+"""Which Gaussians reach which tile of 16x16 pixels, front to back: what the rasterizer walks through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, Int32, Int64
+from torch import Tensor
+
+from scenekit.core.checks import check_same_kind, check_shape
+from scenekit.kernels import native
+from scenekit.kernels.op import register
+
+TILE = 16
+LEAST_ALPHA = 1 / 255  # fainter contributions are skipped
+SLACK = 1.001  # the visible ellipse grows by this in squared radius, so that rounding loses no pixel
+PIECES = 16  # of the depth order, counted and filled side by side (as in cuda/cpu/intersect.cpp)
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The Gaussians of every tile, front to back.
+
+    Attributes:
+        gaussians: indices of Gaussians, tile after tile (tiles in rows).
+        offsets: where each tile's indices start; the last entry is their number.
+    """
+
+    gaussians: Int32[Tensor, "I"]
+    offsets: Int64[Tensor, "T+1"]
+
+
+def intersect(
+    means2d: Float[Tensor, "N 2"],
+    radii: Int[Tensor, "N 2"],
+    conics: Float[Tensor, "N 3"],
+    opacities: Float[Tensor, "N"],
+    depths: Float[Tensor, "N"],
+    size: tuple[int, int],
+) -> Tiles:
+    """List per tile of an image of ``size`` (width, height) the Gaussians to be seen in it, nearest first.
+
+    A Gaussian is listed where the ellipse alpha >= 1/255 touches the rectangle of the tile's pixel centres,
+    and nowhere if a radius is 0 or its conic is not positive definite. Equal depths keep the order of the
+    indices. Not differentiable. Raises ValueError for a wrong shape or an empty image, TypeError for
+    dtypes that differ.
+    """
+    sizes: dict[str, int] = {}
+    check_shape("means2d", means2d, ("N", 2), sizes)
+    check_shape("radii", radii, ("N", 2), sizes)
+    check_shape("conics", conics, ("N", 3), sizes)
+    check_shape("opacities", opacities, ("N",), sizes)
+    check_shape("depths", depths, ("N",), sizes)
+    check_same_kind("means2d", means2d, conics=conics, opacities=opacities, depths=depths)
+    check_size(size)
+    return Tiles(*INTERSECT(means2d, radii.to(torch.int32), conics, opacities, depths, *size))
+
+
+def check_size(size: tuple[int, int]) -> None:
+    """Raise ValueError for an image without pixels."""
+    if min(size) < 1:
+        raise ValueError(f"size: wanted at least 1x1 pixels, found {size[0]}x{size[1]}")
+
+
+def columns(pixels: int) -> int:
+    """Tiles along an axis."""
+    return (pixels + TILE - 1) // TILE
+
+
+def _reference(
+    means2d: Tensor, radii: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, width: int, height: int
+) -> tuple[Tensor, Tensor]:
+    order = torch.sort(depths, stable=True).indices
+    pairs = []
+    for start, some in enumerate(order.split(1024)):
+        touched = _touches(means2d[some], radii[some], conics[some], opacities[some], width, height)
+        pairs.append(torch.nonzero(touched) + torch.tensor([1024 * start, 0], device=means2d.device))
+    rank, tile = torch.cat(pairs).unbind(-1)
+    by_tile = torch.sort(tile, stable=True).indices
+    counts = torch.bincount(tile, minlength=columns(width) * columns(height))
+    offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    return order[rank[by_tile]].to(torch.int32), offsets
+
+
+def _touches(
+    means2d: Tensor, radii: Tensor, conics: Tensor, opacities: Tensor, width: int, height: int
+) -> Tensor:
+    """Whether each Gaussian's ellipse meets each tile's rectangle of pixel centres, [N T]."""
+    a, b, c = (x[:, None, None] for x in conics.unbind(-1))
+    left, right = _edges(means2d[:, 0], width)
+    top, bottom = _edges(means2d[:, 1], height)
+    left, right, top, bottom = left[:, None, :], right[:, None, :], top[:, :, None], bottom[:, :, None]
+    x, y = torch.clamp(torch.zeros_like(left), left, right), torch.clamp(torch.zeros_like(top), top, bottom)
+    # The least of a x^2 + 2 b x y + c y^2 over a rectangle lies at its centre or on an edge that faces it.
+    on_x = [(x, torch.clamp(-b * x / c, top, bottom)), (torch.clamp(-b * y / a, left, right), y)]
+    least = torch.stack([a * u * u + 2 * b * u * v + c * v * v for u, v in on_x]).amin(0)
+    reach = 2 * SLACK * torch.log(opacities / LEAST_ALPHA)[:, None, None]
+    valid = (radii > 0).all(-1) & (opacities >= LEAST_ALPHA)
+    valid = valid[:, None, None] & (a > 0) & (c > 0) & (a * c > b * b)
+    return (valid & (least <= reach)).flatten(1)
+
+
+def _edges(centers: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
+    """First and last pixel centre of each tile along an axis, relative to ``centers``."""
+    first = torch.arange(0, pixels, TILE, device=centers.device).to(centers.dtype) + 0.5
+    last = torch.clamp(first + (TILE - 1), max=pixels - 0.5)
+    return first - centers[:, None], last - centers[:, None]
+
+
+def _cpu(
+    means2d: Tensor, radii: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, width: int, height: int
+) -> tuple[Tensor, Tensor]:
+    if not native.serves(means2d, conics, opacities, depths):
+        return _reference(means2d, radii, conics, opacities, depths, width, height)
+    means2d, conics, opacities = means2d.contiguous(), conics.contiguous(), opacities.contiguous()
+    radii, depths = radii.contiguous(), depths.contiguous()
+    count, tiles = means2d.shape[0], columns(width) * columns(height)
+    order = torch.empty(count + 1, dtype=torch.int32)
+    cursors = torch.empty(PIECES * tiles, dtype=torch.int32)
+    offsets = torch.empty(tiles + 1, dtype=torch.int64)
+    splats = (means2d, conics, opacities, radii)
+    native.call("intersect_count", *splats, depths, count, width, height, order, cursors, offsets)
+    gaussians = torch.empty(int(offsets[-1]), dtype=torch.int32)
+    native.call("intersect_fill", *splats, order, count, width, height, cursors, gaussians)
+    return gaussians, offsets
+
+
+def _fake(
+    means2d: Tensor, radii: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, width: int, height: int
+) -> tuple[Tensor, Tensor]:
+    found = torch.library.get_ctx().new_dynamic_size()
+    tiles = columns(width) * columns(height)
+    return means2d.new_empty(found, dtype=torch.int32), means2d.new_empty(tiles + 1, dtype=torch.int64)
+
+
+INTERSECT = register(
+    "intersect(Tensor means2d, Tensor radii, Tensor conics, Tensor opacities, Tensor depths,"
+    " int width, int height) -> (Tensor, Tensor)",
+    _reference,
+    fake=_fake,
+    cpu=_cpu,
+)
