@@ -1,0 +1,231 @@
+"""Points for a capture that has none: training photographs matched, tracks triangulated by pycolmap.
+
+Poses and intrinsics stay as the capture gives them. Held-out photographs are never looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from scenekit.core.cameras import Cameras
+from scenekit.core.cloud import PointCloud
+from scenekit.core.transforms import invert_rigid
+from scenekit.data.capture import Capture
+from scenekit.data.features import Features, detect, match_pairs, neighbours
+from scenekit.data.images import load_images
+
+if TYPE_CHECKING:
+    import pycolmap
+
+VERSION = 1  # of the method: part of the cache's key
+LONGEST_SIDE = 960
+NEIGHBOURS = 8
+FEWEST_MATCHES = 12
+LARGEST_ERROR = 2.0  # mean reprojection error of a kept point, in pixels of the photographs as matched
+SMALLEST_ANGLE = 1.5  # degrees between the rays of a kept point
+
+
+@dataclass(frozen=True)
+class Triangulation:
+    """Points and what they cost; seconds are 0 for points that came from the cache.
+
+    Attributes:
+        points: in ``world``, with the mean colour of the pixels that see them.
+        images, pairs: photographs used and pairs matched.
+        wall_seconds, cpu_seconds: of this process.
+    """
+
+    points: PointCloud
+    images: int
+    pairs: int
+    wall_seconds: float
+    cpu_seconds: float
+
+
+def triangulate(capture: Capture, cache: Path | None = None) -> PointCloud:
+    """Points of :func:`triangulation`."""
+    return triangulation(capture, cache).points
+
+
+def triangulation(capture: Capture, cache: Path | None = None) -> Triangulation:
+    """Triangulate a capture from its training photographs, or take what the folder ``cache`` holds.
+
+    The cache is keyed by the photographs (path, size, time), poses, lenses and the version of the method. The
+    result may be empty where nothing matches.
+    """
+    file = None if cache is None else cache / f"points-{_key(capture)}.npz"
+    if file is not None and file.is_file():
+        return _stored(file)
+    wall, cpu = time.perf_counter(), time.process_time()
+    images, cameras = _photographs(capture)
+    pairs = neighbours(cameras, NEIGHBOURS)
+    with _quiet():
+        features = detect(images)
+        matches = zip(pairs, match_pairs(cameras, features, pairs), strict=True)
+        model = _triangulated(cameras, features, {p: m for p, m in matches if len(m) >= FEWEST_MATCHES})
+    points = _colored(model, images)
+    seconds = time.perf_counter() - wall, time.process_time() - cpu
+    result = Triangulation(points, len(images), len(pairs), *seconds)
+    if file is not None:
+        _store(file, result)
+    return result
+
+
+def _photographs(capture: Capture) -> tuple[tuple[UInt8[Tensor, "H W C"], ...], Cameras]:
+    """The training photographs, undistorted, at a size that suits feature detection."""
+    if capture.source is None:
+        return tuple(capture.images[i] for i in capture.train), capture.cameras[capture.train]
+    chosen = [capture.source.photographs[i] for i in capture.train]
+    longest = max(max(photograph.lens.size) for photograph in chosen)
+    return load_images(chosen, max(1.0, longest / LONGEST_SIDE))
+
+
+def _triangulated(
+    cameras: Cameras, features: list[Features], matches: dict[tuple[int, int], Tensor]
+) -> pycolmap.Reconstruction:
+    """Let pycolmap build tracks and points from verified matches."""
+    import pycolmap
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "database.db")
+        model = _posed_model(cameras, features)
+        _write_database(path, model, features, matches)
+        options = pycolmap.IncrementalPipelineOptions()
+        options.min_num_matches = FEWEST_MATCHES
+        options.extract_colors = False
+        options.num_threads = 2
+        options.ba_global_max_num_iterations = 10
+        options.ba_global_max_refinements = 1
+        options.triangulation.min_angle = SMALLEST_ANGLE
+        options.mapper.filter_max_reproj_error = LARGEST_ERROR
+        options.mapper.filter_min_tri_angle = SMALLEST_ANGLE
+        return pycolmap.triangulate_points(model, path, folder, folder, options=options)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """COLMAP logs every step to standard error; only errors are of interest here."""
+    import pycolmap
+
+    level = pycolmap.logging.minloglevel
+    pycolmap.logging.minloglevel = pycolmap.logging.ERROR.value
+    try:
+        yield
+    finally:
+        pycolmap.logging.minloglevel = level
+
+
+def _posed_model(cameras: Cameras, features: list[Features]) -> pycolmap.Reconstruction:
+    """Cameras and images numbered from 1, each camera a rig of its own, at the capture's poses."""
+    import pycolmap
+
+    model = pycolmap.Reconstruction()
+    poses = invert_rigid(cameras.world_from_camera).numpy()
+    for index, (width, height) in enumerate(cameras.sizes):
+        camera = pycolmap.Camera(
+            model="PINHOLE", width=width, height=height, params=cameras.intrinsics[index].tolist()
+        )
+        camera.camera_id = index + 1
+        model.add_camera_with_trivial_rig(camera)
+        image = pycolmap.Image(
+            name=f"{index:06d}",
+            camera_id=index + 1,
+            image_id=index + 1,
+            keypoints=features[index].positions.double().numpy(),
+        )
+        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(poses[index]))
+    return model
+
+
+def _write_database(
+    path: str,
+    model: pycolmap.Reconstruction,
+    features: list[Features],
+    matches: dict[tuple[int, int], Tensor],
+) -> None:
+    import pycolmap
+
+    with pycolmap.Database.open(path) as database:
+        for camera in model.cameras.values():
+            database.write_camera(camera, use_camera_id=True)
+        for rig in model.rigs.values():
+            database.write_rig(rig, use_rig_id=True)
+        for frame in model.frames.values():
+            database.write_frame(frame, use_frame_id=True)
+        for image_id, image in sorted(model.images.items()):
+            database.write_image(image, use_image_id=True)
+            database.write_keypoints(image_id, features[image_id - 1].positions.numpy())
+        for (first, second), found in matches.items():
+            geometry = pycolmap.TwoViewGeometry()
+            geometry.config = pycolmap.TwoViewGeometryConfiguration.CALIBRATED
+            geometry.inlier_matches = found.to(torch.int32).numpy().astype(np.uint32)
+            database.write_two_view_geometry(first + 1, second + 1, geometry)
+
+
+def _colored(model: pycolmap.Reconstruction, images: tuple[UInt8[Tensor, "H W C"], ...]) -> PointCloud:
+    """Good points with the mean colour of the pixels they were seen in."""
+    positions: list[Float[np.ndarray, "3"]] = []
+    colors: list[Tensor] = []
+    for point in model.points3D.values():
+        if point.error > LARGEST_ERROR:
+            continue
+        seen = []
+        for element in point.track.elements:
+            image = images[element.image_id - 1]
+            u, v = model.images[element.image_id].points2D[element.point2D_idx].xy
+            seen.append(image[min(int(v), image.shape[0] - 1), min(int(u), image.shape[1] - 1), :3])
+        positions.append(np.asarray(point.xyz))
+        colors.append(torch.stack(seen).double().mean(0) / 255)
+    if not positions:
+        return PointCloud(torch.zeros(0, 3, dtype=torch.float64), torch.zeros(0, 3, dtype=torch.float64))
+    return PointCloud(torch.from_numpy(np.stack(positions)), torch.stack(colors))
+
+
+def _key(capture: Capture) -> str:
+    digest = hashlib.sha256(f"{VERSION} {LONGEST_SIDE} {NEIGHBOURS}".encode())
+    for index in capture.train:
+        digest.update(capture.names[index].encode())
+        if capture.source is None:
+            digest.update(capture.images[index].numpy().tobytes())
+        else:
+            photograph = capture.source.photographs[index]
+            status = photograph.path.stat()
+            made_from = photograph.path.resolve(), status.st_size, status.st_mtime_ns, photograph.lens
+            digest.update(str(made_from).encode())
+    rows = list(capture.train)
+    digest.update(capture.cameras.world_from_camera[rows].numpy().tobytes())
+    digest.update(capture.cameras.intrinsics[rows].numpy().tobytes() if capture.source is None else b"")
+    return digest.hexdigest()[:16]
+
+
+def _stored(file: Path) -> Triangulation:
+    with np.load(file, allow_pickle=False) as arrays:
+        points = PointCloud(torch.from_numpy(arrays["positions"]), torch.from_numpy(arrays["colors"]))
+        images, pairs = (int(count) for count in arrays["counts"])
+    return Triangulation(points, images, pairs, 0.0, 0.0)
+
+
+def _store(file: Path, result: Triangulation) -> None:
+    """Written whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.stem}-{os.getpid()}.npz")
+    np.savez_compressed(
+        partial,
+        positions=result.points.positions.numpy(),
+        colors=result.points.colors.numpy(),
+        counts=np.array([result.images, result.pairs]),
+    )
+    partial.replace(file)
