@@ -1,0 +1,173 @@
+"""Emission and absorption along rays, front to back: ``w_i = a_i prod_{j<i} (1 - a_j)`` (NeRF, eq. 3)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from scenekit.core.checks import check_same_kind, check_shape
+from scenekit.kernels import native
+from scenekit.kernels.op import below_autograd, reference_gradients, register
+
+STOP = 1e-4  # samples that less of the light would reach are left out
+
+
+class Composited(NamedTuple):
+    """What each ray sees, without a background.
+
+    Attributes:
+        colors: sum of weight times colour [R C].
+        opacities: sum of weights [R].
+        distances: sum of weight times distance, not divided by the opacity [R].
+        weights: of each sample, exactly 0 behind the stop [S].
+    """
+
+    colors: Float[Tensor, "R C"]
+    opacities: Float[Tensor, " R"]
+    distances: Float[Tensor, " R"]
+    weights: Float[Tensor, " S"]
+
+
+def composite(
+    alphas: Float[Tensor, " S"],
+    colors: Float[Tensor, "S C"],
+    distances: Float[Tensor, " S"],
+    offsets: Int[Tensor, " R1"],
+) -> Composited:
+    """Composite packed samples; gradients to ``alphas`` and ``colors`` from all four results.
+
+    ``offsets`` [R + 1] are the first sample of every ray and the number of samples. A sample that less than
+    1e-4 of the light would reach has weight 0 and no gradient. Raises ValueError for a wrong shape or
+    offsets that do not span the samples, TypeError where dtypes or devices differ.
+    """
+    sizes: dict[str, int] = {}
+    check_shape("alphas", alphas, ("S",), sizes)
+    check_shape("colors", colors, ("S", "C"), sizes)
+    check_shape("distances", distances, ("S",), sizes)
+    check_shape("offsets", offsets, ("R + 1",), sizes)
+    check_same_kind("alphas", alphas, colors=colors, distances=distances)
+    if offsets.dtype != torch.int64 or len(offsets) == 0:
+        raise ValueError(f"offsets: wanted int64 [R + 1], found {offsets.dtype} {list(offsets.shape)}")
+    return Composited(*COMPOSITE(alphas, colors, distances, offsets))
+
+
+def _reference(
+    alphas: Tensor, colors: Tensor, distances: Tensor, offsets: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    dtype = alphas.dtype
+    wide = torch.promote_types(dtype, torch.float32)
+    alphas, colors, distances = alphas.to(wide), colors.to(wide), distances.to(wide)
+    counts = offsets.diff()
+    rays = len(counts)
+    owners = torch.repeat_interleave(counts, output_size=len(alphas))
+    places = torch.arange(len(alphas), device=alphas.device) - offsets[owners]
+    longest = int(counts.max()) if rays else 0
+    # One row per ray, padded with nothing; the leading 1 is the light before the first sample.
+    passed = alphas.new_ones(rays, longest + 1).index_put((owners, places + 1), 1 - alphas)
+    before = passed.cumprod(1)[owners, places]
+    weights = torch.where(before.detach() >= STOP, before * alphas, 0)
+    color = colors.new_zeros(rays, colors.shape[1]).index_add(0, owners, weights[:, None] * colors)
+    opacity = weights.new_zeros(rays).index_add(0, owners, weights)
+    distance = weights.new_zeros(rays).index_add(0, owners, weights * distances)
+    return color.to(dtype), opacity.to(dtype), distance.to(dtype), weights.to(dtype)
+
+
+def _backward_reference(
+    for_colors: Tensor,
+    for_opacities: Tensor,
+    for_distances: Tensor,
+    for_weights: Tensor,
+    alphas: Tensor,
+    colors: Tensor,
+    distances: Tensor,
+    offsets: Tensor,
+) -> tuple[Tensor, Tensor]:
+    inputs, seeds = (
+        (alphas, colors, distances, offsets),
+        (for_colors, for_opacities, for_distances, for_weights),
+    )
+    found = reference_gradients(_reference, inputs, (0, 1), seeds)
+    return found[0], found[1]
+
+
+def _check_span(offsets: Tensor, samples: int) -> None:
+    """The loops write every sample, so the offsets must reach from the first to the last."""
+    first, last = int(offsets[0]), int(offsets[-1])
+    if (first, last) != (0, samples):
+        raise ValueError(f"offsets: wanted 0 to {samples} samples, found {first} to {last}")
+
+
+def _cpu(
+    alphas: Tensor, colors: Tensor, distances: Tensor, offsets: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    _check_span(offsets, len(alphas))
+    if not native.serves(alphas, colors, distances):
+        return _reference(alphas, colors, distances, offsets)
+    inputs = [x.contiguous() for x in (alphas, colors, distances, offsets)]
+    rays, (samples, channels) = len(offsets) - 1, colors.shape
+    color, weights = colors.new_empty(rays, channels), torch.empty_like(inputs[0])
+    opacity, distance = (alphas.new_empty(rays) for _ in range(2))
+    native.call("composite", *inputs, rays, samples, channels, color, opacity, distance, weights)
+    return color, opacity, distance, weights
+
+
+def _backward_cpu(
+    for_colors: Tensor,
+    for_opacities: Tensor,
+    for_distances: Tensor,
+    for_weights: Tensor,
+    alphas: Tensor,
+    colors: Tensor,
+    distances: Tensor,
+    offsets: Tensor,
+) -> tuple[Tensor, Tensor]:
+    tensors = (for_colors, for_opacities, for_distances, for_weights, alphas, colors, distances, offsets)
+    if not native.serves(*tensors):
+        return _backward_reference(*tensors)
+    inputs = [x.contiguous() for x in tensors]
+    results = torch.empty_like(inputs[4]), torch.empty_like(inputs[5])
+    native.call("composite_backward", *inputs, len(offsets) - 1, *colors.shape, *results)
+    return results
+
+
+class _Composite(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *inputs: Tensor) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(*inputs)
+        return below_autograd("composite", *inputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        results = torch.ops.scenekit.composite_backward(*gradients, *ctx.saved_tensors)
+        found = (x if want else None for x, want in zip(results, ctx.needs_input_grad, strict=False))
+        return (*found, None, None)
+
+
+def _fake(
+    alphas: Tensor, colors: Tensor, distances: Tensor, offsets: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    rays = offsets.shape[0] - 1
+    color = colors.new_empty(rays, colors.shape[1])
+    return color, alphas.new_empty(rays), alphas.new_empty(rays), alphas.new_empty(alphas.shape)
+
+
+_SAMPLES = "Tensor alphas, Tensor colors, Tensor distances, Tensor offsets"
+COMPOSITE = register(
+    f"composite({_SAMPLES}) -> (Tensor color, Tensor opacity, Tensor distance, Tensor weights)",
+    _reference,
+    fake=_fake,
+    cpu=_cpu,
+    autograd=_Composite,
+)
+COMPOSITE_BACKWARD = register(
+    "composite_backward(Tensor for_colors, Tensor for_opacities, Tensor for_distances, Tensor for_weights, "
+    f"{_SAMPLES}) -> (Tensor for_alphas, Tensor for_samples)",
+    _backward_reference,
+    fake=lambda *tensors: (tensors[4].new_empty(tensors[4].shape), tensors[5].new_empty(tensors[5].shape)),
+    cpu=_backward_cpu,
+)
