@@ -13,7 +13,7 @@ from scenekit.kernels import native
 from scenekit.kernels.op import register
 
 
-def adam_(
+def adam_(  # noqa: PLR0913 (the settings keep the names that torch.optim.Adam gave them)
     parameter: Float[Tensor, "*n"],
     gradient: Float[Tensor, "*n"],
     moment1: Float[Tensor, "*n"],
@@ -63,8 +63,7 @@ def _reference(
     deviation = (second / (1 - beta2**step)).sqrt() + eps
     value = value - rate / (1 - beta1**step) * first / deviation
     for old, new in ((parameter, value), (moment1, first), (moment2, second)):
-        new = new.to(old.dtype)
-        old.copy_(torch.where(gradient == 0, old, new) if sparse else new)
+        old.copy_(torch.where(gradient == 0, old, new.to(old.dtype)) if sparse else new)
 
 
 def _cpu(
