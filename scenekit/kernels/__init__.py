@@ -1,7 +1,10 @@
 """Differentiable operators: per op one public checked function, a plain-torch reference, native bodies."""
 
+from scenekit.kernels.adam import ADAM, adam_
+from scenekit.kernels.composite import COMPOSITE, COMPOSITE_BACKWARD, Composited, composite
 from scenekit.kernels.hash_grid import HASH_GRID, HASH_GRID_BACKWARD, GridLayout, hash_grid
 from scenekit.kernels.intersect import INTERSECT, Tiles, intersect
+from scenekit.kernels.march import MARCH, Marched, StepRule, march, ray_cube
 from scenekit.kernels.mlp import MLP, MLP_BACKWARD, mlp
 from scenekit.kernels.op import Op
 from scenekit.kernels.project import PROJECT, PROJECT_BACKWARD, Projected, project
@@ -14,15 +17,20 @@ from scenekit.kernels.spherical_harmonics import (
     harmonic_colors,
     spherical_harmonics,
 )
+from scenekit.kernels.ssim import SSIM, SSIM_BACKWARD, ssim
 
 OPS: dict[str, Op] = {
     op.name: op
     for op in (
+        ADAM,
+        COMPOSITE,
+        COMPOSITE_BACKWARD,
         HARMONIC_COLORS,
         HARMONIC_COLORS_BACKWARD,
         HASH_GRID,
         HASH_GRID_BACKWARD,
         INTERSECT,
+        MARCH,
         MLP,
         MLP_BACKWARD,
         PROJECT,
@@ -31,20 +39,30 @@ OPS: dict[str, Op] = {
         RASTERIZE_BACKWARD,
         SPHERICAL_HARMONICS,
         SPHERICAL_HARMONICS_BACKWARD,
+        SSIM,
+        SSIM_BACKWARD,
     )
 }
 
 __all__ = [
     "OPS",
+    "Composited",
     "GridLayout",
+    "Marched",
     "Projected",
     "Raster",
+    "StepRule",
     "Tiles",
+    "adam_",
+    "composite",
     "harmonic_colors",
     "hash_grid",
     "intersect",
+    "march",
     "mlp",
     "project",
     "rasterize",
+    "ray_cube",
     "spherical_harmonics",
+    "ssim",
 ]

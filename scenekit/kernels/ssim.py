@@ -83,12 +83,12 @@ class _Ssim(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.needs_input_grad[1]:
             raise NotImplementedError(
                 "ssim: the target has no gradient; swap the two, the index is symmetric"
             )
-        return torch.ops.scenekit.ssim_backward(gradient, *ctx.saved_tensors), None
+        return torch.ops.scenekit.ssim_backward(*gradients, *ctx.saved_tensors), None
 
 
 SSIM = register(

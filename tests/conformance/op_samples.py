@@ -95,13 +95,57 @@ def _mlp_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[
     return normal(generator, dtype, rows, 3), *_mlp(generator, dtype, rows), True
 
 
+def _rays(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Two cascades and growing steps, from within and from without."""
+    origins = normal(generator, dtype, rows, 3)
+    near = uniform(generator, dtype, rows)
+    occupancy = uniform(generator, torch.float32, 2, 8, 8, 8) < 0.3
+    ends = near, near + 4 * uniform(generator, dtype, rows)
+    towards = directions(generator, dtype, rows)
+    return origins, towards, *ends, occupancy, uniform(generator, dtype, rows), [0.02, 0.3, 0.05], 40
+
+
+def _fog(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Rays of 0 to 6 samples, too faint for the stop."""
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), (torch.arange(rows) * 3 % 7).cumsum(0)])
+    samples = int(offsets[-1])
+    alphas = 0.05 + 0.5 * uniform(generator, dtype, samples)
+    return alphas, normal(generator, dtype, samples, 3), uniform(generator, dtype, samples), offsets
+
+
+def _fog_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    samples = _fog(generator, dtype, rows)
+    of_rays = (normal(generator, dtype, rows, 3), *(normal(generator, dtype, rows) for _ in range(2)))
+    return *of_rays, normal(generator, dtype, len(samples[0])), *samples
+
+
+def _step(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    gradient = normal(generator, dtype, rows) * (uniform(generator, dtype, rows) < 0.5)
+    moments = normal(generator, dtype, rows), uniform(generator, dtype, rows)
+    return normal(generator, dtype, rows), gradient, *moments, [0.01, 0.9, 0.99, 1e-8, 0.1], 3, True
+
+
+def _pictures(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    target = uniform(generator, dtype, rows, 9, 3)
+    return target + 0.1 * normal(generator, dtype, rows, 9, 3), target
+
+
+def _pictures_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    return normal(generator, dtype, rows, 9, 3), *_pictures(generator, dtype, rows)
+
+
 SAMPLES: dict[str, Sample] = {
+    "adam_": Sample(_step, rows=100_000),
+    "composite": Sample(_fog, differentiable=(0, 1), rows=2000),
+    "composite_backward": Sample(_fog_backward, rows=2000),
     "harmonic_colors": Sample(_colors, differentiable=(0, 1), rows=5000),
     "harmonic_colors_backward": Sample(_colors_backward, rows=5000),
     "hash_grid": Sample(_grid, differentiable=(0, 1), rows=5000),
     "hash_grid_backward": Sample(_grid_backward, rows=5000),
     # Counts, lists and stops are whole numbers behind thresholds, which half precision would cross.
     "intersect": Sample(splats.tiles, half=None),
+    # Which steps are samples hangs on the rounding of positions.
+    "march": Sample(_rays, rows=1000, reference_dtype=torch.float32, half=None),
     "mlp": Sample(_mlp, differentiable=(0, 1), rows=9001),
     "mlp_backward": Sample(_mlp_backward, rows=9001),
     "project": Sample(splats.gaussians, differentiable=(0, 1, 2, 3), rows=2500, half=None),
@@ -114,4 +158,6 @@ SAMPLES: dict[str, Sample] = {
     "spherical_harmonics_backward": Sample(
         lambda g, dtype, n: (normal(g, dtype, n, 25), directions(g, dtype, n), 4), rows=5000
     ),
+    "ssim": Sample(_pictures, differentiable=(0,), tolerance=1e-4),
+    "ssim_backward": Sample(_pictures_backward, tolerance=1e-4),
 }
