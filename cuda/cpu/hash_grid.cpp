@@ -1,4 +1,4 @@
-// Loops of the multiresolution grid. Corner rows and weights are found for sixteen samples at once in lanes;
+// Loops of the multiresolution grid. Corner rows and weights are found for a block of samples at once in lanes;
 // the rows themselves are then read sample by sample, as vectors over the features. The gradient of the table
 // needs no atomics: a thread owns all rows of a level (or a group of its features), so sums keep their order.
 #include "../hash_grid.h"
@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <type_traits>
 
 #include "pool.h"
 
@@ -13,7 +14,7 @@ using namespace scenekit;
 
 namespace {
 
-constexpr int LANES = 16;
+constexpr int LANES = WIDTH;  // samples per block
 constexpr int64_t PIECE = 2048;  // samples per piece: its rows of one level tend to stay in the L2 cache
 
 struct Grid {
@@ -37,16 +38,16 @@ Level level_of(const Grid& grid, int64_t level, int dimensions) {
           grid.offsets[level] * grid.features};
 }
 
-// The corners of sixteen samples at one level.
+// The corners of a block of samples at one level.
 template <int D> struct Corners {
   static constexpr int pairs = 1 << (D - 1);
-  uint_x16 low[pairs], high[pairs];  // first float of the pair's two rows
-  float_x16 weight[pairs];           // of the pair: the axes after x
-  float_x16 fraction[D];
+  WideUInt low[pairs], high[pairs];  // first float of the pair's two rows
+  Wide weight[pairs];           // of the pair: the axes after x
+  Wide fraction[D];
   bool adjacent;  // the two rows of every pair are one stretch of memory
 };
 
-bool any(int_x16 mask) {
+bool anywhere(WideInt mask) {
   int found = 0;
   for (int i = 0; i < LANES; ++i) found |= mask[i];
   return found != 0;
@@ -67,23 +68,23 @@ template <int D> __attribute__((noinline)) void wrap(Corners<D>& at, uint32_t si
 // `points` holds D rows of `stride` coordinates.
 template <int D>
 SK_LEAF void find(const float* points, int64_t stride, const Level& level, uint32_t features, Corners<D>& at) {
-  uint_x16 cell[D];
-  int_x16 outside = int_x16{};
+  WideUInt cell[D];
+  WideInt outside = WideInt{};
   for (int axis = 0; axis < D; ++axis) {
-    float_x16 x = load<LANES>(points + axis * stride);
+    Wide x = load<LANES>(points + axis * stride);
     outside |= ~((x >= 0.0f) & (x <= 1.0f));
-    grid_locate<float_x16>(x, level.scale, cell[axis], at.fraction[axis]);
+    grid_locate<Wide>(x, level.scale, cell[axis], at.fraction[axis]);
   }
   for (int j = 0; j < Corners<D>::pairs; ++j) {
-    uint_x16 row = grid_pair_row<D, uint_x16>(cell, level.resolution, level.hashed, j);
+    WideUInt row = grid_pair_row<D, WideUInt>(cell, level.resolution, level.hashed, j);
     at.low[j] = level.hashed ? (row ^ cell[0]) & (level.size - 1) : row + cell[0];
     at.high[j] = level.hashed ? (row ^ (cell[0] + 1)) & (level.size - 1) : row + cell[0] + 1;
-    at.weight[j] = grid_pair_weight<D, float_x16>(at.fraction, j);
+    at.weight[j] = grid_pair_weight<D, Wide>(at.fraction, j);
   }
   at.adjacent = false;
   if (!level.hashed) {
-    bool beyond = any(outside);
-    at.adjacent = !beyond && !any(at.high[Corners<D>::pairs - 1] >= level.size);
+    bool beyond = anywhere(outside);
+    at.adjacent = !beyond && !anywhere(at.high[Corners<D>::pairs - 1] >= level.size);
     if (!at.adjacent) wrap<D>(at, level.size, beyond);
   }
   for (int j = 0; j < Corners<D>::pairs; ++j) {
@@ -110,10 +111,12 @@ SK_LEAF void blend(const Corners<D>& at, const float* table, bool paired, int co
   for (int s = 0; s < count; ++s) {
     V low = V{}, high = V{};
     if (paired) {
-      typename Row<2 * W>::type pair = {};
-      for (int j = 0; j < Corners<D>::pairs; ++j) pair += at.weight[j][s] * load<2 * W>(table + at.low[j][s]);
-      low = first_half<W>(pair);
-      high = second_half<W>(pair);
+      if constexpr (2 * W <= WIDTH) {
+        typename Row<2 * W>::type pair = {};
+        for (int j = 0; j < Corners<D>::pairs; ++j) pair += at.weight[j][s] * load<2 * W>(table + at.low[j][s]);
+        low = first_half<W>(pair);
+        high = second_half<W>(pair);
+      }
     } else {
       for (int j = 0; j < Corners<D>::pairs; ++j) {
         low += at.weight[j][s] * load<W>(table + at.low[j][s]);
@@ -143,7 +146,7 @@ SK_LEAF void scatter(const Corners<D>& at, const float* gradient, int64_t stride
 // Adds dot products of the gradient with the rows of every pair.
 template <int D, int W>
 SK_LEAF void correlate(const Corners<D>& at, const float* table, const float* gradient, int64_t stride, int count,
-                       float_x16* low, float_x16* high) {
+                       Wide* low, Wide* high) {
   for (int s = 0; s < count; ++s) {
     auto g = load<W>(gradient + s * stride);
     for (int j = 0; j < Corners<D>::pairs; ++j) {
@@ -156,7 +159,7 @@ SK_LEAF void correlate(const Corners<D>& at, const float* table, const float* gr
   }
 }
 
-// Coordinates by axis, so that sixteen samples load as lanes; the rows end in a block's worth of zeros.
+// Coordinates by axis, so that a block of samples loads as lanes; the rows end in a block's worth of zeros.
 void transpose(const float* positions, int64_t count, int dimensions, float* points, int64_t stride) {
   for (int axis = 0; axis < dimensions; ++axis) {
     for (int64_t i = 0; i < count; ++i) points[axis * stride + i] = positions[i * dimensions + axis];
@@ -165,11 +168,14 @@ void transpose(const float* positions, int64_t count, int dimensions, float* poi
   }
 }
 
-// Calls use(feature, width) for groups of 8, 4, 2 and 1 features, widths as constants.
+// Calls use(feature, width) for groups of 8 (in a register, if it holds them), 4, 2 and 1 features, widths as
+// constants.
 template <class Use> SK_LEAF void for_groups(int64_t features, Use use) {
   int64_t f = 0;
-  for (; f + 8 <= features; f += 8) use(f, std::integral_constant<int, 8>());
-  if (f + 4 <= features) use(f, std::integral_constant<int, 4>()), f += 4;
+  if constexpr (WIDTH >= 8) {
+    for (; f + 8 <= features; f += 8) use(f, std::integral_constant<int, 8>());
+  }
+  for (; f + 4 <= features; f += 4) use(f, std::integral_constant<int, 4>());
   if (f + 2 <= features) use(f, std::integral_constant<int, 2>()), f += 2;
   if (f < features) use(f, std::integral_constant<int, 1>());
 }
@@ -188,7 +194,8 @@ template <int D> void forward(const float* positions, const float* table, int64_
         int block = (int)std::min<int64_t>(LANES, end - i);
         float* to = out + i * width + l * grid.features;
         for_groups(grid.features, [&](int64_t f, auto w) {
-          blend<D, w>(at, rows + f, at.adjacent && w == grid.features, block, to + f, width);
+          bool paired = at.adjacent && w == grid.features && 2 * w <= WIDTH;
+          blend<D, w>(at, rows + f, paired, block, to + f, width);
         });
       }
     }
@@ -239,18 +246,18 @@ void backward_positions(const float* gradient, const float* positions, const flo
       int block = (int)std::min<int64_t>(LANES, end - i);
       alignas(64) float points[D * LANES];
       transpose(positions + i * D, block, D, points, LANES);
-      float_x16 slope[D] = {};
+      Wide slope[D] = {};
       for (int64_t l = 0; l < grid.levels; ++l) {
         Level level = level_of(grid, l, D);
         Corners<D> at;
         find<D>(points, LANES, level, (uint32_t)grid.features, at);
-        float_x16 low[Corners<D>::pairs] = {}, high[Corners<D>::pairs] = {};
+        Wide low[Corners<D>::pairs] = {}, high[Corners<D>::pairs] = {};
         const float* g = gradient + i * width + l * grid.features;
         for_groups(grid.features, [&](int64_t f, auto w) {
           correlate<D, w>(at, table + level.first + f, g + f, width, block, low, high);
         });
         for (int j = 0; j < Corners<D>::pairs; ++j) {
-          grid_pair_slope<D, float_x16>(at.fraction, level.scale, j, low[j], high[j], slope);
+          grid_pair_slope<D, Wide>(at.fraction, level.scale, j, low[j], high[j], slope);
         }
       }
       for (int s = 0; s < block; ++s) {

@@ -14,14 +14,14 @@ using namespace scenekit;
 
 namespace {
 
-constexpr int LANES = 16;
+constexpr int LANES = WIDTH;
 constexpr int64_t BLOCK = 96;      // samples whose activations are held at once
 constexpr int64_t PIECE = 4096;    // fewest samples with a sum of weight gradients of their own
 constexpr int64_t MOST_PIECES = 32;
-#if defined(__AVX512F__)
-constexpr int TILE = 24;  // sixteen-lane sums that fit the registers
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int TILE = 24, MOST_VECTORS = 4;  // sums of a tile, in registers, of which there are 32
 #else
-constexpr int TILE = 6;
+constexpr int TILE = 12, MOST_VECTORS = 2;  // of which there are 16
 #endif
 
 enum class Then { STORE, ADD, RELU, MASK };
@@ -34,12 +34,12 @@ struct Matrix {  // element (row, column) at data[row * by_row + column * by_col
 // c = a * b for M rows and V vectors of columns; MASK zeroes what c's place in `values` has as zero.
 template <int M, int V, Then then>
 SK_LEAF void tile(Matrix a, Matrix b, int64_t depth, float* c, int64_t by_row, const float* values) {
-  float_x16 sum[M][V] = {};
+  Wide sum[M][V] = {};
   for (int64_t k = 0; k < depth; ++k) {
-    float_x16 row[V];
+    Wide row[V];
     for (int v = 0; v < V; ++v) row[v] = load<LANES>(b.data + k * b.by_row + v * LANES);
     for (int m = 0; m < M; ++m) {
-      float_x16 factor = splat<float_x16>(a.data[m * a.by_row + k * a.by_column]);
+      Wide factor = splat<Wide>(a.data[m * a.by_row + k * a.by_column]);
       for (int v = 0; v < V; ++v) sum[m][v] += factor * row[v];
     }
   }
@@ -47,8 +47,8 @@ SK_LEAF void tile(Matrix a, Matrix b, int64_t depth, float* c, int64_t by_row, c
     for (int v = 0; v < V; ++v) {
       int64_t at = m * by_row + v * LANES;
       if (then == Then::ADD) sum[m][v] += load<LANES>(c + at);
-      if (then == Then::RELU) sum[m][v] = relu<float_x16>(sum[m][v]);
-      if (then == Then::MASK) sum[m][v] = relu_gradient<float_x16>(sum[m][v], load<LANES>(values + at));
+      if (then == Then::RELU) sum[m][v] = relu<Wide>(sum[m][v]);
+      if (then == Then::MASK) sum[m][v] = relu_gradient<Wide>(sum[m][v], load<LANES>(values + at));
       store(c + at, sum[m][v]);
     }
   }
@@ -74,16 +74,18 @@ void columns(Matrix a, Matrix b, int64_t rows, int64_t depth, float* c, int64_t 
   if constexpr (M > 1) tiles<1, V, then>(a, b, rows, m, depth, c, by_row, values);
 }
 
-// c [rows, width] from a [rows, depth] and b [depth, width]; width is a multiple of 16, b is row-major.
+// c [rows, width] from a [rows, depth] and b [depth, width]; width is in whole vectors, b is row-major.
 template <Then then>
 void product(Matrix a, Matrix b, int64_t rows, int64_t depth, int64_t width, float* c, int64_t by_row,
              const float* values = nullptr) {
   for (int64_t n = 0; n < width;) {
     Matrix part{b.data + n, b.by_row, 1};
     const float* v = values ? values + n : nullptr;
-    int64_t vectors = std::min<int64_t>(4, (width - n) / LANES);
-    if (vectors == 4) columns<4, then>(a, part, rows, depth, c + n, by_row, v);
-    if (vectors == 3) columns<3, then>(a, part, rows, depth, c + n, by_row, v);
+    int64_t vectors = std::min<int64_t>(MOST_VECTORS, (width - n) / LANES);
+    if constexpr (MOST_VECTORS == 4) {
+      if (vectors == 4) columns<4, then>(a, part, rows, depth, c + n, by_row, v);
+      if (vectors == 3) columns<3, then>(a, part, rows, depth, c + n, by_row, v);
+    }
     if (vectors == 2) columns<2, then>(a, part, rows, depth, c + n, by_row, v);
     if (vectors == 1) columns<1, then>(a, part, rows, depth, c + n, by_row, v);
     n += vectors * LANES;

@@ -7,19 +7,19 @@ using namespace scenekit;
 
 namespace {
 
-constexpr int LANES = 16;
+constexpr int LANES = WIDTH;
 constexpr int MOST = 25;  // basis functions of degree 4
 
-// Directions of sixteen samples as lanes; lanes beyond `count` hold zeros.
-void gather(const float* directions, int count, float_x16* axes) {
-  for (int axis = 0; axis < 3; ++axis) axes[axis] = float_x16{};
+// Directions of a block of samples as lanes; lanes beyond `count` hold zeros.
+void gather(const float* directions, int count, Wide* axes) {
+  for (int axis = 0; axis < 3; ++axis) axes[axis] = Wide{};
   for (int s = 0; s < count; ++s) {
     for (int axis = 0; axis < 3; ++axis) axes[axis][s] = directions[3 * s + axis];
   }
 }
 
-void basis_of(const float_x16* axes, int degree, float_x16* basis) {
-  sh_basis<float_x16>(axes[0], axes[1], axes[2], degree, [basis](int k, float_x16 value) { basis[k] = value; });
+void basis_of(const Wide* axes, int degree, Wide* basis) {
+  sh_basis<Wide>(axes[0], axes[1], axes[2], degree, [basis](int k, Wide value) { basis[k] = value; });
 }
 
 // Red, green, blue and nothing: reads no further than it must, for the last color in memory.
@@ -30,7 +30,7 @@ void put_color(float* to, Row<4>::type color) {
 }
 
 // The four-lane stores run one float over; the next color overwrites it, so they must go upwards.
-SK_LEAF void spread(const float_x16* basis, int s, int64_t used, int64_t stored, Row<4>::type color, float* to) {
+SK_LEAF void spread(const Wide* basis, int s, int64_t used, int64_t stored, Row<4>::type color, float* to) {
   for (int64_t k = 0; k + 1 < used; ++k) store(to + 3 * k, basis[k][s] * color);
   put_color(to + 3 * (used - 1), basis[used - 1][s] * color);
   std::fill(to + 3 * used, to + 3 * stored, 0.0f);
@@ -70,7 +70,7 @@ SCENEKIT_EXPORT void scenekit_harmonic_colors(const float* coefficients, const f
   parallel(count, 2048, [=](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; i += LANES) {
       int block = (int)std::min<int64_t>(LANES, end - i);
-      float_x16 axes[3], basis[MOST];
+      Wide axes[3], basis[MOST];
       gather(directions + 3 * i, block, axes);
       basis_of(axes, (int)degree, basis);
       for (int s = 0; s < block; ++s) {
@@ -93,7 +93,7 @@ SCENEKIT_EXPORT void scenekit_harmonic_colors_backward(const float* gradient, co
   parallel(count, 2048, [=](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; i += LANES) {
       int block = (int)std::min<int64_t>(LANES, end - i);
-      float_x16 axes[3], basis[MOST], slope[3], dots[MOST] = {};
+      Wide axes[3], basis[MOST], slope[3], dots[MOST] = {};
       gather(directions + 3 * i, block, axes);
       basis_of(axes, (int)degree, basis);
       for (int s = 0; s < block; ++s) {
@@ -107,7 +107,7 @@ SCENEKIT_EXPORT void scenekit_harmonic_colors_backward(const float* gradient, co
         }
       }
       if (!direction_result) continue;
-      sh_basis_gradient<float_x16>(axes[0], axes[1], axes[2], (int)degree, [&dots](int k) { return dots[k]; },
+      sh_basis_gradient<Wide>(axes[0], axes[1], axes[2], (int)degree, [&dots](int k) { return dots[k]; },
                                    slope[0], slope[1], slope[2]);
       for (int s = 0; s < block; ++s) {
         for (int axis = 0; axis < 3; ++axis) direction_result[3 * (i + s) + axis] = slope[axis][s];
