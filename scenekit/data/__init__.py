@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from scenekit.core.checks import BadInput
@@ -15,11 +16,9 @@ from scenekit.data.split import split_indices
 
 __all__ = ["READERS", "Capture", "load_listing", "open_capture"]
 
-# Computed captures: the name to open instead of a path.
-SYNTHETIC = {
-    "synthetic": synthetic.make,
-    "synthetic-unbounded": lambda: synthetic.make(unbounded=True),
-}
+# Computed captures: the name to open instead of a path, and whether it is unbounded.
+SYNTHETIC = {"synthetic": False, "synthetic-unbounded": True}
+SYNTHETIC_SIDE = 128
 
 
 def open_capture(path: str | Path, *, downscale: float = 1.0) -> Capture:
@@ -30,7 +29,9 @@ def open_capture(path: str | Path, *, downscale: float = 1.0) -> Capture:
     if not downscale >= 1:
         raise BadInput.of("downscale", wanted="1 or more", found=str(downscale), remedy="use 1 for full size")
     if str(path) in SYNTHETIC and not Path(path).exists():
-        return synthetic.shrunk(SYNTHETIC[str(path)](), downscale)
+        side = max(1, round(SYNTHETIC_SIDE / downscale))
+        capture = synthetic.make(size=(side, side), unbounded=SYNTHETIC[str(path)])
+        return replace(capture, downscale=downscale)
     return load_listing(read_listing(Path(path)), downscale=downscale)
 
 

@@ -9,20 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 
 from scenekit.core.cameras import Cameras
 from scenekit.core.transforms import invert_rigid
 
-if TYPE_CHECKING:
-    import pycolmap
-
 MOST_FEATURES = 5000
+PEAK_THRESHOLD = 0.003  # of contrast: half of COLMAP's, for more points on plain walls
 EPIPOLAR_PIXELS = 2.5
 BAND_ROWS = 512
 PENALTY = 0.02  # of cosine, for each squared pixel off the line
@@ -49,29 +47,31 @@ def _detect(image: UInt8[Tensor, "H W C"]) -> Features:
     grey = image[..., :3].float() @ torch.tensor([0.299, 0.587, 0.114])
     if image.shape[-1] == 4:  # transparent pixels go to white, which is what they are seen against
         grey = grey * (image[..., 3] / 255) + (255 - image[..., 3].float())
-    keypoints, descriptors = _sift().extract(np.ascontiguousarray(grey.round().byte().numpy()))
-    keypoints = torch.from_numpy(np.asarray(keypoints, dtype=np.float32).reshape(-1, 4))
-    # Largest first, so that a limit keeps what is seen from afar as well.
-    order = keypoints[:, 2].argsort(descending=True)[:MOST_FEATURES]
-    unit = torch.from_numpy(np.array(descriptors, dtype=np.float32).reshape(-1, 128))
-    return Features(keypoints[order, :2], torch.nn.functional.normalize(unit[order], dim=-1))
+    positions, descriptors = _extracted(np.ascontiguousarray(grey.round().byte().numpy()))
+    return Features(positions, torch.nn.functional.normalize(descriptors, dim=-1))
 
 
-def _sift() -> pycolmap.Sift:
-    """A detector on the CPU. What it takes was wrapped in options for features of any kind by 3.13."""
+def _extracted(grey: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+    """Positions [N 2] and descriptors [N 128] from whichever interface this version of pycolmap has."""
     import pycolmap
 
     sift = pycolmap.SiftExtractionOptions()
     sift.max_num_features = MOST_FEATURES
     sift.max_num_orientations = 1
-    sift.peak_threshold = 0.003
-    try:
+    sift.peak_threshold = PEAK_THRESHOLD
+    if "FeatureExtractor" in dir(pycolmap):  # since 4.0
         options = pycolmap.FeatureExtractionOptions()
-    except AttributeError:
-        return pycolmap.Sift(sift, pycolmap.Device.cpu)
-    options.sift = sift
-    options.use_gpu = False
-    return pycolmap.Sift(options, pycolmap.Device.cpu)
+        options.sift = sift
+        options.use_gpu = False
+        extractor = pycolmap.FeatureExtractor.create(options, pycolmap.Device.cpu)
+        keypoints, descriptors = extractor.extract(pycolmap.Bitmap.from_array(grey))
+        positions = [(keypoint.x, keypoint.y) for keypoint in keypoints]
+        descriptors = descriptors.data
+    else:
+        keypoints, descriptors = pycolmap.Sift(sift, pycolmap.Device.cpu).extract(grey)
+        positions = keypoints[:, :2]
+    rows = torch.from_numpy(np.array(descriptors, dtype=np.float32).reshape(-1, 128))
+    return torch.from_numpy(np.array(positions, dtype=np.float32).reshape(-1, 2)), rows
 
 
 def neighbours(cameras: Cameras, count: int) -> list[tuple[int, int]]:

@@ -129,7 +129,7 @@ def drum(
 def ring(
     radius: float, thickness: float, texture: Texture, centre: tuple[float, float, float], gloss: float = 0.0
 ) -> Shape:
-    """A torus that stands upright, its axis along x; met by sphere tracing, then Newton."""
+    """A torus that stands upright, its axis along x; met from outside by sphere tracing, then Newton."""
 
     def gap(positions: Tensor) -> Tensor:
         x, y, z = positions.unbind(-1)
@@ -150,9 +150,11 @@ def ring(
         end = distances + 2 * (radius + thickness)
         rows = torch.arange(len(origins))
         for _ in range(40):
-            step = gap(origins[rows] + distances[:, None] * directions[rows])
-            distances = distances + step
-            close = step < 1e-3
+            positions = origins[rows] + distances[:, None] * directions[rows]
+            step = gap(positions)
+            # A ray that leaves the surface may meet it again on the far side of the hole.
+            close = (step < 1e-3) & (dot(normal(positions), directions[rows]) < 0)
+            distances = distances + step.clamp(min=1e-4)
             found[rows[close]] = distances[close]
             going = ~close & (distances < end)
             rows, distances, end = rows[going], distances[going], end[going]

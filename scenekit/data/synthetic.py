@@ -7,7 +7,6 @@ it lost itself. The unbounded variant stands the same still life in a landscape 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -88,16 +87,6 @@ def hemisphere(views: int, size: tuple[int, int], turn: float = 0.0) -> Cameras:
     return Cameras(
         torch.stack(poses), intrinsics.expand(views, 4).clone(), (size,) * views, view_ids=torch.arange(views)
     )
-
-
-def shrunk(capture: Capture, downscale: float) -> Capture:
-    """The same views ``downscale`` times smaller, photographed anew rather than averaged."""
-    if downscale == 1:
-        return capture
-    width, height = capture.cameras.sizes[0]
-    size = max(1, round(width / downscale)), max(1, round(height / downscale))
-    smaller = make(len(capture), size, unbounded=capture.bounds.contracted)
-    return replace(smaller, downscale=downscale)
 
 
 def still_life() -> list[Shape]:
