@@ -1,1 +1,5 @@
 """Any scene in the browser, while it trains or after."""
+
+from scenekit.live.view import LiveView, view
+
+__all__ = ["LiveView", "view"]

@@ -33,7 +33,7 @@ from websockets.http11 import Request, Response
 from scenekit.core.checks import BadInput
 
 LOOPBACK = "127.0.0.1"
-# viser's client is one page that unpacks itself: its scripts and styles are inline and evaluated.
+# viser's client is one page that unpacks itself: its scripts are inline, its WebAssembly glue is evaluated.
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; "

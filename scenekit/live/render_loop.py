@@ -18,6 +18,7 @@ from scenekit.live.turns import Turns
 from scenekit.renderers.scene import Scene
 
 MOVING_BUDGET = 0.06  # seconds for a coarse picture
+COARSEST = 100  # times fewer pixels than the finished picture, at most
 STILL_AFTER = 0.15  # seconds without a new pose
 STILL_PART = 0.08  # seconds that one part of a finished picture may take
 REFRESH_EVERY = 3.0  # seconds between finished pictures of a scene in training
@@ -173,11 +174,16 @@ class RenderLoop:
         with self.turns.viewing():
             with self._changed:  # only now that it is our turn: a newer look may have come while we waited
                 look, client.coarse = client.look, client.changes
-            size = look.size(self._costs[look.scene].pixels_within(MOVING_BUDGET))
+            size = self._coarse_size(look)
             picture = next(self._pictures(look, size, nullcontext, None), None)
         if picture is not None:
             client.show(picture)
             client.tell("")
+
+    def _coarse_size(self, look: Look) -> tuple[int, int]:
+        width, height = look.size()
+        pixels = self._costs[look.scene].pixels_within(MOVING_BUDGET)
+        return look.size(max(pixels, width * height / COARSEST))
 
     def _refine(self, client: Client) -> None:
         with self._changed:
