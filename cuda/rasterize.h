@@ -66,7 +66,7 @@ template <class T> SK_LEAF typename Lane<T>::Int must_close(T transmittance) {
 // product of all that lies behind. Returns alpha times the gradient to alpha. An alpha of 0 changes nothing, nor
 // does anything change a pixel that was closed then: its transmittance and what lies behind are 0.
 template <class T> SK_LEAF T unblend(T alpha, T value, T& transmittance, T& behind, T& weight) {
-  T inverse = 1.0f / (1.0f - alpha);
+  T inverse = reciprocal(1.0f - alpha);
   transmittance *= inverse;
   weight = alpha * transmittance;
   T gradient = alpha * (transmittance * value - behind * inverse);

@@ -113,16 +113,15 @@ def _cpu(
 ) -> tuple[Tensor, Tensor]:
     if not native.serves(means2d, conics, opacities, depths):
         return _reference(means2d, radii, conics, opacities, depths, width, height)
-    means2d, conics, opacities = means2d.contiguous(), conics.contiguous(), opacities.contiguous()
-    radii, depths = radii.contiguous(), depths.contiguous()
+    splats = [x.contiguous() for x in (means2d, conics, opacities, radii, depths)]
     count, tiles = means2d.shape[0], columns(width) * columns(height)
+    sights = torch.empty(7 * count)
     order = torch.empty(count + 1, dtype=torch.int32)
     cursors = torch.empty(PIECES * tiles, dtype=torch.int32)
     offsets = torch.empty(tiles + 1, dtype=torch.int64)
-    splats = (means2d, conics, opacities, radii)
-    native.call("intersect_count", *splats, depths, count, width, height, order, cursors, offsets)
+    native.call("intersect_count", *splats, count, width, height, sights, order, cursors, offsets)
     gaussians = torch.empty(int(offsets[-1]), dtype=torch.int32)
-    native.call("intersect_fill", *splats, order, count, width, height, cursors, gaussians)
+    native.call("intersect_fill", sights, order, count, width, height, cursors, gaussians)
     return gaussians, offsets
 
 
