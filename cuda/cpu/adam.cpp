@@ -23,10 +23,20 @@ template <class T> SK_LEAF T read(const float* from) {
   return value;
 }
 
+template <class T> SK_LEAF bool is_zero(const float* from) {
+  if (WIDTH >= LANES) return !any_lane(read<T>(from) != splat<T>(0.0f));
+  // All bits but the signs: comparing sixteen floats is slow where registers hold fewer.
+  constexpr int count = sizeof(T) / sizeof(uint32_t);
+  uint32_t words[count], all = 0;
+  __builtin_memcpy(words, from, sizeof words);
+  for (int i = 0; i < count; ++i) all |= words[i];
+  return (all & 0x7fffffffu) == 0;
+}
+
 template <class T, bool SPARSE> SK_LEAF void update(const AdamStep& step, const State& state, int64_t i) {
+  if (SPARSE && is_zero<T>(state.gradient + i)) return;
   T gradient = read<T>(state.gradient + i);
   auto changed = gradient != splat<T>(0.0f);
-  if (SPARSE && !any_lane(changed)) return;
   T parameter = read<T>(state.parameter + i);
   T moment1 = read<T>(state.moment1 + i), moment2 = read<T>(state.moment2 + i);
   T was[3] = {parameter, moment1, moment2};

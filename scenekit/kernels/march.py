@@ -164,7 +164,7 @@ def _occupied(positions: Tensor, lengths: Tensor, occupancy: Tensor) -> Tensor:
     k = torch.maximum(by_place, by_step).clamp(max=cascades - 1)
     half_side = torch.tensor(half_sides, dtype=positions.dtype, device=positions.device)[k]
     scaled = (positions / half_side[..., None] + 1) * (grid / 2)
-    x, y, z = torch.where(inside[..., None], scaled, 0).long().clamp(max=grid - 1).unbind(-1)
+    x, y, z = torch.where(inside[..., None], scaled, 0).long().clamp(0, grid - 1).unbind(-1)
     return inside & occupancy[k, x, y, z]
 
 
