@@ -14,7 +14,8 @@ from scenekit.core.protocols import Field
 from scenekit.core.rays import Samples
 
 DECAY = 0.95  # of the running maximum, a visit
-OPAQUE_ENOUGH = 0.01  # optical thickness of the smallest step above which a cell is marched
+STEP = 2 * 3**0.5 / 1024  # instant-ngp's smallest step in our units: what an optical thickness is measured over
+OPAQUE_ENOUGH = 0.01  # optical thickness of such a step above which a cell is marched
 
 
 class OccupancyGrid(nn.Module):
@@ -23,10 +24,9 @@ class OccupancyGrid(nn.Module):
     occupied: Bool[Tensor, "K G G G"]
     thickness: Float[Tensor, "K G G G"]
 
-    def __init__(self, cascades: int, resolution: int, smallest_step: float) -> None:
+    def __init__(self, cascades: int, resolution: int) -> None:
         super().__init__()
         shape = (cascades, resolution, resolution, resolution)
-        self.smallest_step = smallest_step
         self.register_buffer("occupied", torch.ones(shape, dtype=torch.bool))
         self.register_buffer("thickness", torch.zeros(shape))
 
@@ -50,7 +50,7 @@ class OccupancyGrid(nn.Module):
     def update(self, field: Field, count: int, generator: torch.Generator | None) -> None:
         """Ask the field inside ``count`` cells: half of them anywhere, half where something is.
 
-        ``thickness <- max(decay * thickness, density * smallest step)``; a cell is occupied above
+        ``thickness <- max(decay * thickness, density * STEP)``; a cell is occupied above
         min(0.01, the mean over cascade 0).
         """
         cells = self._choose(count, generator)
@@ -58,9 +58,9 @@ class OccupancyGrid(nn.Module):
         positions = self._positions(cells, inside)
         directions = torch.zeros_like(positions)
         directions[:, 2] = 1
-        density, _ = field.density(Samples(positions, directions, torch.full_like(positions[:, 0], self.smallest_step)))
+        density, _ = field.density(Samples(positions, directions, torch.full_like(positions[:, 0], STEP)))
         flat = self.thickness.view(-1)
-        flat[cells] = torch.maximum(flat[cells] * DECAY, density * self.smallest_step)
+        flat[cells] = torch.maximum(flat[cells] * DECAY, density * STEP)
         self._threshold()
 
     def _choose(self, count: int, generator: torch.Generator | None) -> Int[Tensor, " M"]:

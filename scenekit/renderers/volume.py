@@ -16,6 +16,7 @@ from scenekit.core.protocols import EVAL, Context, Field, ParameterGroup, Render
 from scenekit.core.rays import Rays, Samples, rays_of
 from scenekit.kernels.composite import Composited, composite
 from scenekit.kernels.march import Marched, StepRule, march, ray_cube
+from scenekit.renderers.distortion import distortion
 from scenekit.renderers.occupancy import OccupancyGrid
 
 INVISIBLE = 1e-4  # a sample with less weight is not asked for its colour outside training
@@ -30,6 +31,10 @@ class Marching:
         cone: growth of the step with distance, for scenes beyond the inner cube; 0 keeps steps equal.
         grid: occupancy cells a side of each cascade.
         max_samples: samples a ray has at most.
+        coarse_factor: how much longer steps are at the start of training: many short rays clear empty space
+            sooner than few long ones.
+        coarse_until: progress at which steps have shrunk to their own length.
+        distortion: weight of the distortion loss, which gathers what lies spread along a ray.
         chunk: rays rendered at once outside training.
     """
 
@@ -37,6 +42,9 @@ class Marching:
     cone: float = 1 / 256
     grid: int = 128
     max_samples: int = 1024
+    coarse_factor: float = 4.0
+    coarse_until: float = 0.0
+    distortion: float = 0.0
     chunk: int = 16384
 
 
@@ -49,11 +57,7 @@ class VolumeRenderer(nn.Module):
         super().__init__()
         self.field = field
         self.marching = marching
-        smallest = 2 * math.sqrt(3) / marching.steps
-        bounded = field.bounds.extent <= 1
-        cell = 2 * field.bounds.extent / marching.grid
-        self.rule = StepRule(smallest, max(smallest, cell), 0.0 if bounded else marching.cone)
-        self.occupancy = OccupancyGrid(field.bounds.cascades, marching.grid, smallest)
+        self.occupancy = OccupancyGrid(field.bounds.cascades, marching.grid)
 
     def render(self, cameras: Cameras, pixels: Pixels | None = None, *, context: Context = EVAL) -> Rendering:
         """See :class:`~scenekit.core.protocols.Renderer`."""
@@ -87,6 +91,7 @@ class VolumeRenderer(nn.Module):
             color=composited.colors,
             opacity=opacity,
             depth=distance * rays.z_per_distance * (opacity > 0),
+            terms=self._terms(composited.weights, marched, context),
             trace={
                 "samples": len(samples),
                 "weights": composited.weights,
@@ -96,6 +101,21 @@ class VolumeRenderer(nn.Module):
             },
         )
 
+    def rule(self, context: Context) -> StepRule:
+        """Lengths of steps, in scene units; early in training they are longer."""
+        early = 1 - context.progress / self.marching.coarse_until if self.marching.coarse_until > 0 else 0.0
+        longer = self.marching.coarse_factor ** max(0.0, early) if context.training else 1.0
+        smallest = 2 * math.sqrt(3) / self.marching.steps * longer
+        extent = self.field.bounds.extent
+        cell = 2 * extent / self.marching.grid
+        return StepRule(smallest, max(smallest, cell), 0.0 if extent <= 1 else self.marching.cone * longer)
+
+    def _terms(self, weights: Float[Tensor, " S"], marched: Marched, context: Context) -> dict[str, Tensor]:
+        if not context.training or self.marching.distortion <= 0:
+            return {}
+        spread = distortion(weights, marched.distances, marched.deltas, marched.offsets, self.field.bounds.extent)
+        return {"distortion": self.marching.distortion * spread}
+
     def _march(self, rays: Rays, context: Context) -> Marched:
         near, far = ray_cube(rays.origins, rays.directions, self.field.bounds.extent)
         near = near.clamp(min=self.field.bounds.near)
@@ -104,7 +124,14 @@ class VolumeRenderer(nn.Module):
         else:
             jitter = torch.full_like(near, 0.5)
         return march(
-            rays.origins, rays.directions, near, far, self.occupancy.occupied, jitter, self.rule, self.marching.max_samples
+            rays.origins,
+            rays.directions,
+            near,
+            far,
+            self.occupancy.occupied,
+            jitter,
+            self.rule(context),
+            self.marching.max_samples,
         )
 
     def _shade(

@@ -35,6 +35,7 @@ class HashGrid:
         color_layers: hidden layers of the colour network.
         geometry_features: outputs of the density network; the first is the raw density, all enter the colour.
         harmonics_degree: spherical-harmonic degree of the viewing direction.
+        initial_density: everywhere at the start, per scene unit; fog at the start hides what is behind it.
         learning_rate: at the start; it ends at a hundredth.
     """
 
@@ -50,6 +51,7 @@ class HashGrid:
     color_layers: int = 2
     geometry_features: int = 16
     harmonics_degree: int = 3
+    initial_density: float = 0.1
     learning_rate: float = 1e-2
 
     def layout(self, bounds: Bounds) -> GridLayout:
@@ -86,10 +88,10 @@ class HashGridField(nn.Module):
         )
 
     def density(self, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S F"]]:
-        """``exp`` of the first output; every output is a feature for the colour."""
+        """``initial_density * exp`` of the first output; every output is a feature for the colour."""
         encoded = hash_grid(self.bounds.normalize(samples.positions), self.table, self.layout)
         features = mlp(encoded, tuple(self.density_network))
-        return truncated_exp(features[:, 0]), features
+        return truncated_exp(features[:, 0] + math.log(self.config.initial_density)), features
 
     def color(self, features: Float[Tensor, "S F"], samples: Samples) -> Float[Tensor, "S 3"]:
         """Sigmoid of the network over features and viewing direction."""

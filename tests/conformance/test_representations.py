@@ -1,0 +1,137 @@
+"""One property test for every representation: registering is what makes it tested."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from scenekit.core.cameras import Cameras
+from scenekit.core.protocols import EVAL, Context, Renderer
+from scenekit.data import Capture, synthetic
+from scenekit.recipes import Fitting, Session, prepare
+from scenekit.recipes.configs import from_plain, to_plain
+from scenekit.recipes.families import FAMILIES
+from scenekit.recipes.family import Surroundings
+from scenekit.representations import REPRESENTATIONS
+from scenekit.training.evaluate import scores
+from scenekit.training.steps import steps
+
+SMALL = {
+    "hash_grid": {"levels": 4, "log2_table": 12, "finest": 128, "width": 16, "color_layers": 1},
+    "dense_grid": {"resolution": 32},
+    "gaussians": {"max_count": 3000, "harmonics_degree": 1},
+}
+SMALL_FAMILY = {
+    "volume": {"batch_samples": 16384, "occupancy_cells": 8192, "marching": {"steps": 128, "grid": 32}},
+    "splats": {},
+}
+
+
+@pytest.fixture(scope="module")
+def capture() -> Capture:
+    return synthetic.make(views=12, size=(48, 48))
+
+
+@pytest.fixture(params=sorted(REPRESENTATIONS))
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def small_session(name: str, capture: Capture, steps: int) -> Session:
+    kind = REPRESENTATIONS[name]
+    family = FAMILIES[kind.renderer]
+    config = from_plain(kind, SMALL.get(name, {}), name)
+    fitting = from_plain(family.fitting, SMALL_FAMILY[kind.renderer], name)
+    return prepare(capture, config, Fitting(steps=steps, seed=1), fitting)
+
+
+def held_out(session: Session, capture: Capture) -> float:
+    images = [capture.images[i] for i in capture.test]
+    names = [capture.names[i] for i in capture.test]
+    values = [score.psnr for score in scores(session.scene, capture.cameras[capture.test], images, names)]
+    return sum(values) / len(values)
+
+
+def test_it_learns_the_synthetic_capture(name: str, capture: Capture) -> None:
+    session = small_session(name, capture, steps=150)
+    before = held_out(session, capture)
+    for _ in steps(session.training):
+        pass
+    after = held_out(session, capture)
+    assert after > before + 4
+    assert after > 18
+
+
+def test_the_same_seed_gives_the_same_bits(name: str, capture: Capture) -> None:
+    states = []
+    for _ in range(2):
+        session = small_session(name, capture, steps=12)
+        for _ in steps(session.training):
+            pass
+        states.append(session.training.renderer.state_dict())
+    for key, value in states[0].items():
+        assert torch.equal(value, states[1][key]), key
+
+
+def test_its_config_survives_the_way_through_a_recipe(name: str) -> None:
+    kind = REPRESENTATIONS[name]
+    config = from_plain(kind, SMALL.get(name, {}), name)
+    assert from_plain(kind, to_plain(config), name) == config
+    assert kind.renderer in FAMILIES
+
+
+def test_a_fresh_one_takes_the_state_of_a_trained_one(name: str, capture: Capture) -> None:
+    session = small_session(name, capture, steps=3)
+    for _ in steps(session.training):
+        pass
+    kind = REPRESENTATIONS[name]
+    config = from_plain(kind, SMALL.get(name, {}), name)
+    fitting = from_plain(FAMILIES[kind.renderer].fitting, SMALL_FAMILY[kind.renderer], name)
+    inside = session.scene.cameras_in_scene(capture.cameras)
+    fresh = FAMILIES[kind.renderer].build(config, fitting, Surroundings(capture.bounds, inside))
+    fresh.load_state_dict(session.training.renderer.state_dict())
+    camera = inside[0]
+    with torch.no_grad():
+        expected = session.training.renderer.render(camera).color
+        assert torch.equal(fresh.render(camera).color, expected)
+
+
+def renderer_of(name: str, capture: Capture) -> tuple[Renderer, Cameras]:
+    session = small_session(name, capture, steps=1)
+    return session.training.renderer, session.scene.cameras_in_scene(capture.cameras)
+
+
+def test_renderings_are_premultiplied_finite_and_of_the_promised_shapes(name: str, capture: Capture) -> None:
+    renderer, cameras = renderer_of(name, capture)
+    assert isinstance(renderer, Renderer)
+    with torch.no_grad():
+        rendering = renderer.render(cameras[[0, 1]], context=EVAL)
+    assert rendering.color.shape == (2, 48, 48, 3)
+    assert rendering.opacity.shape == (2, 48, 48)
+    assert rendering.depth is not None
+    assert rendering.depth.shape == (2, 48, 48)
+    assert rendering.color.isfinite().all()
+    assert (rendering.opacity >= 0).all()
+    assert (rendering.opacity <= 1 + 1e-5).all()
+    assert (rendering.depth >= 0).all()
+
+
+def test_every_parameter_gets_a_gradient(name: str, capture: Capture) -> None:
+    session = small_session(name, capture, steps=1)
+    context = Context(True, torch.Generator().manual_seed(0), progress=1.0)
+    batch = session.training.batches.next(context)
+    rendering = session.training.renderer.render(batch.cameras, batch.pixels, context=context)
+    (rendering.color.square().sum() + rendering.opacity.sum()).backward()
+    for parameter_name, parameter in parameters_of(session.training.renderer):
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.isfinite().all(), parameter_name
+        assert parameter.grad.any(), parameter_name
+
+
+def parameters_of(renderer: Renderer) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    names = set()
+    for group in renderer.parameter_groups():
+        for parameter_name, parameter in group.parameters.items():
+            assert parameter_name not in names
+            names.add(parameter_name)
+            yield parameter_name, parameter

@@ -1,0 +1,74 @@
+import torch
+
+from scenekit.core.bounds import Bounds
+from scenekit.core.cameras import Cameras, look_at
+from scenekit.core.protocols import ParameterGroup
+from scenekit.core.rays import Samples
+from scenekit.renderers.occupancy import OccupancyGrid
+
+
+class Ball:
+    """Dense inside a ball about the origin, empty outside."""
+
+    def __init__(self, radius: float = 0.5, density: float = 100.0) -> None:
+        self.bounds = Bounds(extent=2)
+        self.radius = radius
+        self.value = density
+
+    def density(self, samples: Samples) -> tuple[torch.Tensor, torch.Tensor]:
+        inside = samples.positions.norm(dim=-1) < self.radius
+        return self.value * inside.float(), samples.positions
+
+    def color(self, features: torch.Tensor, samples: Samples) -> torch.Tensor:
+        return (features + 1) / 2
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return []
+
+
+def cell_distances(grid: OccupancyGrid) -> torch.Tensor:
+    g = grid.thickness.shape[1]
+    axis = (torch.arange(g) + 0.5) * 2 / g - 1
+    inner = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).norm(dim=-1)
+    return torch.stack([inner * 2**k for k in range(grid.thickness.shape[0])])
+
+
+def test_a_full_update_finds_the_ball_in_every_cascade() -> None:
+    grid = OccupancyGrid(2, 16)
+    grid.update(Ball(), grid.cells, torch.Generator().manual_seed(0))
+    distances = cell_distances(grid)
+    cell = torch.tensor([2 / 16, 4 / 16])[:, None, None, None]
+    assert grid.occupied[distances < 0.5 - cell].all()
+    assert not grid.occupied[distances > 0.5 + cell].any()
+
+
+def test_partial_updates_reach_every_cell_in_time() -> None:
+    grid = OccupancyGrid(2, 8)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(60):
+        grid.update(Ball(), grid.cells // 4, generator)
+    distances = cell_distances(grid)
+    assert not grid.occupied[0][distances[0] > 0.8].any()
+    assert grid.occupied[0][distances[0] < 0.2].all()
+
+
+def test_what_vanishes_is_forgotten() -> None:
+    grid = OccupancyGrid(1, 8)
+    generator = torch.Generator().manual_seed(0)
+    grid.update(Ball(), grid.cells, generator)
+    assert grid.occupied.any()
+    for _ in range(120):
+        grid.update(Ball(radius=0.2), grid.cells, generator)
+    distances = cell_distances(grid)
+    assert not grid.occupied[0][distances[0] > 0.5].any()
+
+
+def test_cells_that_no_camera_sees_never_come_to_life() -> None:
+    grid = OccupancyGrid(1, 16)
+    pose = look_at(torch.tensor([0.0, 0.0, -3.0]), torch.zeros(3), torch.tensor([0.0, -1.0, 0.0]))
+    camera = Cameras(pose[None], torch.tensor([[160.0, 160.0, 8.0, 8.0]]), ((16, 16),))
+    grid.forget_unseen(camera)
+    grid.update(Ball(radius=5.0), grid.cells, torch.Generator().manual_seed(0))
+    assert grid.occupied[0, 8, 8, 8]
+    assert not grid.occupied[0, 0, 0, 8]
+    assert grid.occupied.float().mean() < 0.2

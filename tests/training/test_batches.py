@@ -1,0 +1,68 @@
+import torch
+
+from scenekit.core.cameras import Cameras
+from scenekit.core.protocols import Context, Rendering
+from scenekit.training.batches import ImageBatches, PixelBatches, Views
+
+
+def some_views() -> Views:
+    """Two photographs of different sizes; every pixel's colour says where it is."""
+    sizes = ((6, 4), (4, 8))
+    images = []
+    for index, (width, height) in enumerate(sizes):
+        v, u = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        images.append(torch.stack([u, v, torch.full_like(u, index)], -1).to(torch.uint8))
+    pose = torch.eye(4)[:3].repeat(2, 1, 1)
+    return Views(Cameras(pose, torch.tensor([[5.0, 5.0, 3.0, 2.0]] * 2), sizes), tuple(images))
+
+
+def test_every_pixel_comes_with_its_own_colour() -> None:
+    batch = PixelBatches(some_views(), samples=4096).next(Context(generator=torch.Generator().manual_seed(0)))
+    assert batch.pixels is not None
+    found = torch.cat([batch.pixels.positions - 0.5, batch.pixels.cameras[:, None].float()], -1)
+    torch.testing.assert_close(batch.target * 255, found)
+
+
+def test_the_number_of_rays_settles_where_the_samples_are_spent() -> None:
+    batches = PixelBatches(some_views(), samples=2**16)
+    for _ in range(12):
+        cost = batches.rays * 20
+        batches.feedback(Rendering(torch.zeros(0, 3), torch.zeros(0), trace={"samples": cost}))
+    assert abs(batches.rays * 20 / 2**16 - 1) < 0.1
+
+
+def test_every_photograph_comes_once_before_any_comes_again() -> None:
+    batches = ImageBatches(some_views())
+    context = Context(generator=torch.Generator().manual_seed(1))
+    for _ in range(3):
+        sizes = {batches.next(context).cameras.sizes for _ in range(2)}
+        assert len(sizes) == 2
+
+
+def test_reduced_photographs_keep_their_geometry() -> None:
+    views = some_views()
+    batches = ImageBatches(views, coarse=((0.5, 2),))
+    early = batches.next(Context(generator=torch.Generator().manual_seed(1), progress=0.0))
+    assert max(early.cameras.sizes[0]) in (3, 4)
+    torch.testing.assert_close(early.cameras.intrinsics, views.cameras.intrinsics[:1] / 2)
+    late = batches.next(Context(generator=torch.Generator().manual_seed(1), progress=0.6))
+    assert max(late.cameras.sizes[0]) in (6, 8)
+
+
+def test_transparent_pixels_do_not_bleed_into_a_reduced_photograph() -> None:
+    image = torch.zeros(2, 2, 4, dtype=torch.uint8)
+    image[0, 0] = torch.tensor([200, 100, 50, 255])
+    views = Views(Cameras(torch.eye(4)[None, :3], torch.ones(1, 4), ((2, 2),)), (image,))
+    small = ImageBatches(views).image(0, reduction=2).target[0, 0, 0] * 255
+    assert torch.equal(small.round(), torch.tensor([200.0, 100.0, 50.0, 64.0]))
+
+
+def test_batches_resume_where_they_stopped() -> None:
+    first, second = ImageBatches(some_views()), ImageBatches(some_views())
+    generator = torch.Generator().manual_seed(3)
+    first.next(Context(generator=generator))
+    second.load_state_dict(first.state_dict())
+    state = generator.get_state()
+    expected = [first.next(Context(generator=generator)).cameras.sizes for _ in range(5)]
+    generator.set_state(state)
+    assert [second.next(Context(generator=generator)).cameras.sizes for _ in range(5)] == expected

@@ -1,0 +1,78 @@
+import pytest
+import torch
+
+from scenekit.core.protocols import Change, ParameterGroup
+from scenekit.core.schedules import constant
+from scenekit.training.optimizer import Optimizer
+
+
+def group(name: str, *, rows: bool = False, sparse: bool = False) -> ParameterGroup:
+    parameter = torch.nn.Parameter(torch.arange(6.0).reshape(3, 2))
+    return ParameterGroup(name, {name: parameter}, constant(0.1), rows=rows, sparse=sparse, eps=1e-8)
+
+
+def test_steps_equal_torch_adam() -> None:
+    ours = group("a")
+    theirs = torch.nn.Parameter(ours.parameters["a"].detach().clone())
+    oracle = torch.optim.Adam([theirs], lr=0.1)
+    optimizer = Optimizer([ours])
+    for seed in range(5):
+        gradient = torch.randn(3, 2, generator=torch.Generator().manual_seed(seed))
+        ours.parameters["a"].grad = gradient.clone()
+        theirs.grad = gradient
+        optimizer.step(0.0)
+        oracle.step()
+    torch.testing.assert_close(ours.parameters["a"], theirs)
+
+
+def test_sparse_groups_leave_untouched_entries_alone() -> None:
+    sparse = group("a", sparse=True)
+    before = sparse.parameters["a"].detach().clone()
+    optimizer = Optimizer([sparse])
+    for touched in (0, 1):
+        gradient = torch.zeros(3, 2)
+        gradient[touched] = 1.0
+        sparse.parameters["a"].grad = gradient
+        optimizer.step(0.0)
+    moved = sparse.parameters["a"].detach() - before
+    assert torch.equal(moved[2], torch.zeros(2))
+    assert (moved[:2] < 0).all()
+
+
+def test_a_change_moves_parameters_and_moments_together() -> None:
+    one, other = group("a", rows=True), group("b")
+    optimizer = Optimizer([one, other])
+    one.parameters["a"].grad = torch.ones(3, 2)
+    optimizer.step(0.0)
+    after = one.parameters["a"].detach().clone()
+    change = Change(torch.tensor([2, 0, 0]), torch.tensor([False, False, True]))
+    optimizer.apply(change)
+    assert torch.equal(one.parameters["a"], after[[2, 0, 0]])
+    first = optimizer.state_dict()["first"]
+    assert (first["a"][:2] != 0).all()
+    assert torch.equal(first["a"][2], torch.zeros(2))
+    assert first["b"].shape == (3, 2)
+
+
+def test_a_change_may_bring_new_values_and_forget_moments() -> None:
+    one = group("a", rows=True)
+    optimizer = Optimizer([one])
+    one.parameters["a"].grad = torch.ones(3, 2)
+    optimizer.step(0.0)
+    values = torch.full((2, 2), 7.0)
+    change = Change(torch.tensor([0, 1]), torch.zeros(2, dtype=torch.bool), {"a": values}, frozenset({"a"}))
+    optimizer.apply(change)
+    assert torch.equal(one.parameters["a"], values)
+    assert not optimizer.state_dict()["second"]["a"].any()
+
+
+@pytest.mark.bad_input
+def test_two_parameters_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="wanted each once"):
+        Optimizer([group("a"), group("a")])
+
+
+@pytest.mark.bad_input
+def test_a_state_with_other_names_is_refused() -> None:
+    with pytest.raises(ValueError, match="optimizer: wanted"):
+        Optimizer([group("a")]).load_state_dict(Optimizer([group("b")]).state_dict())
