@@ -7,7 +7,6 @@ the ratio test compares a feature with rivals that geometry allows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +17,9 @@ from torch import Tensor
 
 from scenekit.core.cameras import Cameras
 from scenekit.core.transforms import invert_rigid
+from scenekit.data.threads import two_at_a_time
 
-MOST_FEATURES = 5000
+MOST_FEATURES = 4200
 PEAK_THRESHOLD = 0.003  # of contrast: half of COLMAP's, for more points on plain walls
 EPIPOLAR_PIXELS = 2.5
 BAND_ROWS = 512
@@ -39,8 +39,7 @@ class Features:
 
 def detect(images: Sequence[UInt8[Tensor, "H W C"]]) -> list[Features]:
     """SIFT of every image, two images at a time."""
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(_detect, images))
+    return two_at_a_time(_detect, images)
 
 
 def _detect(image: UInt8[Tensor, "H W C"]) -> Features:
@@ -68,7 +67,8 @@ def _extracted(grey: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
         positions = [(keypoint.x, keypoint.y) for keypoint in keypoints]
         descriptors = descriptors.data
     else:
-        keypoints, descriptors = pycolmap.Sift(sift, pycolmap.Device.cpu).extract(grey)
+        detector = pycolmap.Sift(sift, pycolmap.Device.cpu)  # pyright: ignore[reportArgumentType]
+        keypoints, descriptors = detector.extract(grey)
         positions = keypoints[:, :2]
     rows = torch.from_numpy(np.array(descriptors, dtype=np.float32).reshape(-1, 128))
     return torch.from_numpy(np.array(positions, dtype=np.float32).reshape(-1, 2)), rows
@@ -127,8 +127,7 @@ def match_pairs(
     def of_pair(pair: tuple[int, int]) -> Tensor:
         return match(features[pair[0]], features[pair[1]], fundamental(cameras, *pair))
 
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(of_pair, pairs))
+    return two_at_a_time(of_pair, pairs)
 
 
 def match(first: Features, second: Features, geometry: Float[Tensor, "3 3"]) -> Int[Tensor, "M 2"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.data.lens import Lens, source_positions, undistorted
 from scenekit.data.listing import Photograph
+from scenekit.data.threads import two_at_a_time
 
 LARGEST_PIXELS = (
     200_000_000  # a decompression bomb, or at least nothing that fits the memory of a small machine
@@ -41,8 +41,7 @@ def load_images(
     Sizes become ``round(side / downscale)``. Raises BadInput for a damaged file, or one whose size is not
     that of its camera.
     """
-    with ThreadPoolExecutor(2) as pool:
-        images = tuple(pool.map(lambda photograph: _load(photograph, downscale), photographs))
+    images = tuple(two_at_a_time(lambda photograph: _load(photograph, downscale), photographs))
     pinholes = [_pinhole(photograph.lens) for photograph in photographs]
     cameras = Cameras(
         torch.stack([photograph.world_from_camera for photograph in photographs]),

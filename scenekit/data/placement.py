@@ -13,11 +13,11 @@ from scenekit.core.transforms import Similarity
 
 UNBOUNDED_EXTENT = 64.0
 # instant-ngp puts world x at 0.33 x + 0.5 of its unit cube, which is our [-1, 1]^3.
-NGP_SCALE, NGP_OFFSET = 0.33, 0.5
+NGP_SCALE, NGP_OFFSETS = 0.33, (0.5, 0.5, 0.5)
 
 
 def ngp_placement(
-    scale: float = NGP_SCALE, offset: tuple[float, float, float] = (NGP_OFFSET,) * 3, aabb_scale: float = 1.0
+    scale: float = NGP_SCALE, offset: tuple[float, float, float] = NGP_OFFSETS, aabb_scale: float = 1.0
 ) -> tuple[Similarity, Bounds]:
     """instant-ngp's box: ``scale * x + offset`` in its unit cube, reaching ``aabb_scale`` times as far."""
     translation = 2 * torch.tensor(offset, dtype=torch.float64) - 1

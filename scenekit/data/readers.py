@@ -13,7 +13,10 @@ from scenekit.data.listing import Listing
 class Reader(Protocol):
     """A capture format; a module serves by having these."""
 
-    LOOKS_FOR: str
+    @property
+    def LOOKS_FOR(self) -> str:  # noqa: N802 (a module's constant)
+        """Names of the files that make a folder such a capture."""
+        ...
 
     def sniff(self, path: Path) -> bool:
         """Whether the file or folder is of this format, judged by names alone."""

@@ -16,7 +16,7 @@ from scenekit.data.shapes import NEAREST, Shape, dot
 SUN = torch.nn.functional.normalize(torch.tensor([0.45, -0.35, 0.82], dtype=torch.float64), dim=0)
 SUN_LIGHT, SKY_LIGHT, GROUND_LIGHT = (1.02, 0.93, 0.80), (0.34, 0.40, 0.50), (0.20, 0.17, 0.14)
 SHININESS = 24.0
-# torch runs operators below 32768 elements in the calling thread: no waiting for threads on a busy machine.
+# Rays traced at a time: the arrays of a band stay in the cache.
 BAND_RAYS = 30_000
 
 

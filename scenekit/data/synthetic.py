@@ -19,6 +19,7 @@ from scenekit.data.placement import ngp_placement, unbounded_placement
 from scenekit.data.shading import Picture, photograph
 from scenekit.data.shapes import Shape, ball, box, dome, drum, mix, ring, soft_step
 from scenekit.data.split import HELD_OUT_EVERY
+from scenekit.data.threads import one_thread
 
 SAMPLES = (
     3  # rays along each side of a pixel; odd, so that the middle one gives the depth of the pixel centre
@@ -46,7 +47,8 @@ def make(
     generator = torch.Generator().manual_seed(seed)
     shapes = landscape() if unbounded else still_life()
     cameras = hemisphere(views, size, turn=float(torch.rand((), generator=generator)))
-    pictures = [photograph(shapes, cameras[i], SAMPLES) for i in range(views)]
+    with one_thread():
+        pictures = [photograph(shapes, cameras[i], SAMPLES) for i in range(views)]
     images = tuple(_image(picture, opaque=unbounded) for picture in pictures)
     test = tuple(range(0, views, HELD_OUT_EVERY))
     train = tuple(i for i in range(views) if i not in test)

@@ -24,7 +24,7 @@ from scenekit.data.images import image_size
 from scenekit.data.jsonfile import frames_of, number, read_json_object
 from scenekit.data.lens import Lens
 from scenekit.data.listing import OPENCV_FROM_OPENGL, Listing, Photograph, Split, present, rigid_pose
-from scenekit.data.placement import NGP_OFFSET, NGP_SCALE, ngp_placement
+from scenekit.data.placement import NGP_OFFSETS, NGP_SCALE, ngp_placement
 from scenekit.data.ply import read_points
 
 LOOKS_FOR = "transforms.json"
@@ -193,7 +193,7 @@ def _place(file: _File) -> tuple[Similarity, Bounds] | None:
     """instant-ngp's box where the file speaks of one."""
     if not {"aabb_scale", "scale", "offset"} & set(file.values):
         return None
-    offset = file.values.get("offset", (NGP_OFFSET,) * 3)
+    offset = file.values.get("offset", NGP_OFFSETS)
     if not isinstance(offset, list | tuple) or len(offset) != 3:
         raise BadInput.of(
             file.path,
