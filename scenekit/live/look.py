@@ -16,7 +16,7 @@ Channel = Literal["colour", "depth", "opacity"]
 Backdrop = Literal["its own", "black", "white"]
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
 BACKDROPS: tuple[Backdrop, ...] = get_args(Backdrop)
-MOST_PIXELS = 2560 * 1440  # of a picture, whatever size a browser says it has
+MOST_PIXELS = 2560.0 * 1440.0  # of a picture, whatever size a browser says it has
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,7 @@ class RenderLoop:
     def _coarse_size(self, look: Look) -> tuple[int, int]:
         width, height = look.size()
         pixels = self._costs[look.scene].pixels_within(MOVING_BUDGET)
-        return look.size(max(pixels, width * height / COARSEST))
+        return look.size(max(float(pixels), width * height / COARSEST))
 
     def _refine(self, client: Client) -> None:
         with self._changed:

@@ -24,7 +24,7 @@ def decoded(file, width, height):
 
 def test_an_mp4_holds_every_frame_with_its_colours_and_even_sides(tmp_path):
     target = tmp_path / "new" / "clip.mp4"
-    assert write_frames(target, frames(), rate=10) == 5
+    assert write_frames(target, frames(), rate=10.0) == 5
     video = decoded(target, 46, 32)
     assert len(video) == 5
     assert abs(int(video[2, 16, 10, 0]) - 200) < 12

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from scenekit.live import LiveView
-from tests.live.fakes import BACKGROUND, BallRenderer, ball_scene
+
+from .fakes import BACKGROUND, BallRenderer, ball_scene
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (

@@ -9,7 +9,8 @@ import torch
 from scenekit.live.look import Look
 from scenekit.live.render_loop import Client, RenderLoop, plain
 from scenekit.live.turns import Turns
-from tests.live.fakes import BACKGROUND, BallRenderer, ball_scene
+
+from .fakes import BACKGROUND, BallRenderer, ball_scene
 
 
 class Browser:

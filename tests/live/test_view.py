@@ -7,7 +7,8 @@ import torch
 from scenekit.core.checks import BadInput
 from scenekit.live import LiveView, view
 from scenekit.live.stage import MOST_PHOTOGRAPHS, stage_of
-from tests.live.fakes import ball_scene
+
+from .fakes import ball_scene
 
 
 def test_the_address_is_announced_and_the_handle_closes():
