@@ -11,7 +11,7 @@
 
 #if !defined(__CUDACC__)
 #include <stdint.h>
-#if defined(__AVX2__)
+#if defined(__AVX__)
 #include <immintrin.h>
 #endif
 #endif
@@ -71,6 +71,27 @@ template <> struct Lane<Wide> { using Int = WideInt; using UInt = WideUInt; stat
 SK_LEAF Wide select(WideInt mask, Wide yes, Wide no) { return mask ? yes : no; }
 SK_LEAF Wide min(Wide a, Wide b) { return a < b ? a : b; }
 SK_LEAF Wide max(Wide a, Wide b) { return a > b ? a : b; }
+SK_LEAF Wide sqrt(Wide x) {
+#if defined(__AVX__)
+  return (Wide)_mm256_sqrt_ps((__m256)x);
+#else
+  Wide root;
+  for (int i = 0; i < WIDTH; ++i) root[i] = __builtin_sqrtf(x[i]);
+  return root;
+#endif
+}
+SK_LEAF Wide reciprocal(Wide x) { return 1.0f / x; }
+SK_LEAF bool any_lane(WideInt mask) {
+#if defined(__AVX__)
+  return _mm256_movemask_ps((__m256)mask) != 0;
+#else
+  int32_t found = 0;
+  for (int i = 0; i < WIDTH; ++i) found |= mask[i];
+  return found < 0;
+#endif
+}
+SK_LEAF Wide bits_to_float(WideInt x) { return (Wide)x; }
+SK_LEAF WideInt float_to_bits(Wide x) { return (WideInt)x; }
 SK_LEAF WideInt to_int(Wide x) { return __builtin_convertvector(x, WideInt); }
 SK_LEAF Wide to_float(WideInt x) { return __builtin_convertvector(x, Wide); }
 SK_LEAF Wide floor(Wide x) {
@@ -105,11 +126,18 @@ SK_LEAF float floor(float x) {
 }
 
 #if !defined(__CUDACC__)
-// The masked forms are the plain ones here; the others warn of an uninitialised value in g++ 12.
 #if defined(__AVX512F__)
+// The masked forms are the plain ones here; the others warn of an uninitialised value in g++ 12.
 SK_LEAF float_x16 min(float_x16 a, float_x16 b) { return (float_x16)_mm512_maskz_min_ps(0xffff, (__m512)a, (__m512)b); }
 SK_LEAF float_x16 max(float_x16 a, float_x16 b) { return (float_x16)_mm512_maskz_max_ps(0xffff, (__m512)a, (__m512)b); }
 SK_LEAF float_x16 sqrt(float_x16 x) { return (float_x16)_mm512_maskz_sqrt_ps(0xffff, (__m512)x); }
+// 1 / x to about a rounding, for ordinary x: an estimate and one Newton step, cheaper than dividing.
+SK_LEAF float_x16 reciprocal(float_x16 x) {
+  float_x16 estimate = (float_x16)_mm512_maskz_rcp14_ps(0xffff, (__m512)x);
+  return estimate + estimate * (1.0f - x * estimate);
+}
+// Whether any lane is negative; of a comparison: whether it holds anywhere.
+SK_LEAF bool any_lane(int_x16 mask) { return _mm512_cmplt_epi32_mask((__m512i)mask, _mm512_setzero_si512()) != 0; }
 #else
 SK_LEAF float_x16 min(float_x16 a, float_x16 b) { return a < b ? a : b; }
 SK_LEAF float_x16 max(float_x16 a, float_x16 b) { return a > b ? a : b; }
@@ -118,30 +146,12 @@ SK_LEAF float_x16 sqrt(float_x16 x) {
   for (int i = 0; i < 16; ++i) root[i] = __builtin_sqrtf(x[i]);
   return root;
 }
-#endif
-// 1 / x to about a rounding, for ordinary x: an estimate and one Newton step, twice as fast as dividing.
-SK_LEAF float_x16 reciprocal(float_x16 x) {
-#if defined(__AVX512F__)
-  float_x16 estimate = (float_x16)_mm512_maskz_rcp14_ps(0xffff, (__m512)x);
-  return estimate + estimate * (1.0f - x * estimate);
-#else
-  return 1.0f / x;
-#endif
-}
-// Whether any lane is negative; of a comparison: whether it holds anywhere.
 SK_LEAF bool any_lane(int_x16 mask) {
-#if defined(__AVX512DQ__)
-  return _mm512_movepi32_mask((__m512i)mask) != 0;
-#elif defined(__AVX2__)
-  __m256i low = (__m256i)__builtin_shufflevector(mask, mask, 0, 1, 2, 3, 4, 5, 6, 7);
-  __m256i high = (__m256i)__builtin_shufflevector(mask, mask, 8, 9, 10, 11, 12, 13, 14, 15);
-  return _mm256_movemask_ps((__m256)_mm256_or_si256(low, high)) != 0;
-#else
   int32_t found = 0;
   for (int i = 0; i < 16; ++i) found |= mask[i];
   return found < 0;
-#endif
 }
+#endif
 #endif
 SK_LEAF float sqrt(float x) {
 #if defined(__CUDACC__)

@@ -9,7 +9,7 @@ using namespace scenekit;
 
 namespace {
 
-using Lanes = float_x16;
+using Lanes = Wide;
 constexpr int64_t GRAIN = 1024;  // of Gaussians; fixed, so that sums over them do not depend on the threads
 constexpr int CAMERA = 12;       // floats of camera_from_world
 
@@ -25,17 +25,17 @@ SplatCamera camera_of(const float* camera_from_world, const float* intrinsics, i
   return c;
 }
 
-// Up to sixteen consecutive Gaussians of an [N C] array, as C vectors; lanes past the last repeat it.
+// Up to WIDTH consecutive Gaussians of an [N C] array, as C vectors; lanes past the last repeat it.
 template <int C> SK_LEAF void load(const float* array, int64_t first, int lanes, Lanes (&out)[C]) {
-  alignas(64) float block[C][16];
-  for (int i = 0; i < 16; ++i)
+  alignas(64) float block[C][WIDTH];
+  for (int i = 0; i < WIDTH; ++i)
     for (int j = 0; j < C; ++j) block[j][i] = array[C * (first + (i < lanes ? i : lanes - 1)) + j];
   std::memcpy(out, block, sizeof block);
 }
 
 template <int C, class Vector, class Value>
 SK_LEAF void store(Value* array, int64_t first, int lanes, const Vector (&in)[C]) {
-  alignas(64) Value block[C][16];
+  alignas(64) Value block[C][WIDTH];
   std::memcpy(block, in, sizeof block);
   for (int i = 0; i < lanes; ++i)
     for (int j = 0; j < C; ++j) array[C * (first + i) + j] = block[j][i];
@@ -68,16 +68,17 @@ SK_LEAF Ellipse<Lanes> gradients_at(const Gradients& from, int64_t first, int la
   load(from.depths, first, lanes, d);
   load(from.conics, first, lanes, k);
   load(from.compensations, first, lanes, o);
-  return {m[0], m[1], d[0], k[0], k[1], k[2], o[0], int_x16{}, int_x16{}};
+  return {m[0], m[1], d[0], k[0], k[1], k[2], o[0], WideInt{}, WideInt{}};
 }
 
 template <class Body> void each_block(int64_t begin, int64_t end, const Body& body) {
-  for (int64_t first = begin; first < end; first += 16) body(first, end - first < 16 ? (int)(end - first) : 16);
+  for (int64_t first = begin; first < end; first += WIDTH)
+    body(first, end - first < WIDTH ? (int)(end - first) : WIDTH);
 }
 
 float sum(Lanes v) {
   float total = 0.0f;
-  for (int i = 0; i < 16; ++i) total += v[i];
+  for (int i = 0; i < WIDTH; ++i) total += v[i];
   return total;
 }
 
@@ -93,7 +94,7 @@ SCENEKIT_EXPORT void scenekit_project(const float* means, const float* quaternio
     each_block(begin, end, [&](int64_t first, int lanes) {
       Ellipse<Lanes> e = ellipse_of(footprint(gaussians_at(scene, first, lanes), camera), camera);
       const Lanes m[2] = {e.x, e.y}, d[1] = {e.depth}, k[3] = {e.a, e.b, e.c}, o[1] = {e.compensation};
-      const int_x16 r[2] = {e.radius_x, e.radius_y};
+      const WideInt r[2] = {e.radius_x, e.radius_y};
       store(means2d, first, lanes, m);
       store(depths, first, lanes, d);
       store(conics, first, lanes, k);
@@ -122,8 +123,10 @@ SCENEKIT_EXPORT void scenekit_project_backward(
       Ellipse<Lanes> e = ellipse_of(f, camera);
       GaussianGradient<Lanes> g = project_gradient(in, f, camera, e, gradients_at(given, first, lanes));
       const Lanes last = splat<Lanes>((float)lanes);
-      const Lanes lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-      auto kept = [&](Lanes x) __attribute__((always_inline)) { return select((e.radius_x > 0) & (lane < last), x, Lanes{}); };
+      Lanes lane;
+      for (int i = 0; i < WIDTH; ++i) lane[i] = (float)i;
+      const WideInt counts = (e.radius_x > 0) & (lane < last);
+      auto kept = [&](Lanes x) __attribute__((always_inline)) { return select(counts, x, Lanes{}); };
       const Gaussian<Lanes>& s = g.gaussian;
       const Lanes m[3] = {kept(s.mean.x), kept(s.mean.y), kept(s.mean.z)};
       const Lanes q[4] = {kept(s.qw), kept(s.qx), kept(s.qy), kept(s.qz)};
