@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from scenekit.renderers.early_stop import exclusive_sums
+
 
 def distortion(
     weights: Float[Tensor, " S"],
@@ -27,14 +29,9 @@ def distortion(
         positions, widths = distances, deltas
     counts = offsets.diff()
     start = torch.repeat_interleave(offsets[:-1], counts, output_size=len(weights))
-    before = _sum_before(weights, start)
-    moment_before = _sum_before(weights * positions, start)
+    before = exclusive_sums(weights, start)
+    moment_before = exclusive_sums(weights * positions, start)
     pairs = 2 * weights * (positions * before - moment_before)
     own = weights.square() * widths / 3
     return (pairs + own).sum() / max(1, len(counts))
 
-
-def _sum_before(values: Float[Tensor, " S"], start: Int[Tensor, " S"]) -> Float[Tensor, " S"]:
-    """Sum over the earlier samples of the same ray; float64 inside, since the prefix runs over all rays."""
-    prefix = torch.cat([values.new_zeros(1, dtype=torch.float64), values.double().cumsum(0)])
-    return (prefix[:-1] - prefix[start]).to(values.dtype)

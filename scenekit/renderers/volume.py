@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
 from scenekit.core.protocols import EVAL, Context, Field, ParameterGroup, Rendering
 from scenekit.core.rays import Rays, Samples, rays_of
-from scenekit.kernels.composite import Composited, composite
+from scenekit.kernels.composite import composite
 from scenekit.kernels.march import Marched, StepRule, march, ray_cube
 from scenekit.renderers.distortion import distortion
+from scenekit.renderers.early_stop import owners, reached, samples_at
 from scenekit.renderers.occupancy import OccupancyGrid
 
 INVISIBLE = 1e-4  # a sample with less weight is not asked for its colour outside training
@@ -82,9 +83,13 @@ class VolumeRenderer(nn.Module):
             yield pixels[begin : begin + self.marching.chunk]
 
     def _render_rays(self, rays: Rays, context: Context) -> Rendering:
-        marched = self._march(rays, context)
-        samples = samples_of(rays, marched)
-        colors, composited = self._shade(samples, marched, context)
+        marched, density, features = reached(self.field, rays, self._march(rays, context))
+        samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
+        if context.training:
+            density, features = self.field.density(samples)
+        alphas = -torch.expm1(-density * samples.deltas)
+        colors = self._colors(alphas, features, samples, marched, context)
+        composited = composite(alphas, colors, marched.distances, marched.offsets)
         opacity = composited.opacities
         distance = composited.distances / opacity.clamp(min=1e-6)
         return Rendering(
@@ -100,6 +105,19 @@ class VolumeRenderer(nn.Module):
                 "offsets": marched.offsets,
             },
         )
+
+    def _colors(
+        self, alphas: Tensor, features: Tensor, samples: Samples, marched: Marched, context: Context
+    ) -> Float[Tensor, "S 3"]:
+        """Every sample's colour; outside training, of those that are seen at all."""
+        if context.training:
+            return self.field.color(features, samples)
+        blank = alphas.new_zeros(len(samples), 0)
+        weights = composite(alphas, blank, marched.distances, marched.offsets).weights
+        seen = (weights > INVISIBLE).nonzero().squeeze(-1)
+        colors = alphas.new_zeros(len(samples), 3)
+        colors[seen] = self.field.color(features[seen], samples[seen])
+        return colors
 
     def rule(self, context: Context) -> StepRule:
         """Lengths of steps, in scene units; early in training they are longer."""
@@ -133,36 +151,6 @@ class VolumeRenderer(nn.Module):
             self.rule(context),
             self.marching.max_samples,
         )
-
-    def _shade(
-        self, samples: Samples, marched: Marched, context: Context
-    ) -> tuple[Float[Tensor, "S 3"], Composited]:
-        density, features = self.field.density(samples)
-        alphas = -torch.expm1(-density * samples.deltas)
-        if context.training:
-            colors = self.field.color(features, samples)
-        else:  # only what is visible is asked for its colour
-            blank = alphas.new_zeros(len(samples), 0)
-            weights = composite(alphas, blank, marched.distances, marched.offsets).weights
-            seen = (weights > INVISIBLE).nonzero().squeeze(-1)
-            colors = alphas.new_zeros(len(samples), 3)
-            colors[seen] = self.field.color(features[seen], samples[seen])
-        return colors, composite(alphas, colors, marched.distances, marched.offsets)
-
-
-def samples_of(rays: Rays, marched: Marched) -> Samples:
-    """The marched points of rays, packed."""
-    counts = marched.offsets.diff()
-    owner = torch.repeat_interleave(counts, output_size=len(marched.distances))
-    directions = rays.directions[owner]
-    return Samples(
-        positions=torch.addcmul(rays.origins[owner], directions, marched.distances[:, None]),
-        directions=directions,
-        deltas=marched.deltas,
-        times=None if rays.times is None else rays.times[owner],
-        view_ids=None if rays.view_ids is None else rays.view_ids[owner],
-        radii=None,
-    )
 
 
 def _joined(parts: list[Rendering]) -> Rendering:

@@ -1,0 +1,93 @@
+"""Leaves out the samples that lie behind what is already opaque, before anything is asked with gradients.
+
+What no ray reaches is never corrected, so fields grow dense behind their surfaces, and the occupancy grid
+cannot know that. Rays are therefore first asked for their density in rounds of some samples each, front to
+back, until nothing shines through; instant-ngp compacts its batches to the same end.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from scenekit.core.protocols import Field
+from scenekit.core.rays import Rays, Samples
+from scenekit.kernels.march import Marched
+
+ROUND = 24  # samples a ray is asked for in one round
+OPAQUE = 9.21  # optical thickness behind which less than 1e-4 of the light is left
+
+
+class Reached(NamedTuple):
+    """The samples that light reaches, packed ray after ray, and what the field said about them."""
+
+    marched: Marched
+    density: Float[Tensor, " S"]
+    features: Float[Tensor, "S F"]
+
+
+@torch.no_grad()
+def reached(field: Field, rays: Rays, marched: Marched) -> Reached:
+    """Ask for densities front to back; keep every sample before which at least 1e-4 of the light is left."""
+    starts, counts = marched.offsets[:-1], marched.offsets.diff()
+    thickness = torch.zeros_like(rays.z_per_distance)
+    alive = (counts > 0).nonzero().squeeze(-1)
+    rounds = [_nothing(field, rays, marched)]
+    begin = 0
+    while len(alive):
+        asked = (counts[alive] - begin).clamp(max=ROUND)
+        owner = torch.repeat_interleave(alive, asked)
+        first = asked.cumsum(0) - asked
+        index = torch.arange(len(owner)) + torch.repeat_interleave(starts[alive] + begin - first, asked)
+        density, features = field.density(samples_at(rays, owner, marched.distances[index], marched.deltas[index]))
+        optical = density * marched.deltas[index]
+        before = exclusive_sums(optical, torch.repeat_interleave(first, asked)) + thickness[owner]
+        lit = (before < OPAQUE).nonzero().squeeze(-1)
+        rounds.append((index[lit], density[lit], features[lit]))
+        thickness.index_add_(0, owner, optical)
+        begin += ROUND
+        alive = alive[(counts[alive] > begin) & (thickness[alive] < OPAQUE)]
+    index, density, features = (torch.cat(parts) for parts in zip(*rounds, strict=True))
+    order = index.argsort()
+    index = index[order]
+    offsets = torch.searchsorted(index, marched.offsets)
+    return Reached(Marched(marched.distances[index], marched.deltas[index], offsets), density[order], features[order])
+
+
+def samples_at(
+    rays: Rays, owner: Int[Tensor, " S"], distances: Float[Tensor, " S"], deltas: Float[Tensor, " S"]
+) -> Samples:
+    """Points at ``distances`` on the rays that own them."""
+    directions = rays.directions[owner]
+    return Samples(
+        positions=torch.addcmul(rays.origins[owner], directions, distances[:, None]),
+        directions=directions,
+        deltas=deltas,
+        times=None if rays.times is None else rays.times[owner],
+        view_ids=None if rays.view_ids is None else rays.view_ids[owner],
+        radii=rays.radii[owner] * distances,
+    )
+
+
+def owners(marched: Marched) -> Int[Tensor, " S"]:
+    """The ray of every sample."""
+    return torch.repeat_interleave(marched.offsets.diff(), output_size=len(marched.distances))
+
+
+def exclusive_sums(values: Float[Tensor, " S"], start: Int[Tensor, " S"]) -> Float[Tensor, " S"]:
+    """Sums of ``values[start:i]``: over the earlier samples of the same ray, whose first sample is ``start``.
+
+    Float64 inside, since the prefix runs over all rays.
+    """
+    prefix = torch.cat([values.new_zeros(1, dtype=torch.float64), values.double().cumsum(0)])
+    return (prefix[:-1] - prefix[start]).to(values.dtype)
+
+
+def _nothing(field: Field, rays: Rays, marched: Marched) -> tuple[Tensor, Tensor, Tensor]:
+    """A round without samples, so that the result has the field's shapes even when no ray has any."""
+    none = marched.offsets[:0]
+    density, features = field.density(samples_at(rays, none, marched.distances[:0], marched.deltas[:0]))
+    return none, density, features
