@@ -1,4 +1,4 @@
-"""Two images at a time, each by one thread: many small operators gain nothing from more and lose by waiting."""
+"""Two images at a time, each by one thread: small operators lose more by waiting than they gain from more."""
 
 from __future__ import annotations
 
