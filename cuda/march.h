@@ -10,19 +10,17 @@ namespace scenekit {
 #if defined(__CUDA_ARCH__)
 SK_LEAF float times(float a, float b) { return __fmul_rn(a, b); }
 SK_LEAF float plus(float a, float b) { return __fadd_rn(a, b); }
-SK_LEAF float log2(float x) { return ::log2f(x); }
 #else
 // The files that include this one switch contraction off.
 SK_LEAF float times(float a, float b) { return a * b; }
 SK_LEAF float plus(float a, float b) { return a + b; }
-SK_LEAF float log2(float x) { return __builtin_log2f(x); }
 #endif
 
 // Lengths of steps, and what follows from them. `powers[k]` is (1 + cone)^k.
 struct StepRule {
   float smallest, largest, cone;
   float widening, widest;  // distances where the cone reaches the smallest and the largest step
-  float log2_growth;       // of 1 + cone
+  float per_smallest, per_largest, per_growth;  // reciprocals, the last of log2(1 + cone); for estimates only
   const float* powers;
   int power_count;
 };
@@ -35,6 +33,7 @@ SK_LEAF float step_at(const StepRule& rule, float t) {
 // follows from its index, so that a stretch of empty space is skipped without walking it.
 struct StepLattice {
   float first, second, third;  // where the three stretches begin
+  float per_second;            // reciprocal, for estimates only
   int equal, growing;          // steps of the first two
 };
 
@@ -61,6 +60,7 @@ SK_LEAF StepLattice lattice_of(const StepRule& rule, float near, float jitter) {
   float count = (rule.widening - at.first) / rule.smallest;
   at.equal = (int)ceiling(max(min(count, MANY_STEPS), 0.0f));
   at.second = plus(at.first, times((float)at.equal, rule.smallest));
+  at.per_second = 1.0f / at.second;
   at.growing = powers_below(rule, rule.widest / at.second);
   at.growing = at.growing < rule.power_count ? at.growing : rule.power_count - 1;
   at.third = times(at.second, rule.powers[at.growing]);
@@ -83,13 +83,25 @@ SK_LEAF float step_middle(const StepRule& rule, const StepLattice& at, int n, fl
   return plus(begin, times(length, 0.5f));
 }
 
+// log2 within 2e-4 for positive x: a call of the library would empty every register.
+SK_LEAF float rough_log2(float x) {
+  int bits = float_to_bits(x);
+  float m = bits_to_float((bits & 0x007fffff) | 0x3f800000);
+  float p = -0.0784407f;
+  p = p * m + 0.6260322f;
+  p = p * m + -2.0783352f;
+  p = p * m + 4.0292114f;
+  p = p * m + -2.4983531f;
+  return p + (float)((bits >> 23) - 127);
+}
+
 // The first step from `least` on whose middle reaches `target`, or one a little before it, never one behind:
 // the estimate may err, the walk back may not.
 SK_LEAF int seek(const StepRule& rule, const StepLattice& at, float target, int least) {
   float guess;
-  if (target <= at.second) guess = (target - at.first) / rule.smallest + 0.5f;
-  else if (target <= at.third) guess = (float)at.equal + log2(target / at.second) / rule.log2_growth + 0.5f;
-  else guess = (float)at.equal + (float)at.growing + (target - at.third) / rule.largest + 0.5f;
+  if (target <= at.second) guess = (target - at.first) * rule.per_smallest + 0.5f;
+  else if (target <= at.third) guess = (float)at.equal + rough_log2(target * at.per_second) * rule.per_growth + 0.5f;
+  else guess = (float)at.equal + (float)at.growing + (target - at.third) * rule.per_largest + 0.5f;
   int n = (int)max(min(guess, MANY_STEPS), (float)least);
   n = n > least ? n : least;
   float length;

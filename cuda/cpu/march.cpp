@@ -183,13 +183,14 @@ struct Result {
 }  // namespace
 
 // Marches all rays; `counts[r + 1]` becomes the end of ray r's samples, `handle` owns the samples until they
-// are taken. `constants`: the first six members of StepRule.
+// are taken. `constants`: the first five members of
+// StepRule and log2(1 + cone).
 SCENEKIT_EXPORT void scenekit_march(const float* origins, const float* directions, const float* near,
                                     const float* far, const float* jitter, int64_t rays, const uint8_t* occupancy,
                                     int64_t cascades, int64_t grid, const float* constants, const float* powers,
                                     int64_t power_count, int64_t max_samples, int64_t* offsets, int64_t* handle) {
-  StepRule rule{constants[0], constants[1], constants[2], constants[3], constants[4], constants[5], powers,
-                (int)power_count};
+  const float* c = constants;
+  StepRule rule{c[0], c[1], c[2], c[3], c[4], 1 / c[0], 1 / c[1], 1 / c[5], powers, (int)power_count};
   Occupancy o;
   o.cells = occupancy;
   o.cascades = (int)cascades;
