@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,8 +32,7 @@ def compile_library(root: Path, target: Path) -> list[Path]:
     for name, architecture in variants.items():
         for source in sorted((root / "cuda" / "cpu").glob("*.cpp")):
             jobs.append((name, source, [compiler, *FLAGS, *architecture, "-c", str(source)]))
-    objects = target / "objects"
-    objects.mkdir(exist_ok=True)
+    objects = Path(tempfile.mkdtemp(prefix=".objects-", dir=target))  # two builds at once must not meet
     outputs = {name: [] for name in variants}
 
     def build(job: tuple[str, Path, list[str]]) -> None:
@@ -46,7 +46,7 @@ def compile_library(root: Path, target: Path) -> list[Path]:
     libraries = []
     for name, files in outputs.items():
         library = target / f"libscenekit_{name}.{suffix}"
-        linked = target / f".{library.name}.new"
+        linked = objects / library.name
         subprocess.run([compiler, "-shared", "-pthread", *sorted(files), "-o", str(linked)], check=True)
         linked.replace(library)  # a process that has the old one mapped keeps it
         libraries.append(library)
@@ -65,7 +65,9 @@ class NativeBuild(BuildHookInterface):
             self.app.display_warning(f"scenekit: {error}; the torch references will serve, slowly")
             built = []
         if not built:
-            self.app.display_warning("scenekit: no C++ compiler worked; the torch references will serve, slowly")
+            self.app.display_warning(
+                "scenekit: no C++ compiler worked; the torch references will serve, slowly"
+            )
             return
         build_data["pure_python"] = False
         tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")

@@ -49,7 +49,9 @@ def run(arguments: list[str]) -> None:
         return
     for image in result["images"]:
         print(f"{image['name']:40} {image['psnr']:6.2f} dB  SSIM {image['ssim']:.4f}")
-    print(f"{'mean of ' + str(len(result['images'])) + ' views':40} {result['psnr']:6.2f} dB  SSIM {result['ssim']:.4f}")
+    print(
+        f"{'mean of ' + str(len(result['images'])) + ' views':40} {result['psnr']:6.2f} dB  SSIM {result['ssim']:.4f}"
+    )
     say(f"scope: {result['scope']}")
 
 

@@ -19,7 +19,9 @@ from scenekit.core.checks import BadInput
 Options = TypeVar("Options")
 
 
-def parse(kind: type[Options], command: str, arguments: Sequence[str], description: str | None = None) -> Options:
+def parse(
+    kind: type[Options], command: str, arguments: Sequence[str], description: str | None = None
+) -> Options:
     """Parse ``arguments`` into ``kind``; ``--help`` prints and leaves with 0, a usage error raises BadInput."""
     errors = io.StringIO()
     try:
@@ -34,7 +36,11 @@ def parse(kind: type[Options], command: str, arguments: Sequence[str], descripti
 def merged(name: str, *parts: tuple[str, type[Any], bool]) -> type[Any]:
     """One dataclass out of several: (field name, its dataclass, whether its flags carry the name as a prefix)."""
     fields = [
-        (field, kind if prefixed else Annotated[kind, tyro.conf.arg(name="")], dataclasses.field(default_factory=kind))
+        (
+            field,
+            kind if prefixed else Annotated[kind, tyro.conf.arg(name="")],
+            dataclasses.field(default_factory=kind),
+        )
         for field, kind, prefixed in parts
     ]
     return dataclasses.make_dataclass(name, fields, frozen=True)

@@ -6,10 +6,10 @@ import json
 import resource
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -20,7 +20,11 @@ from scenekit.core.checks import BadInput
 from scenekit.data import open_capture
 from scenekit.recipes import Fitting, Session, prepare, resume
 from scenekit.recipes.families import FAMILIES
+from scenekit.renderers.scene import Scene
 from scenekit.representations import REPRESENTATIONS
+
+if TYPE_CHECKING:
+    from scenekit.live.view import LiveView
 
 DEFAULT_REPRESENTATION = "gaussians"
 
@@ -54,15 +58,21 @@ def run(arguments: list[str]) -> None:
         choices = ", ".join(REPRESENTATIONS)
         raise BadInput.of("--representation", wanted=choices, found=str(name), remedy="choose one")
     kind = options_type(name)
-    description = f"Train {name}; -r chooses among {', '.join(REPRESENTATIONS)}, --preset NAME fills in flags."
+    description = (
+        f"Train {name}; -r chooses among {', '.join(REPRESENTATIONS)}, --preset NAME fills in flags."
+    )
     options = parse(kind, "train", [*preset_arguments(preset, name), *rest], description)
     general: General = options.general
     started = time.perf_counter()
     session, folder = _resumed(general, options.fitting) if general.resume else _begun(general, options, name)
     prepared = time.perf_counter() - started
-    figures = train_session(session, folder, quiet=general.json, live=general.live)
-    figures |= {"run": str(folder), "representation": name, "seconds_of_preparation": round(prepared, 2)}
-    _report(figures, general.json)
+    with _live_view(session.scene) if general.live else nullcontext() as live:
+        figures = train_session(session, folder, quiet=general.json, live=live)
+        figures |= {"run": str(folder), "representation": name, "seconds_of_preparation": round(prepared, 2)}
+        _report(figures, general.json)
+        if live is not None:
+            say("training is done; the view goes on until Ctrl-C")
+            live.wait()
 
 
 def options_type(name: str) -> type[Any]:
@@ -80,7 +90,9 @@ def options_type(name: str) -> type[Any]:
 
 def _begun(general: General, options: Any, name: str) -> tuple[Session, Path]:
     if not general.capture:
-        raise BadInput("scenekit train: wanted a capture, found none; give a folder of photographs with poses")
+        raise BadInput(
+            "scenekit train: wanted a capture, found none; give a folder of photographs with poses"
+        )
     folder = general.output or free_folder(f"{Path(general.capture).resolve().name}-{name}")
     require_new(folder)
     capture = open_capture(general.capture, downscale=general.downscale)
@@ -99,7 +111,9 @@ def _resumed(general: General, fitting: Fitting) -> tuple[Session, Path]:
     return resume(general.output, given), general.output
 
 
-def train_session(session: Session, folder: Path, *, quiet: bool = False, live: bool = False) -> dict[str, Any]:
+def train_session(
+    session: Session, folder: Path, *, quiet: bool = False, live: LiveView | None = None
+) -> dict[str, Any]:
     """Train to the end, saving on the way; returns figures with their scope."""
     training = session.training
     cpu = time.process_time()
@@ -107,23 +121,33 @@ def train_session(session: Session, folder: Path, *, quiet: bool = False, live: 
     step = None
     try:
         with closing(run_steps(training, folder, quiet=quiet)) as progress:
-            for step in progress:
-                pass
+            for step in progress if live is None else live.follow(progress):
+                if live is not None:
+                    live.update(f"step {step.index}, {step.psnr:.2f} dB")
     except KeyboardInterrupt:
         write_checkpoint(folder, training.index, training.state_dict())
         say(f"interrupted at step {training.index}; continue with: scenekit train --resume -o {folder}")
         raise
     write_checkpoint(folder, training.index, training.state_dict())
     write_scene(folder, session.scene)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "steps": training.index,
         "steps_this_time": training.index - first,
         "seconds": round(training.seconds, 2),
         "cpu_seconds": round(time.process_time() - cpu, 2),
-        "last_step": None if step is None else {"loss": step.loss, "psnr": round(step.psnr, 2), step.unit: step.work},
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        "last_step": None if step is None else {"psnr": round(step.psnr, 2), step.unit: step.work},
+        "peak_memory_bytes": peak if sys.platform == "darwin" else peak * 1024,
         "device": "cpu",
     }
+
+
+def _live_view(scene: Scene) -> LiveView:
+    from scenekit.live.view import LiveView
+
+    live = LiveView([scene])
+    say(f"Open {live.url}")
+    return live
 
 
 def free_folder(name: str) -> Path:
@@ -142,5 +166,7 @@ def _report(figures: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(figures))
         return
     folder = figures["run"]
-    say(f"{figures['steps']} steps in {figures['seconds']} s of training ({figures['device']}); saved {folder}")
+    say(
+        f"{figures['steps']} steps in {figures['seconds']} s of training ({figures['device']}); saved {folder}"
+    )
     say(f"next: scenekit evaluate {folder}   scenekit view {folder}")

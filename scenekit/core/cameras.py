@@ -116,7 +116,9 @@ def every_pixel(cameras: Cameras) -> Pixels:
         positions.append(torch.stack([u + 0.5, v + 0.5], -1).reshape(-1, 2))
         owners.append(torch.full((width * height,), index, device=device, dtype=torch.int64))
     if not owners:
-        return Pixels(torch.zeros(0, dtype=torch.int64, device=device), torch.zeros(0, 2, device=device, dtype=dtype))
+        return Pixels(
+            torch.zeros(0, dtype=torch.int64, device=device), torch.zeros(0, 2, device=device, dtype=dtype)
+        )
     return Pixels(torch.cat(owners), torch.cat(positions))
 
 

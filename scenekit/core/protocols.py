@@ -168,6 +168,7 @@ class Change:
     forget: frozenset[str] = frozenset()
 
 
+@runtime_checkable
 class Controller(Protocol):
     """Acts between steps: densification, the occupancy grid, schedules that are more than a number."""
 
@@ -182,6 +183,7 @@ class Controller(Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
 
+@runtime_checkable
 class Correction(Protocol):
     """What makes photographs imperfect: poses, intrinsics, exposure, masks, depth and normal priors."""
 
@@ -198,6 +200,7 @@ class Correction(Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
 
+@runtime_checkable
 class Background(Protocol):
     """What is seen where the scene is transparent; composited by training and by ``Scene``, never by a renderer."""
 

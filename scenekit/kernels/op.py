@@ -66,7 +66,10 @@ def below_autograd(name: str, *arguments: Any) -> Any:
 
 
 def reference_gradients(
-    reference: Callable[..., Any], inputs: Sequence[Any], wanted: Sequence[int], cotangents: Sequence[Tensor | None]
+    reference: Callable[..., Any],
+    inputs: Sequence[Any],
+    wanted: Sequence[int],
+    cotangents: Sequence[Tensor | None],
 ) -> list[Tensor]:
     """Differentiate a reference body inside a backward op's body, where dispatch has autograd switched off.
 
@@ -77,7 +80,9 @@ def reference_gradients(
     with _autograd_switched_on(), torch.enable_grad():
         results = reference(*leaves)
         results = results if isinstance(results, (tuple, list)) else (results,)
-        pairs = [(r, c) for r, c in zip(results, cotangents, strict=False) if c is not None and r.requires_grad]
+        pairs = [
+            (r, c) for r, c in zip(results, cotangents, strict=False) if c is not None and r.requires_grad
+        ]
         targets = [leaves[i] for i in wanted]
         if not pairs:
             return [torch.zeros_like(t) for t in targets]
@@ -88,7 +93,11 @@ def reference_gradients(
 
 def _autograd_switched_on() -> Any:
     keys = torch._C.DispatchKeySet(torch._C.DispatchKey.AutogradCPU)
-    for key in (torch._C.DispatchKey.AutogradCUDA, torch._C.DispatchKey.AutogradOther, torch._C.DispatchKey.ADInplaceOrView):
+    for key in (
+        torch._C.DispatchKey.AutogradCUDA,
+        torch._C.DispatchKey.AutogradOther,
+        torch._C.DispatchKey.ADInplaceOrView,
+    ):
         keys = keys.add(key) if hasattr(keys, "add") else keys | torch._C.DispatchKeySet(key)
     excluded = torch._C._dispatch_tls_local_exclude_set() - keys
     return torch._C._ForceDispatchKeyGuard(torch._C._dispatch_tls_local_include_set(), excluded)

@@ -34,4 +34,3 @@ def distortion(
     pairs = 2 * weights * (positions * before - moment_before)
     own = weights.square() * widths / 3
     return (pairs + own).sum() / max(1, len(counts))
-

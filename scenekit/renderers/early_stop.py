@@ -7,6 +7,7 @@ back, until nothing shines through; instant-ngp compacts its batches to the same
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -32,29 +33,49 @@ class Reached(NamedTuple):
 @torch.no_grad()
 def reached(field: Field, rays: Rays, marched: Marched) -> Reached:
     """Ask for densities front to back; keep every sample before which at least 1e-4 of the light is left."""
-    starts, counts = marched.offsets[:-1], marched.offsets.diff()
-    thickness = torch.zeros_like(rays.z_per_distance)
-    alive = (counts > 0).nonzero().squeeze(-1)
-    rounds = [_nothing(field, rays, marched)]
-    begin = 0
+    lit, densities, features = [], [], []
+    for index, density, feature in _rounds(field, rays, marched):
+        lit.append(index)
+        densities.append(density)
+        features.append(feature)
+    index = torch.cat(lit)
+    place = torch.full((len(marched.distances),), -1, device=index.device)
+    place[index] = torch.arange(len(index), device=index.device)
+    index = (place >= 0).nonzero().squeeze(-1)
+    order = place[index]
+    kept = Marched(
+        marched.distances[index], marched.deltas[index], torch.searchsorted(index, marched.offsets)
+    )
+    return Reached(kept, torch.cat(densities)[order], torch.cat(features)[order])
+
+
+def _rounds(field: Field, rays: Rays, marched: Marched) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Index, density and features of the lit samples, some samples further along every ray each time.
+
+    A round is a table of rays by samples, with gaps where a ray has fewer: tables need no bookkeeping.
+    """
+    alive = marched.offsets.diff().nonzero().squeeze(-1)
+    first, end = marched.offsets[:-1][alive], marched.offsets[1:][alive]
+    thickness = torch.zeros_like(rays.z_per_distance[alive])
+    steps = torch.arange(ROUND, device=alive.device)
+    yield _nothing(field, rays, marched)
     while len(alive):
-        asked = (counts[alive] - begin).clamp(max=ROUND)
-        owner = torch.repeat_interleave(alive, asked)
-        first = asked.cumsum(0) - asked
-        index = torch.arange(len(owner)) + torch.repeat_interleave(starts[alive] + begin - first, asked)
-        density, features = field.density(samples_at(rays, owner, marched.distances[index], marched.deltas[index]))
-        optical = density * marched.deltas[index]
-        before = exclusive_sums(optical, torch.repeat_interleave(first, asked)) + thickness[owner]
-        lit = (before < OPAQUE).nonzero().squeeze(-1)
-        rounds.append((index[lit], density[lit], features[lit]))
-        thickness.index_add_(0, owner, optical)
-        begin += ROUND
-        alive = alive[(counts[alive] > begin) & (thickness[alive] < OPAQUE)]
-    index, density, features = (torch.cat(parts) for parts in zip(*rounds, strict=True))
-    order = index.argsort()
-    index = index[order]
-    offsets = torch.searchsorted(index, marched.offsets)
-    return Reached(Marched(marched.distances[index], marched.deltas[index], offsets), density[order], features[order])
+        index = first[:, None] + steps
+        there = index < end[:, None]
+        index = torch.minimum(index, end[:, None] - 1)
+        owner = alive[:, None].expand_as(index)[there]
+        asked = index[there]
+        deltas = marched.deltas[asked]
+        density, features = field.density(samples_at(rays, owner, marched.distances[asked], deltas))
+        optical = thickness.new_zeros(index.shape)
+        optical[there] = density * deltas
+        through = optical.cumsum(-1) + thickness[:, None]
+        lit = ((through - optical)[there] < OPAQUE).nonzero().squeeze(-1)
+        yield asked[lit], density[lit], features[lit]
+        first = first + ROUND
+        thickness = through[:, -1]
+        going = ((first < end) & (thickness < OPAQUE)).nonzero().squeeze(-1)
+        alive, first, end, thickness = alive[going], first[going], end[going], thickness[going]
 
 
 def samples_at(

@@ -13,8 +13,12 @@ from scenekit.core.cameras import Cameras
 from scenekit.core.protocols import Field
 from scenekit.core.rays import Samples
 
-DECAY = 0.95  # of the running maximum, a visit
-STEP = 2 * 3**0.5 / 1024  # instant-ngp's smallest step in our units: what an optical thickness is measured over
+# Of the running maximum, a visit. instant-ngp decays every cell by 0.95 at every update; here an update visits
+# only some cells, and each of them seldom.
+DECAY = 0.7
+STEP = (
+    2 * 3**0.5 / 1024
+)  # instant-ngp's smallest step in our units: what an optical thickness is measured over
 OPAQUE_ENOUGH = 0.01  # optical thickness of such a step above which a cell is marched
 
 
@@ -60,7 +64,8 @@ class OccupancyGrid(nn.Module):
         directions[:, 2] = 1
         density, _ = field.density(Samples(positions, directions, torch.full_like(positions[:, 0], STEP)))
         flat = self.thickness.view(-1)
-        flat[cells] = torch.maximum(flat[cells] * DECAY, density * STEP)
+        flat[cells] = flat[cells] * DECAY
+        flat.scatter_reduce_(0, cells, density * STEP, "amax")  # a cell may have been chosen twice
         self._threshold()
 
     def _choose(self, count: int, generator: torch.Generator | None) -> Int[Tensor, " M"]:
@@ -71,8 +76,6 @@ class OccupancyGrid(nn.Module):
         occupied = self.occupied.view(-1).nonzero().squeeze(-1)
         picks = torch.randint(max(1, len(occupied)), (count - count // 2,), generator=generator)
         chosen = torch.cat([anywhere, occupied[picks]]) if len(occupied) else anywhere
-        # A cell twice in one visit would be written twice with different samples: order must not matter.
-        chosen = chosen.unique()
         return chosen[flat[chosen] >= 0]
 
     def _positions(self, cells: Int[Tensor, " M"], inside: Float[Tensor, "M 3"]) -> Float[Tensor, "M 3"]:
@@ -107,6 +110,8 @@ def _in_some_view(centres: Float[Tensor, "M 3"], radius: float, cameras: Cameras
         depth = z.clamp(min=1e-6)
         margin = radius / depth
         u, v = fx * x / depth + cx, fy * y / depth + cy
-        inside = (u > -fx * margin) & (u < width + fx * margin) & (v > -fy * margin) & (v < height + fy * margin)
+        inside = (
+            (u > -fx * margin) & (u < width + fx * margin) & (v > -fy * margin) & (v < height + fy * margin)
+        )
         seen |= inside & (z > -radius) | (x * x + y * y + z * z < radius * radius)
     return seen

@@ -51,9 +51,7 @@ class DenseGridField(nn.Module):
         self.config = config
         self.bounds = bounds
         entries = (config.resolution**3 + 7) // 8 * 8
-        self.layout = GridLayout(
-            3, (float(config.resolution - 1),), (config.resolution,), (0, entries)
-        )
+        self.layout = GridLayout(3, (float(config.resolution - 1),), (config.resolution,), (0, entries))
         coefficients = (config.harmonics_degree + 1) ** 2
         values = torch.zeros(entries, 1 + 3 * coefficients)
         values[:, 0] = _inverse_softplus(config.initial_density) / self.DENSITY_SCALE

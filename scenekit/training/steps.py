@@ -12,7 +12,15 @@ import torch
 from torch import Tensor
 
 from scenekit.core.checks import TrainingDiverged
-from scenekit.core.protocols import Background, Context, Controller, Correction, Renderer, Rendering, over_background
+from scenekit.core.protocols import (
+    Background,
+    Context,
+    Controller,
+    Correction,
+    Renderer,
+    Rendering,
+    over_background,
+)
 from scenekit.training.averages import Averages
 from scenekit.training.batches import Batch, Batches
 from scenekit.training.losses import Loss

@@ -17,7 +17,9 @@ def train(run: Path, *arguments: str) -> int:
     return main(["train", "synthetic", "-r", "hash_grid", "-o", str(run), "--json", *FAST, *arguments])
 
 
-def test_train_evaluate_info_and_render_work_on_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_evaluate_info_and_render_work_on_one_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
     assert train(run, "--steps", "30") == 0
     trained = figures(capsys)
@@ -39,7 +41,9 @@ def test_train_evaluate_info_and_render_work_on_one_run(tmp_path: Path, capsys: 
     assert facts["parameters"] > 0
 
     out = tmp_path / "frames"
-    assert main(["render", str(run), "--path", "orbit", "--frames", "2", "--size", "24x16", "-o", str(out)]) == 0
+    assert (
+        main(["render", str(run), "--path", "orbit", "--frames", "2", "--size", "24x16", "-o", str(out)]) == 0
+    )
     assert len(list(out.glob("*.png"))) == 2
 
 
@@ -124,7 +128,11 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_wrong_usage_is_one_sentence_and_exit_code_2(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2

@@ -47,7 +47,8 @@ def test_a_resized_camera_sees_the_same_through_its_corners() -> None:
     small_corners = torch.tensor([[0.0, 0.0], [4.0, 2.0]])
     owner = torch.zeros(2, dtype=torch.int64)
     torch.testing.assert_close(
-        rays_of(camera, Pixels(owner, corners)).directions, rays_of(small, Pixels(owner, small_corners)).directions
+        rays_of(camera, Pixels(owner, corners)).directions,
+        rays_of(small, Pixels(owner, small_corners)).directions,
     )
 
 
