@@ -65,9 +65,7 @@ class NativeBuild(BuildHookInterface):
             self.app.display_warning(f"scenekit: {error}; the torch references will serve, slowly")
             built = []
         if not built:
-            self.app.display_warning(
-                "scenekit: no C++ compiler worked; the torch references will serve, slowly"
-            )
+            self.app.display_warning("scenekit: no C++ compiler worked; the torch references will serve, slowly")
             return
         build_data["pure_python"] = False
         tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")

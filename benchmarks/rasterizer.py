@@ -84,12 +84,8 @@ def time_scene(count: int, sigma: float, seconds: float) -> list[Timing]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="one JSON object on standard output, nothing else"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
     parser.add_argument("--threads", type=int, default=2, help="threads of the compiled loops")
     parser.add_argument("--seconds", type=float, default=1.0, help="time per pass")
     options = parser.parse_args()
@@ -98,9 +94,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     if options.json:
         rows = [asdict(timing) for timing in timings]
-        print(
-            json.dumps({"kernels": native.describe(), "load": load, "threads": options.threads, "rows": rows})
-        )
+        print(json.dumps({"kernels": native.describe(), "load": load, "threads": options.threads, "rows": rows}))
         return
     print(f"{SIZE[0]}x{SIZE[1]}, {native.describe()}, {options.threads} threads, load {load:.1f}")
     print(f"{'Gaussians':>9} {'intersections':>13} {'pass':<10} {'cs-ms':>7} {'mean':>7} {'wall ms':>8}")

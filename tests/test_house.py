@@ -40,9 +40,7 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
         "import sys, scenekit;"
         "print([m for m in ('pycolmap', 'viser', 'imageio', 'tyro', 'rich', 'torch._dynamo') if m in sys.modules])"
     )
-    output = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
-    )
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert output.stdout.strip() == "[]"
 
 

@@ -54,9 +54,7 @@ def read_recipe(run: Path) -> dict[str, Any]:
     try:
         recipe = tomllib.loads(file.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput.of(
-            file, wanted="a recipe in TOML", found=str(error), remedy="restore the file"
-        ) from error
+        raise BadInput.of(file, wanted="a recipe in TOML", found=str(error), remedy="restore the file") from error
     if recipe.get("format") != FORMAT or recipe.get("version") != VERSION:
         found = f"format {recipe.get('format')!r}, version {recipe.get('version')!r}"
         raise BadInput.of(
@@ -98,9 +96,7 @@ def read_scene(run: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], Cameras
         sizes = tuple((int(w), int(h)) for w, h in cameras["sizes"])
         views = Cameras(cameras["world_from_camera"], cameras["intrinsics"], sizes)
     except KeyError as error:
-        raise BadInput.of(
-            file, wanted=f"cameras.{error.args[0]}", found="none", remedy="train again"
-        ) from error
+        raise BadInput.of(file, wanted=f"cameras.{error.args[0]}", found="none", remedy="train again") from error
     return part("renderer."), part("background."), views
 
 
@@ -116,9 +112,7 @@ def read_checkpoint(run: Path) -> dict[str, Any]:
     """The newest whole checkpoint; raises BadInput where there is none."""
     found = checkpoints(run)
     if not found:
-        raise BadInput.of(
-            run, wanted="a checkpoint to resume from", found="none", remedy="train without --resume"
-        )
+        raise BadInput.of(run, wanted="a checkpoint to resume from", found="none", remedy="train without --resume")
     return read_state(found[-1])
 
 

@@ -37,9 +37,7 @@ def write_frames(target: Path, frames: Iterable[Frame], *, rate: float = 30.0) -
         arriving = iter(frames)
         first = next(arriving, None)
         if first is None:
-            raise BadInput.of(
-                target, wanted="at least one frame", found="none", remedy="ask for a longer path"
-            )
+            raise BadInput.of(target, wanted="at least one frame", found="none", remedy="ask for a longer path")
         everything = itertools.chain([first], arriving)
         if target.suffix.lower() == ".mp4":
             return _write_mp4(temporary, everything, first.shape[1] & ~1, first.shape[0] & ~1, rate)
@@ -70,9 +68,7 @@ def _write_folder(folder: Path, frames: Iterator[Frame]) -> int:
 
 def _write_mp4(file: Path, frames: Iterator[Frame], width: int, height: int, rate: float) -> int:
     if width == 0 or height == 0:
-        raise BadInput.of(
-            file, wanted="frames of at least 2x2 pixels", found="smaller", remedy="render larger"
-        )
+        raise BadInput.of(file, wanted="frames of at least 2x2 pixels", found="smaller", remedy="render larger")
     from imageio_ffmpeg import get_ffmpeg_exe
 
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate), "-i", "-"]
@@ -113,9 +109,7 @@ def _feed(pipe: IO[bytes], frames: Iterator[Frame], width: int, height: int) -> 
     count = 0
     for count, frame in enumerate(frames, 1):
         if frame.shape[0] < height or frame.shape[1] < width:
-            raise ValueError(
-                f"frame {count - 1}: wanted {height}x{width} like the first, found {list(frame.shape)}"
-            )
+            raise ValueError(f"frame {count - 1}: wanted {height}x{width} like the first, found {list(frame.shape)}")
         try:
             pipe.write(frame[:height, :width].contiguous().cpu().numpy().tobytes())
         except BrokenPipeError:  # the encoder has ended; its exit status and its last words say why

@@ -37,23 +37,15 @@ class Demo:
 
 def run(arguments: list[str]) -> None:
     """Render the capture, train two representations, judge them, and put them side by side."""
-    options = parse(
-        Demo, "demo", arguments, "Train two representations of an embedded capture and compare them."
-    )
+    options = parse(Demo, "demo", arguments, "Train two representations of an embedded capture and compare them.")
     folder = options.output or free_folder("demo")
     started = time.perf_counter()
     capture = open_capture("synthetic")
-    say(
-        f"rendered {len(capture)} photographs of the synthetic capture in {time.perf_counter() - started:.1f} s"
-    )
-    results = {
-        name: _trained(name, capture, folder / name, options.minutes) for name in REPRESENTATIONS_SHOWN
-    }
+    say(f"rendered {len(capture)} photographs of the synthetic capture in {time.perf_counter() - started:.1f} s")
+    results = {name: _trained(name, capture, folder / name, options.minutes) for name in REPRESENTATIONS_SHOWN}
     for name, views in results.items():
         mean = sum(view.psnr for view in views) / len(views)
-        print(
-            f"{name:10} {mean:6.2f} dB held-out PSNR ({len(views)} views at 128x128, white background, cpu)"
-        )
+        print(f"{name:10} {mean:6.2f} dB held-out PSNR ({len(views)} views at 128x128, white background, cpu)")
     picture = folder / "side-by-side.png"
     _side_by_side(capture, results, picture)
     say(f"photograph | {' | '.join(results)}: {picture}")
@@ -69,17 +61,13 @@ def _trained(name: str, capture: Capture, folder: Path, minutes: float | None) -
     say(f"training {name}")
     train_session(session, folder)
     images = [capture.images[i] for i in capture.test]
-    return list(
-        scores(session.scene, capture.cameras[capture.test], images, [capture.names[i] for i in capture.test])
-    )
+    return list(scores(session.scene, capture.cameras[capture.test], images, [capture.names[i] for i in capture.test]))
 
 
 def _side_by_side(capture: Capture, results: dict[str, list[Score]], file: Path) -> None:
     """A row for each held-out view: the photograph over white, then every representation."""
     rows = [
-        torch.cat(
-            [over_white(capture.images[index]), *(views[row].rendered for views in results.values())], 1
-        )
+        torch.cat([over_white(capture.images[index]), *(views[row].rendered for views in results.values())], 1)
         for row, index in enumerate(capture.test)
     ]
     with replacing(file) as temporary, temporary.open("wb") as stream:

@@ -43,8 +43,7 @@ def examine() -> dict[str, Any]:
     """Backends by operator, and advice."""
     compiled = native.library() is not None
     operators = {
-        name: "C library, float32" if compiled and op.cpu is not None else "torch reference"
-        for name, op in OPS.items()
+        name: "C library, float32" if compiled and op.cpu is not None else "torch reference" for name, op in OPS.items()
     }
     return {
         "torch": torch.__version__,

@@ -44,9 +44,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
     """Representation, parameters, bytes and cameras of a run."""
     scene = load(folder)
     parameters = {
-        name: tensor.numel()
-        for group in scene.renderer.parameter_groups()
-        for name, tensor in group.parameters.items()
+        name: tensor.numel() for group in scene.renderer.parameter_groups() for name, tensor in group.parameters.items()
     }
     return {
         "run": str(folder),

@@ -19,9 +19,7 @@ from scenekit.core.checks import BadInput
 Options = TypeVar("Options")
 
 
-def parse(
-    kind: type[Options], command: str, arguments: Sequence[str], description: str | None = None
-) -> Options:
+def parse(kind: type[Options], command: str, arguments: Sequence[str], description: str | None = None) -> Options:
     """Parse ``arguments`` into ``kind``; ``--help`` prints and leaves with 0, a usage error raises BadInput."""
     errors = io.StringIO()
     try:

@@ -63,7 +63,5 @@ def _size(text: str) -> tuple[int, int]:
     except ValueError:
         width = height = 0
     if not (0 < width <= 16384 and 0 < height <= 16384):
-        raise BadInput.of(
-            "--size", wanted="WIDTHxHEIGHT in pixels, such as 640x360", found=text, remedy="correct it"
-        )
+        raise BadInput.of("--size", wanted="WIDTHxHEIGHT in pixels, such as 640x360", found=text, remedy="correct it")
     return width, height

@@ -58,9 +58,7 @@ def run(arguments: list[str]) -> None:
         choices = ", ".join(REPRESENTATIONS)
         raise BadInput.of("--representation", wanted=choices, found=str(name), remedy="choose one")
     kind = options_type(name)
-    description = (
-        f"Train {name}; -r chooses among {', '.join(REPRESENTATIONS)}, --preset NAME fills in flags."
-    )
+    description = f"Train {name}; -r chooses among {', '.join(REPRESENTATIONS)}, --preset NAME fills in flags."
     options = parse(kind, "train", [*preset_arguments(preset, name), *rest], description)
     general: General = options.general
     started = time.perf_counter()
@@ -90,9 +88,7 @@ def options_type(name: str) -> type[Any]:
 
 def _begun(general: General, options: Any, name: str) -> tuple[Session, Path]:
     if not general.capture:
-        raise BadInput(
-            "scenekit train: wanted a capture, found none; give a folder of photographs with poses"
-        )
+        raise BadInput("scenekit train: wanted a capture, found none; give a folder of photographs with poses")
     folder = general.output or free_folder(f"{Path(general.capture).resolve().name}-{name}")
     require_new(folder)
     capture = open_capture(general.capture, downscale=general.downscale)
@@ -166,7 +162,5 @@ def _report(figures: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(figures))
         return
     folder = figures["run"]
-    say(
-        f"{figures['steps']} steps in {figures['seconds']} s of training ({figures['device']}); saved {folder}"
-    )
+    say(f"{figures['steps']} steps in {figures['seconds']} s of training ({figures['device']}); saved {folder}")
     say(f"next: scenekit evaluate {folder}   scenekit view {folder}")

@@ -116,15 +116,11 @@ def every_pixel(cameras: Cameras) -> Pixels:
         positions.append(torch.stack([u + 0.5, v + 0.5], -1).reshape(-1, 2))
         owners.append(torch.full((width * height,), index, device=device, dtype=torch.int64))
     if not owners:
-        return Pixels(
-            torch.zeros(0, dtype=torch.int64, device=device), torch.zeros(0, 2, device=device, dtype=dtype)
-        )
+        return Pixels(torch.zeros(0, dtype=torch.int64, device=device), torch.zeros(0, 2, device=device, dtype=dtype))
     return Pixels(torch.cat(owners), torch.cat(positions))
 
 
-def look_at(
-    centre: Float[Tensor, "3"], target: Float[Tensor, "3"], up: Float[Tensor, "3"]
-) -> Float[Tensor, "3 4"]:
+def look_at(centre: Float[Tensor, "3"], target: Float[Tensor, "3"], up: Float[Tensor, "3"]) -> Float[Tensor, "3 4"]:
     """Pose of a camera at ``centre`` that looks at ``target`` with ``up`` towards the top of its image."""
     forward = torch.nn.functional.normalize(target - centre, dim=0)
     right = torch.linalg.cross(forward, up)

@@ -92,9 +92,7 @@ class Renderer(Protocol):
 
     batching: Literal["pixels", "images"]
 
-    def render(
-        self, cameras: Cameras, pixels: Pixels | None = None, *, context: Context = EVAL
-    ) -> Rendering: ...
+    def render(self, cameras: Cameras, pixels: Pixels | None = None, *, context: Context = EVAL) -> Rendering: ...
 
     def parameter_groups(self) -> list[ParameterGroup]: ...
 

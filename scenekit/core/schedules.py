@@ -11,9 +11,7 @@ def constant(value: float) -> Callable[[float], float]:
     return lambda progress: value
 
 
-def exponential(
-    first: float, last: float, *, warm_up: float = 0.0, hold: float = 0.0
-) -> Callable[[float], float]:
+def exponential(first: float, last: float, *, warm_up: float = 0.0, hold: float = 0.0) -> Callable[[float], float]:
     """From ``first`` to ``last`` at a constant ratio a step.
 
     The rate rises linearly from a hundredth of ``first`` while progress is below ``warm_up``, and begins to

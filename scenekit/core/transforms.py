@@ -66,9 +66,7 @@ class Similarity:
         return cls(1.0, torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64))
 
     @classmethod
-    def of(
-        cls, scale: float = 1.0, centre: Tensor | None = None, rotation: Tensor | None = None
-    ) -> Similarity:
+    def of(cls, scale: float = 1.0, centre: Tensor | None = None, rotation: Tensor | None = None) -> Similarity:
         """The similarity that takes ``centre`` to the origin, then turns by ``rotation`` and scales."""
         turn = torch.eye(3, dtype=torch.float64) if rotation is None else rotation.double()
         origin = torch.zeros(3, dtype=torch.float64) if centre is None else centre.double()

@@ -17,9 +17,7 @@ from scenekit.data.listing import Listing, Photograph, present, rigid_pose
 if TYPE_CHECKING:
     import pycolmap
 
-LOOKS_FOR = (
-    "cameras, images and points3D (.bin or .txt) in sparse/0, sparse, colmap/sparse/0 or the folder itself"
-)
+LOOKS_FOR = "cameras, images and points3D (.bin or .txt) in sparse/0, sparse, colmap/sparse/0 or the folder itself"
 MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse", "")
 PANORAMAS = ("EQUIRECTANGULAR",)
 
@@ -47,9 +45,7 @@ def read(path: Path) -> Listing:
 def _model_folder(path: Path) -> Path | None:
     for name in MODEL_FOLDERS:
         for extension in (".bin", ".txt"):
-            if all(
-                (path / name / f"{part}{extension}").is_file() for part in ("cameras", "images", "points3D")
-            ):
+            if all((path / name / f"{part}{extension}").is_file() for part in ("cameras", "images", "points3D")):
                 return path / name
     return None
 

@@ -96,16 +96,11 @@ def neighbours(cameras: Cameras, count: int) -> list[tuple[int, int]]:
 
 def fundamental(cameras: Cameras, first: int, second: int) -> Float[Tensor, "3 3"]:
     """F with ``x2^T F x1 = 0`` for pixels x1 of the first and x2 of the second camera."""
-    second_from_first = _compose(
-        invert_rigid(cameras.world_from_camera[second]), cameras.world_from_camera[first]
-    )
+    second_from_first = _compose(invert_rigid(cameras.world_from_camera[second]), cameras.world_from_camera[first])
     x, y, z = second_from_first[:, 3].tolist()
     cross = torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]], dtype=torch.float64)
     return (
-        _inverse_intrinsics(cameras, second).T
-        @ cross
-        @ second_from_first[:, :3]
-        @ _inverse_intrinsics(cameras, first)
+        _inverse_intrinsics(cameras, second).T @ cross @ second_from_first[:, :3] @ _inverse_intrinsics(cameras, first)
     )
 
 
@@ -156,9 +151,7 @@ def match(first: Features, second: Features, geometry: Float[Tensor, "3 3"]) -> 
     return torch.stack([rows, column[rows]], -1)
 
 
-def _mutual_best(
-    left: Float[Tensor, "N F"], right: Float[Tensor, "M F"]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _mutual_best(left: Float[Tensor, "N F"], right: Float[Tensor, "M F"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Of every row: its best score, whose it is, the runner-up's score, and whether the choice is mutual.
 
     Scores are inner products, made in bands of rows that stay in the cache.

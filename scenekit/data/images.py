@@ -20,9 +20,7 @@ from scenekit.data.lens import Lens, source_positions, undistorted
 from scenekit.data.listing import Photograph
 from scenekit.data.threads import two_at_a_time
 
-LARGEST_PIXELS = (
-    200_000_000  # a decompression bomb, or at least nothing that fits the memory of a small machine
-)
+LARGEST_PIXELS = 200_000_000  # a decompression bomb, or at least nothing that fits the memory of a small machine
 MAP_STEP = 8  # the distortion map is computed every 8 pixels and interpolated: error below 1e-3 pixels
 BAND_ROWS = 128
 

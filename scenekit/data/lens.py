@@ -56,9 +56,7 @@ class Lens:
         """The same lens in pycolmap's hands. Raises ValueError for an unknown model or a wrong count."""
         import pycolmap
 
-        camera = pycolmap.Camera(
-            model=self.model, width=self.size[0], height=self.size[1], params=self.parameters
-        )
+        camera = pycolmap.Camera(model=self.model, width=self.size[0], height=self.size[1], params=self.parameters)
         if not camera.verify_params():
             raise ValueError(f"{self.model} takes {camera.params_info}, got {len(self.parameters)} values")
         return camera
@@ -99,9 +97,7 @@ def undistorted(lens: Lens) -> Lens:
     return Lens.pinhole(lens.size, fx * factor, fy * factor, cx, cy)
 
 
-def source_positions(
-    lens: Lens, pinhole: Lens, u: NDArray[np.float64], v: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def source_positions(lens: Lens, pinhole: Lens, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
     """Where in the photograph the pinhole's pixels at ``u`` x ``v`` come from: [len(v) len(u) 2]."""
     fx, fy, cx, cy = pinhole.intrinsics
     x, y = np.meshgrid((u - cx) / fx, (v - cy) / fy)

@@ -108,9 +108,7 @@ def rigid_pose(source: Path, name: str, matrix: object) -> Float[Tensor, "3 4"]:
         pose = torch.zeros(0)
     remedy = "remove that image from the list or estimate its pose again"
     if pose.shape not in ((3, 4), (4, 4)):
-        raise BadInput.of(
-            source, wanted=f"a 4x4 pose for {name}", found=f"shape {list(pose.shape)}", remedy=remedy
-        )
+        raise BadInput.of(source, wanted=f"a 4x4 pose for {name}", found=f"shape {list(pose.shape)}", remedy=remedy)
     pose = pose[:3]
     if not bool(pose.isfinite().all()):
         raise BadInput.of(source, wanted=f"a finite pose for {name}", found="NaN or infinity", remedy=remedy)

@@ -46,9 +46,7 @@ def read(path: Path) -> Listing:
             found=f"{len(table)} rows",
             remedy="remove the images that were not registered, or estimate the poses again",
         )
-    photographs, notes = present(
-        source, [_photograph(source, f, row) for f, row in zip(files, table, strict=False)]
-    )
+    photographs, notes = present(source, [_photograph(source, f, row) for f, row in zip(files, table, strict=False)])
     place = _place(source, photographs, table[:, 15:])
     return Listing("llff", path, photographs, len(table), place=place, notes=notes)
 
@@ -63,12 +61,7 @@ def _table(source: Path) -> NDArray[np.float64]:
             found=f"none that can be read ({error})",
             remedy="copy the file again",
         ) from None
-    if (
-        not isinstance(table, np.ndarray)
-        or table.ndim != 2
-        or table.shape[1] != 17
-        or table.dtype.kind != "f"
-    ):
+    if not isinstance(table, np.ndarray) or table.ndim != 2 or table.shape[1] != 17 or table.dtype.kind != "f":
         raise BadInput.of(
             source,
             wanted="rows of 17 numbers",
@@ -109,9 +102,7 @@ def _photograph(source: Path, file: Path, row: NDArray[np.float64]) -> Photograp
     return Photograph(file.name, file, Lens.pinhole(size, fx, fy, size[0] / 2, size[1] / 2), pose)
 
 
-def _place(
-    source: Path, photographs: tuple[Photograph, ...], depths: NDArray[np.float64]
-) -> tuple[Similarity, Bounds]:
+def _place(source: Path, photographs: tuple[Photograph, ...], depths: NDArray[np.float64]) -> tuple[Similarity, Bounds]:
     """Cameras about the origin, content from about distance 1: all of it lies where space is contracted.
 
     The contraction then spends its resolution evenly over inverse depth, as normalised device coordinates do.

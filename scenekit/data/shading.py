@@ -36,9 +36,7 @@ def photograph(shapes: Sequence[Shape], camera: Cameras, samples: int) -> Pictur
     """Render one float64 camera with ``samples`` x ``samples`` rays in each pixel, an odd number."""
     width, height = camera.sizes[0]
     rows = max(1, BAND_RAYS // (width * samples * samples))
-    bands = [
-        _band(shapes, camera, samples, range(top, min(top + rows, height))) for top in range(0, height, rows)
-    ]
+    bands = [_band(shapes, camera, samples, range(top, min(top + rows, height))) for top in range(0, height, rows)]
     return Picture(
         torch.cat([band.rgba for band in bands]),
         torch.cat([band.depth for band in bands]),
@@ -90,9 +88,7 @@ def first_hit(shapes: Sequence[Shape], origins: Tensor, directions: Tensor) -> t
     return distances, owners
 
 
-def shade(
-    shapes: Sequence[Shape], points: Tensor, directions: Tensor, owners: Tensor
-) -> Float[Tensor, "R 3"]:
+def shade(shapes: Sequence[Shape], points: Tensor, directions: Tensor, owners: Tensor) -> Float[Tensor, "R 3"]:
     """sRGB of surface points seen along ``directions``; black where ``owners`` is -1."""
     color = torch.zeros_like(points)
     for index, shape in enumerate(shapes):

@@ -108,9 +108,7 @@ def drum(
         root = (b.square() - a * (dot(origins[:, :2], origins[:, :2]) - radius**2)).clamp(min=0)
         real = (root > 0) | (a <= 1e-18)
         root = root.sqrt()
-        rise = torch.where(
-            directions[:, 2].abs() < 1e-12, directions[:, 2].new_tensor(1e-12), directions[:, 2]
-        )
+        rise = torch.where(directions[:, 2].abs() < 1e-12, directions[:, 2].new_tensor(1e-12), directions[:, 2])
         middle, reach = -origins[:, 2] / rise, (half_height / rise).abs()
         near = torch.maximum((-b - root) / a, middle - reach)
         far = torch.minimum((-b + root) / a, middle + reach)

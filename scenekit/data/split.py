@@ -11,9 +11,7 @@ from scenekit.data.listing import Split
 HELD_OUT_EVERY = 8
 
 
-def split_indices(
-    source: Path, names: Sequence[str], split: Split | None
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def split_indices(source: Path, names: Sequence[str], split: Split | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(train, test) indices: the capture's own split, or every 8th image of the sorted names held out.
 
     Raises BadInput when fewer than two images are there, or when nothing is left to learn from.

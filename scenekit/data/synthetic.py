@@ -21,9 +21,7 @@ from scenekit.data.shapes import Shape, ball, box, dome, drum, mix, ring, soft_s
 from scenekit.data.split import HELD_OUT_EVERY
 from scenekit.data.threads import one_thread
 
-SAMPLES = (
-    3  # rays along each side of a pixel; odd, so that the middle one gives the depth of the pixel centre
-)
+SAMPLES = 3  # rays along each side of a pixel; odd, so that the middle one gives the depth of the pixel centre
 FIELD_OF_VIEW = math.radians(38)
 DISTANCE = 3.6
 TARGET = (0.0, 0.0, -0.2)
@@ -80,9 +78,7 @@ def hemisphere(views: int, size: tuple[int, int], turn: float = 0.0) -> Cameras:
         azimuth = 2 * math.pi * ((turn + i * 0.7548776662466927) % 1)
         rise = 0.22 + 0.64 * ((0.5 + i * 0.5698402909980532) % 1)
         flat = math.sqrt(1 - rise * rise)
-        outward = torch.tensor(
-            [flat * math.cos(azimuth), flat * math.sin(azimuth), rise], dtype=torch.float64
-        )
+        outward = torch.tensor([flat * math.cos(azimuth), flat * math.sin(azimuth), rise], dtype=torch.float64)
         poses.append(look_at(target + DISTANCE * outward, target, up))
     focal = 0.5 * min(size) / math.tan(FIELD_OF_VIEW / 2)
     intrinsics = torch.tensor([focal, focal, size[0] / 2, size[1] / 2], dtype=torch.float64)
@@ -123,9 +119,7 @@ def _table(p: Tensor) -> Tensor:
     radius = p[:, :2].norm(dim=-1)
     squares = torch.sin(p[:, 0] * 2 * math.pi / 0.36) * torch.sin(p[:, 1] * 2 * math.pi / 0.36)
     grain = 0.5 + 0.5 * torch.sin(60 * p[:, 1] + 3 * torch.sin(5 * p[:, 0]) + 9 * p[:, 0])
-    wood = (
-        mix((0.50, 0.30, 0.14), (0.82, 0.66, 0.42), soft_step(squares, 0.12)) * (0.82 + 0.18 * grain)[:, None]
-    )
+    wood = mix((0.50, 0.30, 0.14), (0.82, 0.66, 0.42), soft_step(squares, 0.12)) * (0.82 + 0.18 * grain)[:, None]
     rim = mix((0.16, 0.07, 0.035), (0.25, 0.12, 0.06), grain)
     return torch.lerp(wood, rim, soft_step(radius - 0.98, 0.02)[:, None])
 
@@ -133,15 +127,9 @@ def _table(p: Tensor) -> Tensor:
 def _marble_of(scale: float):
     def texture(p: Tensor) -> Tensor:
         x, y, z = (p / scale).unbind(-1)
-        warp = (
-            torch.sin(7 * x + 2 * torch.sin(5 * y))
-            + torch.sin(6 * y + 2 * torch.sin(6 * z))
-            + torch.sin(9 * z)
-        )
+        warp = torch.sin(7 * x + 2 * torch.sin(5 * y)) + torch.sin(6 * y + 2 * torch.sin(6 * z)) + torch.sin(9 * z)
         vein = (1 - torch.sin(4 * x + 3 * z + 1.4 * warp).abs()) ** 4
-        return (
-            mix((0.10, 0.30, 0.42), (0.88, 0.90, 0.84), vein) * (0.85 + 0.15 * torch.sin(3 * warp))[:, None]
-        )
+        return mix((0.10, 0.30, 0.42), (0.88, 0.90, 0.84), vein) * (0.85 + 0.15 * torch.sin(3 * warp))[:, None]
 
     return texture
 
@@ -155,9 +143,7 @@ def _tiles(p: Tensor) -> Tensor:
     rise = torch.where(p[:, 2].abs() > 0.2999, p[:, 1], p[:, 2])
     row = torch.floor(rise / 0.1)
     column = along / 0.167 + 0.5 * (row % 2)
-    joint = torch.minimum(
-        (rise / 0.1 - row - 0.5).abs().mul(-1).add(0.5), (column % 1 - 0.5).abs().mul(-1).add(0.5)
-    )
+    joint = torch.minimum((rise / 0.1 - row - 0.5).abs().mul(-1).add(0.5), (column % 1 - 0.5).abs().mul(-1).add(0.5))
     tint = 0.5 + 0.5 * torch.sin(12.9 * torch.floor(column) + 7.7 * row)
     return torch.lerp(
         torch.full_like(p, 0.72),

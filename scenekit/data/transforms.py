@@ -81,9 +81,7 @@ def _applied(source: Path, values: Mapping[str, Any]) -> Similarity:
     pose = rigid_pose(source, "applied_transform", matrix)
     stretch = float(torch.tensor(matrix, dtype=torch.float64)[:3, :3].norm(dim=0).mean())
     if scale <= 0:
-        raise BadInput.of(
-            source, wanted="a positive 'applied_scale'", found=str(scale), remedy="correct or remove it"
-        )
+        raise BadInput.of(source, wanted="a positive 'applied_scale'", found=str(scale), remedy="correct or remove it")
     return Similarity(scale * stretch, pose[:, :3], scale * pose[:, 3])
 
 
@@ -92,9 +90,7 @@ def _photograph(file: _File, frame: Mapping[str, Any]) -> Photograph:
     pose = rigid_pose(file.path, frame["file_path"], frame["transform_matrix"])
     pose[:, :3] = pose[:, :3] @ OPENCV_FROM_OPENGL
     keys = ChainMap(dict(frame), dict(file.values))
-    return Photograph(
-        frame["file_path"], path, _lens(file.path, keys, path), file.world_from_file.poses(pose)
-    )
+    return Photograph(frame["file_path"], path, _lens(file.path, keys, path), file.world_from_file.poses(pose))
 
 
 def _image_file(root: Path, name: str) -> Path:

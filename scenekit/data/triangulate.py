@@ -135,9 +135,7 @@ def _posed_model(cameras: Cameras, features: list[Features]) -> pycolmap.Reconst
     model = pycolmap.Reconstruction()
     poses = invert_rigid(cameras.world_from_camera).numpy()
     for index, (width, height) in enumerate(cameras.sizes):
-        camera = pycolmap.Camera(
-            model="PINHOLE", width=width, height=height, params=cameras.intrinsics[index].tolist()
-        )
+        camera = pycolmap.Camera(model="PINHOLE", width=width, height=height, params=cameras.intrinsics[index].tolist())
         camera.camera_id = index + 1
         model.add_camera_with_trivial_rig(camera)
         image = pycolmap.Image(

@@ -35,9 +35,7 @@ def adam_(  # noqa: PLR0913 (the settings keep the names that torch.optim.Adam g
     check_same_kind("parameter", parameter, gradient=gradient, moment1=moment1, moment2=moment2)
     for name, tensor in (("gradient", gradient), ("moment1", moment1), ("moment2", moment2)):
         if tensor.shape != parameter.shape:
-            raise ValueError(
-                f"{name}: wanted shape {list(parameter.shape)} like parameter, found {list(tensor.shape)}"
-            )
+            raise ValueError(f"{name}: wanted shape {list(parameter.shape)} like parameter, found {list(tensor.shape)}")
     if step < 1:
         raise ValueError(f"step: wanted 1 or more, found {step}")
     settings = [learning_rate, *betas, eps, weight_decay]
@@ -79,9 +77,7 @@ def _cpu(
         return _reference(parameter, gradient, moment1, moment2, settings, step, sparse)
     rate, beta1, beta2, eps, weight_decay = settings
     corrected = rate / (1 - beta1**step)
-    packed = torch.tensor(
-        [corrected, beta1, beta2, eps, weight_decay, (1 - beta2**step) ** -0.5], dtype=torch.float32
-    )
+    packed = torch.tensor([corrected, beta1, beta2, eps, weight_decay, (1 - beta2**step) ** -0.5], dtype=torch.float32)
     changed = (parameter, moment1, moment2)
     value, first, second = (x.contiguous() for x in changed)
     native.call("adam", value, gradient.contiguous(), first, second, value.numel(), packed, int(sparse))

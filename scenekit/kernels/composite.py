@@ -101,9 +101,7 @@ def _check_span(offsets: Tensor, samples: int) -> None:
         raise ValueError(f"offsets: wanted 0 to {samples} samples, found {first} to {last}")
 
 
-def _cpu(
-    alphas: Tensor, colors: Tensor, distances: Tensor, offsets: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _cpu(alphas: Tensor, colors: Tensor, distances: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     _check_span(offsets, len(alphas))
     if not native.serves(alphas, colors, distances):
         return _reference(alphas, colors, distances, offsets)
@@ -148,9 +146,7 @@ class _Composite(torch.autograd.Function):
         return (*found, None, None)
 
 
-def _fake(
-    alphas: Tensor, colors: Tensor, distances: Tensor, offsets: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _fake(alphas: Tensor, colors: Tensor, distances: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     rays = offsets.shape[0] - 1
     color = colors.new_empty(rays, colors.shape[1])
     return color, alphas.new_empty(rays), alphas.new_empty(rays), alphas.new_empty(alphas.shape)

@@ -49,14 +49,10 @@ class GridLayout:
         if not 1 <= self.dimensions <= len(PRIMES):
             raise ValueError(f"dimensions: wanted 1 to {len(PRIMES)}, found {self.dimensions}")
         if not len(self.scales) == len(self.resolutions) == len(self.offsets) - 1 > 0:
-            raise ValueError(
-                "GridLayout: wanted as many scales as resolutions, at least one, and one offset more"
-            )
+            raise ValueError("GridLayout: wanted as many scales as resolutions, at least one, and one offset more")
         for resolution, rows in zip(self.resolutions, self.level_rows, strict=True):
             if rows < 1 or (resolution**self.dimensions > rows and rows & (rows - 1)):
-                raise ValueError(
-                    f"offsets: wanted levels of >= 1 row, a power of two where hashed, found {rows}"
-                )
+                raise ValueError(f"offsets: wanted levels of >= 1 row, a power of two where hashed, found {rows}")
 
     @classmethod
     def of(
@@ -123,9 +119,7 @@ def _reference(
     offsets: Sequence[int],
 ) -> Tensor:
     points = positions.to(torch.promote_types(positions.dtype, torch.float32))
-    corners = torch.tensor(
-        list(itertools.product((0, 1), repeat=positions.shape[1])), device=positions.device
-    )
+    corners = torch.tensor(list(itertools.product((0, 1), repeat=positions.shape[1])), device=positions.device)
     levels = []
     for scale, resolution, (begin, end) in zip(scales, resolutions, itertools.pairwise(offsets), strict=True):
         p = points * scale + 0.5
@@ -196,10 +190,7 @@ def _backward_cpu(
         return _backward_reference(gradient, positions, table, scales, resolutions, offsets, wanted)
     gradient, positions, table = gradient.contiguous(), positions.contiguous(), table.contiguous()
     (count, dimensions), features, levels = positions.shape, table.shape[1], len(scales)
-    results = [
-        torch.empty_like(x) if want else None
-        for x, want in zip((table, positions), wanted[::-1], strict=True)
-    ]
+    results = [torch.empty_like(x) if want else None for x, want in zip((table, positions), wanted[::-1], strict=True)]
     layout = _packed(tuple(scales), tuple(resolutions), tuple(offsets))
     sizes = (count, dimensions, features, levels)
     native.call("hash_grid_backward", gradient, positions, table, *sizes, *layout, *results)
@@ -217,17 +208,14 @@ def _backward_fake(
     wanted: Sequence[bool],
 ) -> tuple[Tensor, Tensor]:
     results = [
-        torch.empty_like(x) if want else x.new_empty(0)
-        for x, want in zip((positions, table), wanted, strict=True)
+        torch.empty_like(x) if want else x.new_empty(0) for x, want in zip((positions, table), wanted, strict=True)
     ]
     return results[0], results[1]
 
 
 class _HashGrid(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, positions: Tensor, table: Tensor, *layout: Sequence[float] | Sequence[int]
-    ) -> Tensor:
+    def forward(ctx: Any, positions: Tensor, table: Tensor, *layout: Sequence[float] | Sequence[int]) -> Tensor:
         ctx.save_for_backward(positions, table)
         ctx.layout = layout
         return below_autograd("hash_grid", positions, table, *layout)
@@ -245,9 +233,7 @@ _LAYOUT = "float[] scales, int[] resolutions, int[] offsets"
 HASH_GRID = register(
     f"hash_grid(Tensor positions, Tensor table, {_LAYOUT}) -> Tensor",
     _reference,
-    fake=lambda positions, table, scales, *_: table.new_empty(
-        positions.shape[0], len(scales) * table.shape[1]
-    ),
+    fake=lambda positions, table, scales, *_: table.new_empty(positions.shape[0], len(scales) * table.shape[1]),
     cpu=_cpu,
     autograd=_HashGrid,
 )

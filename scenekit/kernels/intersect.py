@@ -83,9 +83,7 @@ def _reference(
     return order[rank[by_tile]].to(torch.int32), offsets
 
 
-def _touches(
-    means2d: Tensor, radii: Tensor, conics: Tensor, opacities: Tensor, width: int, height: int
-) -> Tensor:
+def _touches(means2d: Tensor, radii: Tensor, conics: Tensor, opacities: Tensor, width: int, height: int) -> Tensor:
     """Whether each Gaussian's ellipse meets each tile's rectangle of pixel centres, [N T]."""
     a, b, c = (x[:, None, None] for x in conics.unbind(-1))
     left, right = _edges(means2d[:, 0], width)

@@ -44,9 +44,7 @@ class StepRule:
 
     def __post_init__(self) -> None:
         if not 0 < self.smallest <= self.largest < math.inf:
-            raise ValueError(
-                f"StepRule: wanted 0 < smallest <= largest, found {self.smallest} and {self.largest}"
-            )
+            raise ValueError(f"StepRule: wanted 0 < smallest <= largest, found {self.smallest} and {self.largest}")
         if not 0 <= self.cone <= 1:
             raise ValueError(f"cone: wanted 0 to 1, found {self.cone}")
 
@@ -92,9 +90,7 @@ def march(
         raise ValueError(f"occupancy: wanted bool cells, found {occupancy.dtype} {list(occupancy.shape)}")
     if sizes["K"] > 1 and sizes["G"] % 4:
         raise ValueError(f"occupancy: wanted a multiple of 4 cells a side, found {sizes['G']}")
-    return Marched(
-        *MARCH(origins, directions, near, far, occupancy, jitter, list(astuple(rule)), max_samples)
-    )
+    return Marched(*MARCH(origins, directions, near, far, occupancy, jitter, list(astuple(rule)), max_samples))
 
 
 def ray_cube(

@@ -80,9 +80,7 @@ def reference_gradients(
     with _autograd_switched_on(), torch.enable_grad():
         results = reference(*leaves)
         results = results if isinstance(results, (tuple, list)) else (results,)
-        pairs = [
-            (r, c) for r, c in zip(results, cotangents, strict=False) if c is not None and r.requires_grad
-        ]
+        pairs = [(r, c) for r, c in zip(results, cotangents, strict=False) if c is not None and r.requires_grad]
         targets = [leaves[i] for i in wanted]
         if not pairs:
             return [torch.zeros_like(t) for t in targets]

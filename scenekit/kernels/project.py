@@ -152,9 +152,7 @@ def _backward_cpu(*arguments: Any) -> tuple[Tensor, ...]:
         return _backward_reference(*arguments)
     outputs = _backward_fake(*arguments)
     count = tensors[0].shape[0]
-    native.call(
-        "project_backward", *_dense(tensors), count, width, height, float(near), float(blur), *outputs
-    )
+    native.call("project_backward", *_dense(tensors), count, width, height, float(near), float(blur), *outputs)
     return outputs
 
 

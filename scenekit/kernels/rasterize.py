@@ -64,9 +64,7 @@ def rasterize(
     check_size(size)
     check_shape("tiles.gaussians", tiles.gaussians, ("I",), {})
     check_shape("tiles.offsets", tiles.offsets, (columns(size[0]) * columns(size[1]) + 1,), {})
-    image, transmittances, _ = RASTERIZE(
-        means2d, conics, opacities, features, tiles.gaussians, tiles.offsets, *size
-    )
+    image, transmittances, _ = RASTERIZE(means2d, conics, opacities, features, tiles.gaussians, tiles.offsets, *size)
     return Raster(image, 1 - transmittances)
 
 

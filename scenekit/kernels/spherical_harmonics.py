@@ -48,9 +48,7 @@ def harmonic_colors(
     check_same_kind("coefficients", coefficients, directions=directions)
     _check_degree(degree)
     if sizes["K"] < (degree + 1) ** 2:
-        raise ValueError(
-            f"coefficients: degree {degree} wants {(degree + 1) ** 2} of them, found {sizes['K']}"
-        )
+        raise ValueError(f"coefficients: degree {degree} wants {(degree + 1) ** 2} of them, found {sizes['K']}")
     return HARMONIC_COLORS(coefficients, directions, degree)
 
 
@@ -206,9 +204,7 @@ class _HarmonicColors(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         wanted = ctx.needs_input_grad[:2]
-        results = torch.ops.scenekit.harmonic_colors_backward(
-            gradients[0], *ctx.saved_tensors, ctx.degree, wanted
-        )
+        results = torch.ops.scenekit.harmonic_colors_backward(gradients[0], *ctx.saved_tensors, ctx.degree, wanted)
         return (*(result if want else None for result, want in zip(results, wanted, strict=True)), None)
 
 

@@ -85,9 +85,7 @@ class _Ssim(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.needs_input_grad[1]:
-            raise NotImplementedError(
-                "ssim: the target has no gradient; swap the two, the index is symmetric"
-            )
+            raise NotImplementedError("ssim: the target has no gradient; swap the two, the index is symmetric")
         return torch.ops.scenekit.ssim_backward(*gradients, *ctx.saved_tensors), None
 
 

@@ -80,9 +80,7 @@ class Door:
             answer.headers["Set-Cookie"] = f"{self.cookie}={self.token}; Path=/; HttpOnly; SameSite=Strict"
             return answer
         if not any(self._is_token(value) for value in _cookies(headers, self.cookie)):
-            return self._answer(
-                HTTPStatus.FORBIDDEN, "Open the address that scenekit printed, token included."
-            )
+            return self._answer(HTTPStatus.FORBIDDEN, "Open the address that scenekit printed, token included.")
         if websocket and headers.get_all("Origin") != [f"http://{host[0]}"]:
             return self._answer(HTTPStatus.FORBIDDEN, "A page of another origin may not connect.")
         return None

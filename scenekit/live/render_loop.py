@@ -202,9 +202,7 @@ class RenderLoop:
         client.show(picture)
         client.tell("")
 
-    def _pictures(
-        self, look: Look, size: tuple[int, int], turn: Turn, part: float | None
-    ) -> Iterator[Picture | None]:
+    def _pictures(self, look: Look, size: tuple[int, int], turn: Turn, part: float | None) -> Iterator[Picture | None]:
         scene = with_backdrop(self.scenes[look.scene], look.backdrop)
         rendering: Rendering | None = None
         seconds = 0.0

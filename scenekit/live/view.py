@@ -46,9 +46,7 @@ def view(
     live = LiveView(scenes, names=names, port=port, share=share)
     port = live.port
     announce(f"Open {live.url}")
-    announce(
-        f"From another machine: ssh -L {port}:127.0.0.1:{port} THIS_MACHINE, then the same address there."
-    )
+    announce(f"From another machine: ssh -L {port}:127.0.0.1:{port} THIS_MACHINE, then the same address there.")
     if not wait:
         return live
     announce("Ctrl-C ends it.")
@@ -76,9 +74,7 @@ class LiveView:
         """Start serving; raises BadInput without scenes, or where the port cannot be had."""
         if not scenes:
             raise BadInput.of("view", wanted="at least one scene", found="none", remedy="name a run")
-        self._names = _distinct(
-            names or [str(scene.recipe.get("representation", "scene")) for scene in scenes]
-        )
+        self._names = _distinct(names or [str(scene.recipe.get("representation", "scene")) for scene in scenes])
         self._stage = stage_of(scenes[0].cameras)
         self._turns = Turns(share)
         self._server = GuardedServer(port)

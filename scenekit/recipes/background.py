@@ -23,9 +23,7 @@ class BackgroundChoice:
         return BACKGROUNDS[self.kind](self.color)
 
 
-def choose_background(
-    wanted: str, *, has_alpha: bool, behind: Color | None, family_default: str
-) -> BackgroundChoice:
+def choose_background(wanted: str, *, has_alpha: bool, behind: Color | None, family_default: str) -> BackgroundChoice:
     """The background for ``--background``; ``auto`` is random in training where images have alpha.
 
     ``behind`` is the capture's own colour (white for Blender's). Raises BadInput for a word that means nothing.
@@ -45,7 +43,5 @@ def _parsed(wanted: str) -> Color:
         r = g = b = -1.0
     if not all(0 <= value <= 1 for value in (r, g, b)):
         choices = ", ".join(["auto", *BACKGROUNDS, *NAMED])
-        raise BadInput.of(
-            "--background", wanted=f"{choices}, or R,G,B in [0, 1]", found=wanted, remedy="choose one"
-        )
+        raise BadInput.of("--background", wanted=f"{choices}, or R,G,B in [0, 1]", found=wanted, remedy="choose one")
     return (r, g, b)

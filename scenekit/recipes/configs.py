@@ -72,9 +72,7 @@ class Fitting:
         """The limits, with the default if none was given."""
         limits = (self.steps, self.minutes, self.target_psnr)
         if any(limit is not None and limit <= 0 for limit in limits):
-            raise BadInput(
-                f"--steps, --minutes, --target-psnr: wanted positive numbers, found {limits}; give one"
-            )
+            raise BadInput(f"--steps, --minutes, --target-psnr: wanted positive numbers, found {limits}; give one")
         minutes = DEFAULT_MINUTES if self.steps is None and self.minutes is None else self.minutes
         return Budget(self.steps, minutes, self.target_psnr)
 
@@ -100,9 +98,7 @@ def from_plain(kind: type[Config], values: Mapping[str, Any], where: str) -> Con
     names = {item.name for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - names)
     if unknown:
-        raise BadInput.of(
-            where, wanted=f"keys among {sorted(names)}", found=str(unknown), remedy="correct the recipe"
-        )
+        raise BadInput.of(where, wanted=f"keys among {sorted(names)}", found=str(unknown), remedy="correct the recipe")
     return kind(**{name: _value(hints[name], value, f"{where}.{name}") for name, value in values.items()})
 
 
@@ -117,9 +113,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if accepted and not isinstance(value, accepted):
         raise BadInput.of(where, wanted=str(hint), found=repr(value), remedy="correct the recipe")
     return (
-        float(value)
-        if accepted and int not in accepted[:1] and isinstance(value, int) and float in accepted
-        else value
+        float(value) if accepted and int not in accepted[:1] and isinstance(value, int) and float in accepted else value
     )
 
 

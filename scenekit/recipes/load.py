@@ -55,9 +55,7 @@ def configs_of(recipe: Mapping[str, Any], where: str) -> tuple[Any, Any]:
                           remedy="use the scenekit that wrote it")  # fmt: skip
     kind = REPRESENTATIONS[name]
     config = from_plain(kind, section(recipe["representation"], "config", where), f"{where}: representation")
-    fitting = from_plain(
-        FAMILIES[kind.renderer].fitting, section(recipe, "family", where), f"{where}: family"
-    )
+    fitting = from_plain(FAMILIES[kind.renderer].fitting, section(recipe, "family", where), f"{where}: family")
     return config, fitting
 
 
@@ -65,7 +63,5 @@ def section(values: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
     """A table of a recipe; raises BadInput where it is missing."""
     found = values.get(name)
     if not isinstance(found, dict):
-        raise BadInput.of(
-            where, wanted=f"a table [{name}]", found="none", remedy="restore the recipe or train again"
-        )
+        raise BadInput.of(where, wanted=f"a table [{name}]", found="none", remedy="restore the recipe or train again")
     return found

@@ -56,9 +56,7 @@ def prepare(
     family_fitting = family_fitting or family.fitting()
     budget = fitting.budget()
     if not capture.train:
-        raise BadInput.of(
-            capture.name, wanted="photographs to train on", found="none", remedy="add photographs"
-        )
+        raise BadInput.of(capture.name, wanted="photographs to train on", found="none", remedy="add photographs")
     generator = torch.Generator().manual_seed(fitting.seed)
     points = capture.points
     if points is None and family.needs_points:
@@ -66,11 +64,7 @@ def prepare(
     inside = capture.cameras.moved(capture.scene_from_world).to(dtype=torch.float32)
     views = Views(inside[capture.train], tuple(capture.images[i] for i in capture.train))
     moved = None if points is None else points.moved(capture.scene_from_world)
-    cloud = (
-        None
-        if moved is None
-        else replace(moved, positions=moved.positions.float(), colors=moved.colors.float())
-    )
+    cloud = None if moved is None else replace(moved, positions=moved.positions.float(), colors=moved.colors.float())
     around = Surroundings(capture.bounds, views.cameras, cloud, generator)
     renderer = family.build(representation, family_fitting, around)
     parts = family.parts(renderer, representation, family_fitting, views)

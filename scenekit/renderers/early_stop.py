@@ -43,9 +43,7 @@ def reached(field: Field, rays: Rays, marched: Marched) -> Reached:
     place[index] = torch.arange(len(index), device=index.device)
     index = (place >= 0).nonzero().squeeze(-1)
     order = place[index]
-    kept = Marched(
-        marched.distances[index], marched.deltas[index], torch.searchsorted(index, marched.offsets)
-    )
+    kept = Marched(marched.distances[index], marched.deltas[index], torch.searchsorted(index, marched.offsets))
     return Reached(kept, torch.cat(densities)[order], torch.cat(features)[order])
 
 

@@ -16,9 +16,7 @@ from scenekit.core.rays import Samples
 # Of the running maximum, a visit. instant-ngp decays every cell by 0.95 at every update; here an update visits
 # only some cells, and each of them seldom.
 DECAY = 0.7
-STEP = (
-    2 * 3**0.5 / 1024
-)  # instant-ngp's smallest step in our units: what an optical thickness is measured over
+STEP = 2 * 3**0.5 / 1024  # instant-ngp's smallest step in our units: what an optical thickness is measured over
 OPAQUE_ENOUGH = 0.01  # optical thickness of such a step above which a cell is marched
 
 
@@ -110,8 +108,6 @@ def _in_some_view(centres: Float[Tensor, "M 3"], radius: float, cameras: Cameras
         depth = z.clamp(min=1e-6)
         margin = radius / depth
         u, v = fx * x / depth + cx, fy * y / depth + cy
-        inside = (
-            (u > -fx * margin) & (u < width + fx * margin) & (v > -fy * margin) & (v < height + fy * margin)
-        )
+        inside = (u > -fx * margin) & (u < width + fx * margin) & (v > -fy * margin) & (v < height + fy * margin)
         seen |= inside & (z > -radius) | (x * x + y * y + z * z < radius * radius)
     return seen

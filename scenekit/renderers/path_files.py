@@ -19,9 +19,7 @@ from torch import Tensor
 from scenekit.core.checks import BadInput
 from scenekit.core.transforms import matrix_from_quaternion, quaternion_from_matrix
 
-WANTED = (
-    "a camera path: 'cameras' with 'world_from_camera', 'camera_path' with 'camera_to_world', or 'frames'"
-)
+WANTED = "a camera path: 'cameras' with 'world_from_camera', 'camera_path' with 'camera_to_world', or 'frames'"
 LISTS = {"cameras": "world_from_camera", "camera_path": "camera_to_world", "frames": "transform_matrix"}
 
 

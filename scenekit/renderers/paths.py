@@ -19,9 +19,7 @@ TURNS = 2  # of a spiral
 PULL = 1e-3  # how strongly a focus that the optical axes leave open keeps to the guessed distance
 
 
-def camera_path(
-    name: str, cameras: Cameras, *, count: int | None = None, size: Size | None = None
-) -> Cameras:
+def camera_path(name: str, cameras: Cameras, *, count: int | None = None, size: Size | None = None) -> Cameras:
     """The cameras of a named path (a key of ``PATHS``) or of a path file.
 
     Args:
@@ -33,9 +31,7 @@ def camera_path(
     Raises BadInput for an unknown name or a file that holds no path.
     """
     if len(cameras) == 0:
-        raise BadInput(
-            "camera path: wanted at least one photograph to start from, found none; train on a capture"
-        )
+        raise BadInput("camera path: wanted at least one photograph to start from, found none; train on a capture")
     size = cameras.sizes[0] if size is None else size
     if name in PATHS:
         return PATHS[name](cameras, 120 if count is None else count, size)

@@ -54,8 +54,7 @@ class SplatRenderer(nn.Module):
         with_depth = self.depth_in_training or not context.training
         camera_from_world = cameras.camera_from_world
         views = [
-            self._view(splats, cameras[index], camera_from_world[index], with_depth)
-            for index in range(len(cameras))
+            self._view(splats, cameras[index], camera_from_world[index], with_depth) for index in range(len(cameras))
         ]
         return _gathered(views, cameras, splats, pixels)
 
@@ -108,9 +107,7 @@ def _gathered(views: list[_View], cameras: Cameras, splats: Splats, pixels: Pixe
     width, height = cameras.sizes[0] if cameras.sizes else (0, 0)
     blank = splats.means.new_zeros(0, height, width)
     opacity = torch.stack([view.opacities for view in views]) if views else blank
-    features = (
-        torch.stack([view.features for view in views]) if views else blank[..., None].expand(0, -1, -1, 4)
-    )
+    features = torch.stack([view.features for view in views]) if views else blank[..., None].expand(0, -1, -1, 4)
     if pixels is not None:
         rows = _rows(pixels, width, height)
         opacity, features = opacity.flatten()[rows], features.flatten(0, 2)[rows]

@@ -131,9 +131,7 @@ class VolumeRenderer(nn.Module):
     def _terms(self, weights: Float[Tensor, " S"], marched: Marched, context: Context) -> dict[str, Tensor]:
         if not context.training or self.marching.distortion <= 0:
             return {}
-        spread = distortion(
-            weights, marched.distances, marched.deltas, marched.offsets, self.field.bounds.extent
-        )
+        spread = distortion(weights, marched.distances, marched.deltas, marched.offsets, self.field.bounds.extent)
         return {"distortion": self.marching.distortion * spread}
 
     def _march(self, rays: Rays, context: Context) -> Marched:

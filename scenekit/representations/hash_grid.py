@@ -81,9 +81,7 @@ class HashGridField(nn.Module):
         outputs = config.geometry_features
         directional = (config.harmonics_degree + 1) ** 2
         self.density_network = layers([encoded, *[config.width] * config.density_layers, outputs], generator)
-        self.color_network = layers(
-            [outputs + directional, *[config.width] * config.color_layers, 3], generator
-        )
+        self.color_network = layers([outputs + directional, *[config.width] * config.color_layers, 3], generator)
 
     def density(self, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S F"]]:
         """``initial_density * exp`` of the first output; every output is a feature for the colour."""
@@ -111,7 +109,5 @@ def layers(widths: list[int], generator: torch.Generator | None) -> nn.Parameter
     weights = []
     for inputs, outputs in zip(widths, widths[1:], strict=False):
         limit = math.sqrt(6 / (inputs + outputs))
-        weights.append(
-            nn.Parameter(torch.empty(outputs, inputs).uniform_(-limit, limit, generator=generator))
-        )
+        weights.append(nn.Parameter(torch.empty(outputs, inputs).uniform_(-limit, limit, generator=generator)))
     return nn.ParameterList(weights)

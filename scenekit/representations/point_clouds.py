@@ -65,9 +65,7 @@ def _leaves(points: Tensor) -> Int[Tensor, "leaves size"]:
     return rows
 
 
-def random_cloud(
-    count: int, bounds: Bounds, cameras: Cameras, generator: torch.Generator | None = None
-) -> PointCloud:
+def random_cloud(count: int, bounds: Bounds, cameras: Cameras, generator: torch.Generator | None = None) -> PointCloud:
     """Grey random points: all over a bounded scene, in front of the cameras of an unbounded one."""
     if not bounds.contracted:
         positions = bounds.extent * (2 * torch.rand(count, 3, generator=generator) - 1)

@@ -17,9 +17,7 @@ def train(run: Path, *arguments: str) -> int:
     return main(["train", "synthetic", "-r", "hash_grid", "-o", str(run), "--json", *FAST, *arguments])
 
 
-def test_train_evaluate_info_and_render_work_on_one_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_train_evaluate_info_and_render_work_on_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     assert train(run, "--steps", "30") == 0
     trained = figures(capsys)
@@ -41,9 +39,7 @@ def test_train_evaluate_info_and_render_work_on_one_run(
     assert facts["parameters"] > 0
 
     out = tmp_path / "frames"
-    assert (
-        main(["render", str(run), "--path", "orbit", "--frames", "2", "--size", "24x16", "-o", str(out)]) == 0
-    )
+    assert main(["render", str(run), "--path", "orbit", "--frames", "2", "--size", "24x16", "-o", str(out)]) == 0
     assert len(list(out.glob("*.png"))) == 2
 
 

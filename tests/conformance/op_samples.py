@@ -152,9 +152,7 @@ SAMPLES: dict[str, Sample] = {
     "project_backward": Sample(splats.gaussians_backward, rows=2500, half=None),
     "rasterize": Sample(splats.picture, differentiable=(0, 1, 2, 3), half=None),
     "rasterize_backward": Sample(splats.picture_backward, half=None),
-    "spherical_harmonics": Sample(
-        lambda g, dtype, n: (directions(g, dtype, n), 4), differentiable=(0,), rows=5000
-    ),
+    "spherical_harmonics": Sample(lambda g, dtype, n: (directions(g, dtype, n), 4), differentiable=(0,), rows=5000),
     "spherical_harmonics_backward": Sample(
         lambda g, dtype, n: (normal(g, dtype, n, 25), directions(g, dtype, n), 4), rows=5000
     ),

@@ -36,9 +36,7 @@ def gaussians_backward(generator: Generator, dtype: torch.dtype, rows: int) -> t
     return (*gradients, *gaussians(generator, dtype, rows))
 
 
-def ellipses(
-    generator: Generator, rows: int, size: tuple[int, int] = SIZE, sigma: float = 3.0
-) -> tuple[Tensor, ...]:
+def ellipses(generator: Generator, rows: int, size: tuple[int, int] = SIZE, sigma: float = 3.0) -> tuple[Tensor, ...]:
     """Means, conics and opacities of ellipses of about ``sigma`` pixels, in and around an image."""
     means = (torch.rand(rows, 2, generator=generator) * 1.2 - 0.1) * torch.tensor(size)
     long = sigma**2 * torch.exp(_normal(generator, rows)) + 0.3

@@ -41,8 +41,7 @@ def transforms_values(capture: Capture, names: list[str]) -> dict:
     fx, fy, cx, cy = capture.cameras.intrinsics[0].tolist()
     width, height = capture.cameras.sizes[0]
     frames = [
-        {"file_path": f"images/{name}", "transform_matrix": opengl_matrix(capture, i)}
-        for i, name in enumerate(names)
+        {"file_path": f"images/{name}", "transform_matrix": opengl_matrix(capture, i)} for i, name in enumerate(names)
     ]
     return {"fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy, "w": width, "h": height, "frames": frames}
 
@@ -86,9 +85,7 @@ def write_colmap(root: Path, capture: Capture, *, folder: str = "sparse/0", text
     names = write_images(root / "images", capture)
     model = pycolmap.Reconstruction()
     width, height = capture.cameras.sizes[0]
-    camera = pycolmap.Camera(
-        model="PINHOLE", width=width, height=height, params=capture.cameras.intrinsics[0].tolist()
-    )
+    camera = pycolmap.Camera(model="PINHOLE", width=width, height=height, params=capture.cameras.intrinsics[0].tolist())
     camera.camera_id = 1
     model.add_camera_with_trivial_rig(camera)
     poses = invert_rigid(capture.cameras.world_from_camera).numpy()

@@ -27,9 +27,7 @@ def test_points_come_with_their_colours(tmp_path: Path) -> None:
     assert wanted is not None
     order, wanted_order = capture.points.positions[:, 0].argsort(), wanted.positions[:, 0].argsort()
     torch.testing.assert_close(capture.points.positions[order], wanted.positions[wanted_order])
-    torch.testing.assert_close(
-        capture.points.colors[order], wanted.colors[wanted_order], atol=1 / 255, rtol=0
-    )
+    torch.testing.assert_close(capture.points.colors[order], wanted.colors[wanted_order], atol=1 / 255, rtol=0)
 
 
 def test_the_model_folder_itself_is_a_capture(tmp_path: Path) -> None:
@@ -41,18 +39,14 @@ def test_a_model_without_rigs_as_older_versions_wrote_it_is_read(tmp_path: Path)
     root = write_colmap(tmp_path, sample())
     for name in ("rigs.bin", "frames.bin"):
         (root / "sparse/0" / name).unlink(missing_ok=True)
-    torch.testing.assert_close(
-        open_capture(root).cameras.world_from_camera, sample().cameras.world_from_camera
-    )
+    torch.testing.assert_close(open_capture(root).cameras.world_from_camera, sample().cameras.world_from_camera)
 
 
 @pytest.mark.bad_input
 def test_a_model_that_names_only_absent_files_is_refused(tmp_path: Path) -> None:
     root = write_colmap(tmp_path, sample())
     shutil.move(root / "images", root / "photos")
-    with pytest.raises(
-        BadInput, match=r"sparse/0: wanted images such as .*view_00..png, found none of the 10"
-    ):
+    with pytest.raises(BadInput, match=r"sparse/0: wanted images such as .*view_00..png, found none of the 10"):
         open_capture(root)
 
 

@@ -60,9 +60,7 @@ def test_every_kind_of_image_becomes_rgb_or_rgba(tmp_path: Path, mode: str) -> N
 def test_images_of_several_sizes_may_share_a_capture(tmp_path: Path) -> None:
     for name, size in (("a.png", (8, 6)), ("b.png", (6, 8))):
         Image.new("RGB", size).save(tmp_path / name)
-    loaded, cameras = load_images(
-        [photograph(tmp_path / "a.png", (8, 6)), photograph(tmp_path / "b.png", (6, 8))], 2
-    )
+    loaded, cameras = load_images([photograph(tmp_path / "a.png", (8, 6)), photograph(tmp_path / "b.png", (6, 8))], 2)
     assert [tuple(image.shape) for image in loaded] == [(3, 4, 3), (4, 3, 3)]
     assert cameras.sizes == ((4, 3), (3, 4))
 
@@ -85,9 +83,7 @@ def test_an_image_of_another_size_than_its_camera_is_refused(tmp_path: Path) -> 
 
 
 @pytest.mark.bad_input
-def test_a_huge_image_is_refused_before_it_is_decoded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "LARGEST_PIXELS", 100)
     Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
     with pytest.raises(BadInput, match="found 20x20; shrink it first"):

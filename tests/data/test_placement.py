@@ -49,9 +49,7 @@ def test_cameras_that_look_outwards_stand_at_the_origin_and_half_their_points_wi
 def test_parallel_cameras_meet_nowhere_and_are_placed_all_the_same() -> None:
     cameras = circle(inwards=True)
     parallel = Cameras(
-        torch.cat(
-            [cameras.world_from_camera[:1, :, :3].expand(8, 3, 3), cameras.world_from_camera[:, :, 3:]], -1
-        ),
+        torch.cat([cameras.world_from_camera[:1, :, :3].expand(8, 3, 3), cameras.world_from_camera[:, :, 3:]], -1),
         cameras.intrinsics,
         cameras.sizes,
     )

@@ -36,10 +36,7 @@ def test_points_reproject_onto_the_depth_of_a_view_that_sees_them() -> None:
     closest = torch.full((len(capture.points),), torch.inf, dtype=torch.float64)
     for i in capture.train:
         camera = capture.cameras[i]
-        local = (
-            capture.points.positions @ camera.camera_from_world[0, :, :3].T
-            + camera.camera_from_world[0, :, 3]
-        )
+        local = capture.points.positions @ camera.camera_from_world[0, :, :3].T + camera.camera_from_world[0, :, 3]
         fx, fy, cx, cy = camera.intrinsics[0]
         u, v = fx * local[:, 0] / local[:, 2] + cx, fy * local[:, 1] / local[:, 2] + cy
         inside = (u > 0) & (u < 48) & (v > 0) & (v < 48)

@@ -49,9 +49,7 @@ def test_points_lie_on_the_surfaces_and_show_their_colour(orbit: Capture, tmp_pa
 
 
 def test_held_out_photographs_are_never_looked_at(orbit: Capture, tmp_path: Path) -> None:
-    blank = tuple(
-        torch.zeros_like(image) if i in orbit.test else image for i, image in enumerate(orbit.images)
-    )
+    blank = tuple(torch.zeros_like(image) if i in orbit.test else image for i, image in enumerate(orbit.images))
     triangulation(orbit, tmp_path)
     kept = triangulation(dataclasses.replace(orbit, images=blank), tmp_path)
     assert kept.cpu_seconds == 0  # the same key: nothing it was made from has changed

@@ -100,9 +100,7 @@ def test_steps_grow_with_distance_and_touch_each_other():
     origins, directions = torch.zeros(1, 3), torch.tensor([[1.0, 0.0, 0.0]])
     full = torch.ones(8, 8, 8, 8, dtype=torch.bool)
     rule = StepRule(0.01, 0.5, 1 / 16)
-    found = march(
-        origins, directions, torch.zeros(1), torch.tensor([100.0]), full, torch.zeros(1), rule, 100_000
-    )
+    found = march(origins, directions, torch.zeros(1), torch.tensor([100.0]), full, torch.zeros(1), rule, 100_000)
     begins = found.distances - found.deltas / 2
     wanted = (begins * rule.cone).clamp(rule.smallest, rule.largest)
     torch.testing.assert_close(found.deltas, wanted, rtol=1e-4, atol=1e-6)

@@ -27,9 +27,7 @@ def test_a_gaussian_on_the_axis_projects_in_closed_form():
     assert flat.depths.item() == 2
     assert flat.conics[0].tolist() == pytest.approx([1 / (xx + 0.3), 0.0, 1 / (yy + 0.3)], rel=1e-6)
     assert flat.compensations.item() == pytest.approx(math.sqrt(xx * yy / (xx + 0.3) / (yy + 0.3)), rel=1e-6)
-    assert flat.radii.tolist() == [
-        [math.ceil(3.33 * math.sqrt(xx + 0.3)), math.ceil(3.33 * math.sqrt(yy + 0.3))]
-    ]
+    assert flat.radii.tolist() == [[math.ceil(3.33 * math.sqrt(xx + 0.3)), math.ceil(3.33 * math.sqrt(yy + 0.3))]]
 
 
 def test_what_cannot_be_seen_is_all_zeros_and_gets_no_gradient():
@@ -38,9 +36,7 @@ def test_what_cannot_be_seen_is_all_zeros_and_gets_no_gradient():
     quaternions = torch.tensor([[1.0, 0.2, 0.3, 0.1]]).repeat(3, 1).requires_grad_()
     scales = torch.full((3, 3), 0.1, requires_grad=True)
     flat = project(means, quaternions, scales, IDENTITY, INTRINSICS, SIZE)
-    assert not any(
-        x.any() for x in (flat.means2d, flat.depths, flat.conics, flat.compensations, flat.radii.float())
-    )
+    assert not any(x.any() for x in (flat.means2d, flat.depths, flat.conics, flat.compensations, flat.radii.float()))
     (flat.means2d.sum() + flat.conics.sum() + flat.depths.sum() + flat.compensations.sum()).backward()
     for leaf in (means, quaternions, scales):
         assert leaf.grad is not None
@@ -97,9 +93,7 @@ def test_every_number_of_threads_gives_the_same_bits():
 
 
 def test_projection_equals_gsplat():
-    oracle = pytest.importorskip(
-        "gsplat.cuda._torch_impl", reason="gsplat is not installed: pip install gsplat==1.5.3"
-    )
+    oracle = pytest.importorskip("gsplat.cuda._torch_impl", reason="gsplat is not installed: pip install gsplat==1.5.3")
     means, quaternions, scales = _scene(500, torch.float64)
     camera = torch.eye(4, dtype=torch.float64)
     camera[:3, 3] = torch.tensor([0.1, -0.2, 0.3])

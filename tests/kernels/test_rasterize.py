@@ -9,9 +9,7 @@ from scenekit.kernels.intersect import INTERSECT
 from scenekit.kernels.rasterize import RASTERIZE
 
 
-def _ellipses(
-    count: int, size: tuple[int, int], sigma: float, opacity: float = 0.0, channels: int = 3
-) -> list[Tensor]:
+def _ellipses(count: int, size: tuple[int, int], sigma: float, opacity: float = 0.0, channels: int = 3) -> list[Tensor]:
     """Means, conics, opacities and features of ellipses of about ``sigma`` pixels."""
     g = torch.Generator().manual_seed(count)
     means = (torch.rand(count, 2, generator=g) * 1.2 - 0.1) * torch.tensor(size)

@@ -13,9 +13,7 @@ def test_prefix_sums_equal_the_double_sum_ray_by_ray() -> None:
     counts = [5, 0, 1, 9]
     offsets = torch.tensor([0, 5, 5, 6, 15])
     weights = torch.rand(15, generator=generator, dtype=torch.float64)
-    distances = torch.cat(
-        [torch.rand(n, generator=generator, dtype=torch.float64).sort().values for n in counts]
-    )
+    distances = torch.cat([torch.rand(n, generator=generator, dtype=torch.float64).sort().values for n in counts])
     deltas = torch.rand(15, generator=generator, dtype=torch.float64) * 0.1
     expected = torch.stack(
         [slow(weights[a:b], distances[a:b], deltas[a:b]) for a, b in zip(offsets, offsets[1:], strict=False)]

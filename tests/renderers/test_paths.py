@@ -21,10 +21,7 @@ def cameras_at(centres, target, size=(80, 60)):
 
 def ring(count=8, height=1.0, radius=3.0, target=(5.0, -2.0, 1.0)):
     angles = [2 * math.pi * i / count for i in range(count)]
-    centres = [
-        (target[0] + radius * math.cos(a), target[1] + radius * math.sin(a), target[2] + height)
-        for a in angles
-    ]
+    centres = [(target[0] + radius * math.cos(a), target[1] + radius * math.sin(a), target[2] + height) for a in angles]
     return cameras_at(centres, target)
 
 
@@ -47,9 +44,7 @@ def test_the_orbit_s_field_of_view_is_the_photographs_at_any_size():
 
 
 def test_focus_and_up_of_a_ring_are_its_target_and_axis():
-    torch.testing.assert_close(
-        focus(ring()), torch.tensor([5.0, -2.0, 1.0], dtype=torch.float64), atol=1e-2, rtol=0
-    )
+    torch.testing.assert_close(focus(ring()), torch.tensor([5.0, -2.0, 1.0], dtype=torch.float64), atol=1e-2, rtol=0)
     torch.testing.assert_close(up_direction(ring()), UP)
 
 
@@ -71,9 +66,7 @@ def test_spiral_stays_near_the_photographs_and_closes():
         cameras_at([(0.0, 0.0, z) for z in (3.0, 4.0, 5.0)], (0.0, 0.0, 0.0)),
         cameras_at([(0.0, 0.0, 0.0)] * 3, (0.0, 1.0, 0.0)),
         Cameras(
-            torch.stack(
-                [look_at(c, 2 * c, UP) for c in torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0]]).double()]
-            ),
+            torch.stack([look_at(c, 2 * c, UP) for c in torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0]]).double()]),
             torch.tensor([[70.0, 70, 40, 30]] * 3).double(),
             ((80, 60),) * 3,
         ),
@@ -95,9 +88,7 @@ def test_the_three_files_give_the_same_cameras(tmp_path):
     opengl = square * torch.tensor([1.0, -1, -1, 1]).double()
     tables = {
         "ours": {"cameras": [{"world_from_camera": pose[:3].tolist(), "fov": 40.0} for pose in square]},
-        "path": {
-            "camera_path": [{"camera_to_world": pose.flatten().tolist(), "fov": 40.0} for pose in opengl]
-        },
+        "path": {"camera_path": [{"camera_to_world": pose.flatten().tolist(), "fov": 40.0} for pose in opengl]},
         "transforms": {
             "fl_y": 30 / math.tan(math.radians(20)),
             "h": 60,

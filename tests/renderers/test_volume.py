@@ -37,9 +37,7 @@ def test_fog_has_the_opacity_of_beer_and_lambert() -> None:
     rendering = renderer.render(camera(), middle)
     expected = 1 - torch.exp(torch.tensor(-0.7 * 2))
     torch.testing.assert_close(rendering.opacity[0], expected, rtol=0, atol=5e-3)
-    torch.testing.assert_close(
-        rendering.color[0], expected * torch.tensor([0.2, 0.4, 0.8]), rtol=0, atol=5e-3
-    )
+    torch.testing.assert_close(rendering.color[0], expected * torch.tensor([0.2, 0.4, 0.8]), rtol=0, atol=5e-3)
 
 
 def test_an_opaque_face_has_the_depth_of_its_plane_in_every_pixel() -> None:
@@ -63,9 +61,7 @@ def test_training_and_evaluation_agree_without_jitter() -> None:
     renderer = VolumeRenderer(Fog(1.0), Marching(steps=256, grid=8))
     context = Context(training=True, generator=torch.Generator().manual_seed(0))
     trained = renderer.render(camera(), every_pixel(camera()), context=context)
-    torch.testing.assert_close(
-        trained.color, renderer.render(camera(), every_pixel(camera())).color, rtol=0, atol=0.01
-    )
+    torch.testing.assert_close(trained.color, renderer.render(camera(), every_pixel(camera())).color, rtol=0, atol=0.01)
     trained.color.sum().backward()
     gradient = renderer.get_parameter("field.value").grad
     assert gradient is not None

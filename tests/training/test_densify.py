@@ -126,9 +126,7 @@ def test_what_grew_too_large_is_pruned_after_the_first_reset() -> None:
 
 def test_nothing_changes_before_the_start_or_after_the_stop() -> None:
     model = model_of([SMALL], [0.5])
-    controller = DefaultDensification(
-        model, Growth(100, start=0.2, stop=0.5, every=1), Thresholds(reset_every=1000)
-    )
+    controller = DefaultDensification(model, Growth(100, start=0.2, stop=0.5, every=1), Thresholds(reset_every=1000))
     for progress in (0.1, 0.5, 0.9):
         assert controller.after_backward(seen([1.0]), at(progress)) is None
 

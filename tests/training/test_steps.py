@@ -130,9 +130,7 @@ def test_a_target_psnr_ends_training_early() -> None:
 
 def test_averages_take_the_parameters_place_at_the_end() -> None:
     renderer = FlatColor()
-    run = training(
-        Budget(steps=50), renderer=renderer, averages=Averages(renderer.parameter_groups(), start=0.5)
-    )
+    run = training(Budget(steps=50), renderer=renderer, averages=Averages(renderer.parameter_groups(), start=0.5))
     trail = [renderer.logits.detach().clone() for _ in steps(run)]
     expected = trail[25].clone()
     for value in trail[26:]:

@@ -46,9 +46,7 @@ class Mcmc:
         model = self.model
         rate = next(g for g in model.parameter_groups() if g.name == "means").learning_rate(context.progress)
         idle = (-100 * (model.opacity_logits.sigmoid() - DEAD)).sigmoid()
-        noise = torch.randn(
-            model.means.shape, generator=context.generator, device=idle.device, dtype=model.means.dtype
-        )
+        noise = torch.randn(model.means.shape, generator=context.generator, device=idle.device, dtype=model.means.dtype)
         turn = matrix_from_quaternion(model.quaternions)
         along = (noise[:, None] @ turn).squeeze(1) * (2 * model.log_scales).exp()
         model.means.add_((turn @ along[..., None]).squeeze(-1) * (idle * rate * self.noise)[:, None])
