@@ -23,7 +23,7 @@ def ngp_placement(
     translation = 2 * torch.tensor(offset, dtype=torch.float64) - 1
     similarity = Similarity(2 * scale, torch.eye(3, dtype=torch.float64), translation)
     extent = 2.0 ** max(0, round(torch.tensor(float(aabb_scale)).log2().item()))
-    return similarity, Bounds(extent=extent)
+    return similarity, Bounds(extent=extent, near=NEAR if extent > 1 else 0.0)
 
 
 def unbounded_placement(cameras: Cameras, points: PointCloud | None) -> tuple[Similarity, Bounds]:
