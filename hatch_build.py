@@ -28,10 +28,11 @@ def compile_library(root: Path, target: Path) -> list[Path]:
     variants = VARIANTS if x86 else {"generic": []}
     suffix = "dylib" if sys.platform == "darwin" else "so"
     target.mkdir(parents=True, exist_ok=True)
-    jobs = []
-    for name, architecture in variants.items():
-        for source in sorted((root / "cuda" / "cpu").glob("*.cpp")):
-            jobs.append((name, source, [compiler, *FLAGS, *architecture, "-c", str(source)]))
+    jobs = [
+        (name, source, [compiler, *FLAGS, *architecture, "-c", str(source)])
+        for name, architecture in variants.items()
+        for source in sorted((root / "cuda" / "cpu").glob("*.cpp"))
+    ]
     objects = Path(tempfile.mkdtemp(prefix=".objects-", dir=target))  # two builds at once must not meet
     outputs = {name: [] for name in variants}
 

@@ -3,8 +3,8 @@
     SCENEKIT_DATA=/folder/of/captures python benchmarks/cpu_training.py [ROW ...]
 
 Each row runs ``scenekit train`` and ``scenekit evaluate`` as a user would, in processes of their own, and its figures
-go to ``benchmarks/results/cpu_training.json``, keyed by row; rows that are not run keep what stands there. ``seconds`` is
-training alone by the wall clock; ``cpu_seconds_halved`` is the process's CPU time over two, which is what the wall
+go to ``benchmarks/results/cpu_training.json``, keyed by row; rows that are not run keep what stands there. ``seconds``
+is training alone by the wall clock; ``cpu_seconds_halved`` is the process's CPU time over two, which is what the wall
 would show on two free cores; triangulation and loading are reported apart as preparation.
 """
 

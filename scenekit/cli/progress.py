@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class Meter:
         return psnr_of(self.squared_error / self.weight) if self.weight else 0.0
 
 
-def run_steps(training: Training, run: Path, *, quiet: bool = False) -> Iterator[Step]:
+def run_steps(training: Training, run: Path, *, quiet: bool = False) -> Generator[Step, None, None]:
     """Train to the end with a bar on standard error, a log and checkpoints in ``run``; yields every step."""
     meter = Meter()
     console = Console(stderr=True, quiet=quiet)
@@ -53,7 +53,8 @@ def run_steps(training: Training, run: Path, *, quiet: bool = False) -> Iterator
     )
     saved = time.monotonic()
     with Progress(*columns, console=console) as bar, (run / METRICS).open("a") as log:
-        task = bar.add_task("training", total=1.0, completed=training.progress, numbers="")
+        task = bar.add_task("training", total=1.0, numbers="")
+        bar.update(task, completed=training.progress)
         for step in steps(training):
             meter.add(step)
             if step.index % LOG_EVERY == 0:

@@ -54,7 +54,7 @@ def run(arguments: list[str]) -> None:
 
 def _pictures(scene: Scene, cameras: Cameras) -> Iterator[Frame]:
     for index in track(range(len(cameras)), "rendering", console=Console(stderr=True)):
-        yield to_bytes(scene.render(cameras[index]).color[0]).numpy()
+        yield to_bytes(scene.render(cameras[index]).color[0])
 
 
 def _size(text: str) -> tuple[int, int]:

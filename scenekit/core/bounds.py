@@ -55,6 +55,7 @@ def contract(positions: Float[Tensor, "S 3"]) -> Float[Tensor, "S 3"]:
 
 def expand(contracted: Float[Tensor, "S 3"]) -> Float[Tensor, "S 3"]:
     """Undo :func:`contract`; the shell's outer surface goes very far, never to infinity."""
-    length = contracted.norm(dim=-1, keepdim=True)
-    outside = 1 / ((2 - length).clamp(min=1e-6) * length.clamp(min=1.0))
-    return torch.where(length > 1, contracted * outside, contracted)
+    squared = contracted.square().sum(-1, keepdim=True)
+    # The clamp keeps the gradient finite at the origin, as above.
+    length = squared.clamp(min=1.0).sqrt()
+    return torch.where(squared > 1, contracted / ((2 - length).clamp(min=1e-6) * length), contracted)

@@ -123,9 +123,9 @@ def every_pixel(cameras: Cameras) -> Pixels:
 def look_at(centre: Float[Tensor, "3"], target: Float[Tensor, "3"], up: Float[Tensor, "3"]) -> Float[Tensor, "3 4"]:
     """Pose of a camera at ``centre`` that looks at ``target`` with ``up`` towards the top of its image."""
     forward = torch.nn.functional.normalize(target - centre, dim=0)
-    right = torch.linalg.cross(forward, up)
-    if float(right.norm()) < 1e-6:  # looking along up: any right-hand direction serves
-        right = torch.linalg.cross(forward, torch.roll(up, 1))
+    right = torch.cross(forward, up, dim=0)
+    if float(right.square().sum()) < 1e-12:  # looking along up: any right-hand direction serves
+        right = torch.cross(forward, torch.roll(up, 1), dim=0)
     right = torch.nn.functional.normalize(right, dim=0)
-    down = torch.linalg.cross(forward, right)
+    down = torch.cross(forward, right, dim=0)
     return torch.stack([right, down, forward, centre], -1)

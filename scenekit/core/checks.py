@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 
-class BadInput(ValueError):
+class BadInput(ValueError):  # noqa: N818 - it is not our error: the name says whose
     """Something from outside is wrong; the message is one sentence and the command line exits with 2."""
 
     @classmethod

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,6 +16,8 @@ from torch import Tensor
 from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.rays import Samples
+
+Batching = Literal["pixels", "images"]
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class Rendering:
     opacity: Float[Tensor, "*b"]
     depth: Float[Tensor, "*b"] | None = None
     normals: Float[Tensor, "*b 3"] | None = None
-    terms: Mapping[str, Tensor] = field(default_factory=dict)
-    trace: Mapping[str, Any] = field(default_factory=dict)
+    terms: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    trace: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -90,15 +92,23 @@ class Renderer(Protocol):
     With ``pixels`` the result has leading shape [R]; without, [C H W], and all sizes must agree.
     """
 
-    batching: Literal["pixels", "images"]
+    batching: ClassVar[Batching]
 
-    def render(self, cameras: Cameras, pixels: Pixels | None = None, *, context: Context = EVAL) -> Rendering: ...
+    def render(self, cameras: Cameras, pixels: Pixels | None = None, *, context: Context = EVAL) -> Rendering:
+        """Photograph from ``cameras`` in ``scene``, without a background."""
+        ...
 
-    def parameter_groups(self) -> list[ParameterGroup]: ...
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """What learns, and how."""
+        ...
 
-    def state_dict(self) -> dict[str, Tensor]: ...
+    def state_dict(self) -> dict[str, Tensor]:
+        """All tensors that make it what it is, by name."""
+        ...
 
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> Any: ...
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], /) -> object:
+        """Take what :meth:`state_dict` gave."""
+        ...
 
 
 @runtime_checkable
@@ -110,11 +120,17 @@ class Field(Protocol):
 
     bounds: Bounds
 
-    def density(self, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S F"]]: ...
+    def density(self, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S F"]]:
+        """Extinction per unit of length in ``scene``, and features for :meth:`color`."""
+        ...
 
-    def color(self, features: Float[Tensor, "S F"], samples: Samples) -> Float[Tensor, "S 3"]: ...
+    def color(self, features: Float[Tensor, "S F"], samples: Samples) -> Float[Tensor, "S 3"]:
+        """Colours in [0, 1] of samples whose features :meth:`density` gave."""
+        ...
 
-    def parameter_groups(self) -> list[ParameterGroup]: ...
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """What learns, and how."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -137,16 +153,20 @@ class Splats:
     opacities: Float[Tensor, " N"]
     harmonics: Float[Tensor, "N K 3"]
     degree: int
-    terms: Mapping[str, Tensor] = field(default_factory=dict)
+    terms: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
 @runtime_checkable
 class Primitives(Protocol):
     """A scene made of splats, fixed or computed per camera and time."""
 
-    def splats(self, cameras: Cameras, context: Context) -> Splats: ...
+    def splats(self, cameras: Cameras, context: Context) -> Splats:
+        """The splats that ``cameras`` see."""
+        ...
 
-    def parameter_groups(self) -> list[ParameterGroup]: ...
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """What learns, and how."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -162,7 +182,7 @@ class Change:
 
     sources: Int[Tensor, " M"]
     fresh: Bool[Tensor, " M"]
-    values: Mapping[str, Tensor] = field(default_factory=dict)
+    values: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     forget: frozenset[str] = frozenset()
 
 
@@ -170,32 +190,54 @@ class Change:
 class Controller(Protocol):
     """Acts between steps: densification, the occupancy grid, schedules that are more than a number."""
 
-    def before_render(self, context: Context) -> None: ...
+    def before_render(self, context: Context) -> None:
+        """Called first in every step."""
+        ...
 
-    def after_backward(self, rendering: Rendering, context: Context) -> Change | None: ...
+    def after_backward(self, rendering: Rendering, context: Context) -> Change | None:
+        """Called when gradients stand; the optimizer applies the change to parameters and moments."""
+        ...
 
-    def after_step(self, context: Context) -> None: ...
+    def after_step(self, context: Context) -> None:
+        """Called when the optimizer has moved the parameters."""
+        ...
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that resuming needs: tensors and plain values."""
+        ...
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+    def load_state_dict(self, state_dict: Mapping[str, Any], /) -> object:
+        """Take what :meth:`state_dict` gave."""
+        ...
 
 
 @runtime_checkable
 class Correction(Protocol):
     """What makes photographs imperfect: poses, intrinsics, exposure, masks, depth and normal priors."""
 
-    def cameras(self, cameras: Cameras) -> Cameras: ...
+    def cameras(self, cameras: Cameras) -> Cameras:
+        """The cameras as they really stood."""
+        ...
 
-    def rendering(self, rendering: Rendering, cameras: Cameras) -> Rendering: ...
+    def rendering(self, rendering: Rendering, cameras: Cameras) -> Rendering:
+        """The rendering as these cameras would have recorded it."""
+        ...
 
-    def loss(self, rendering: Rendering, target: Tensor) -> Mapping[str, Tensor]: ...
+    def loss(self, rendering: Rendering, target: Tensor) -> Mapping[str, Tensor]:
+        """Further losses by name, already weighted."""
+        ...
 
-    def parameter_groups(self) -> list[ParameterGroup]: ...
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """What learns, and how."""
+        ...
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that resuming needs: tensors and plain values."""
+        ...
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+    def load_state_dict(self, state_dict: Mapping[str, Any], /) -> object:
+        """Take what :meth:`state_dict` gave."""
+        ...
 
 
 @runtime_checkable
@@ -206,11 +248,17 @@ class Background(Protocol):
         """Colours that broadcast against ``Rendering.color`` of the same cameras and pixels."""
         ...
 
-    def parameter_groups(self) -> list[ParameterGroup]: ...
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """What learns, and how."""
+        ...
 
-    def state_dict(self) -> dict[str, Tensor]: ...
+    def state_dict(self) -> dict[str, Tensor]:
+        """All tensors that make it what it is, by name."""
+        ...
 
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> Any: ...
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], /) -> object:
+        """Take what :meth:`state_dict` gave."""
+        ...
 
 
 def over_background(rendering: Rendering, colors: Tensor) -> Rendering:

@@ -69,7 +69,7 @@ def rays_of(cameras: Cameras, pixels: Pixels) -> Rays:
     fx, fy, cx, cy = cameras.intrinsics[pixels.cameras].unbind(-1)
     u, v = pixels.positions.unbind(-1)
     local = torch.stack([(u - cx) / fx, (v - cy) / fy, torch.ones_like(u)], -1)
-    length = local.norm(dim=-1)
+    length = local.square().sum(-1).sqrt()
     pose = cameras.world_from_camera[pixels.cameras]
     directions = (pose[..., :3] @ local[..., None]).squeeze(-1) / length[..., None]
     return Rays(

@@ -100,8 +100,8 @@ class Similarity:
         """Plain numbers, for recipes."""
         return {
             "scale": self.scale,
-            "rotation": self.rotation.tolist(),
-            "translation": self.translation.tolist(),
+            "rotation": [[float(value) for value in row.unbind()] for row in self.rotation.unbind()],
+            "translation": [float(value) for value in self.translation.unbind()],
         }
 
     @classmethod

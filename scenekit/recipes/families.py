@@ -1,6 +1,6 @@
 """The families that training knows how to fit, by the renderer that a representation names."""
 
 from scenekit.recipes import splats, volume
-from scenekit.recipes.family import Family
+from scenekit.recipes.family import AnyFamily
 
-FAMILIES: dict[str, Family] = {"volume": volume.FAMILY, "splats": splats.FAMILY}
+FAMILIES: dict[str, AnyFamily] = {"volume": volume.FAMILY, "splats": splats.FAMILY}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -15,6 +15,10 @@ from scenekit.core.protocols import Controller, Renderer
 from scenekit.training.averages import Averages
 from scenekit.training.batches import Batch, Batches, Views
 from scenekit.training.losses import Loss
+
+Config = TypeVar("Config")
+FamilyFitting = TypeVar("FamilyFitting")
+SomeRenderer = TypeVar("SomeRenderer", bound=Renderer)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Family:
+class Family(Generic[Config, FamilyFitting, SomeRenderer]):
     """How a family is built and fitted.
 
     Attributes:
@@ -50,8 +54,11 @@ class Family:
         parts: renderer, config, fitting and views to what training needs.
     """
 
-    fitting: type[Any]
+    fitting: type[FamilyFitting]
     needs_points: bool
     background: str
-    build: Callable[[Any, Any, Surroundings], Renderer]
-    parts: Callable[[Any, Any, Any, Views], Parts]
+    build: Callable[[Config, FamilyFitting, Surroundings], SomeRenderer]
+    parts: Callable[[SomeRenderer, Config, FamilyFitting, Views], Parts]
+
+
+AnyFamily = Family[Any, Any, Any]  # which family it is, a recipe says when the program runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from scenekit.recipes.configs import SplatFitting
 from scenekit.recipes.family import Family, Parts, Surroundings
 from scenekit.renderers.splats import SplatRenderer
-from scenekit.representations.gaussians import Gaussians
+from scenekit.representations.gaussians import GaussianModel, Gaussians
 from scenekit.training.batches import ImageBatches, Views
 from scenekit.training.controllers import DENSIFICATION
 from scenekit.training.losses import l1_dssim
@@ -13,12 +13,14 @@ from scenekit.training.losses import l1_dssim
 PROBE_IMAGES = 3
 
 
-def _build(representation: Gaussians, fitting: SplatFitting, around: Surroundings) -> SplatRenderer:
+def _build(representation: Gaussians, fitting: SplatFitting, around: Surroundings) -> SplatRenderer[GaussianModel]:
     model = representation.build(around.points, around.bounds, around.cameras, around.generator)
     return SplatRenderer(model, antialiased=representation.antialiased)
 
 
-def _parts(renderer: SplatRenderer, representation: Gaussians, fitting: SplatFitting, views: Views) -> Parts:
+def _parts(
+    renderer: SplatRenderer[GaussianModel], representation: Gaussians, fitting: SplatFitting, views: Views
+) -> Parts:
     coarse = ((fitting.coarse_until, fitting.coarse_factor),) if fitting.coarse_until > 0 else ()
     batches = ImageBatches(views, coarse)
     spread = range(0, len(views.images), max(1, len(views.images) // PROBE_IMAGES))

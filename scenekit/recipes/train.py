@@ -11,9 +11,10 @@ import torch
 
 from scenekit.assets.run import RECIPE, read_checkpoint, read_recipe
 from scenekit.core.checks import BadInput
+from scenekit.core.cloud import PointCloud
 from scenekit.data import Capture, open_capture
 from scenekit.data.triangulate import triangulate
-from scenekit.recipes.background import choose_background
+from scenekit.recipes.background import BackgroundChoice, choose_background
 from scenekit.recipes.configs import Fitting, from_plain, to_plain
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
@@ -63,9 +64,7 @@ def prepare(
         points = triangulate(capture, cache)
     inside = capture.cameras.moved(capture.scene_from_world).to(dtype=torch.float32)
     views = Views(inside[capture.train], tuple(capture.images[i] for i in capture.train))
-    moved = None if points is None else points.moved(capture.scene_from_world)
-    cloud = None if moved is None else replace(moved, positions=moved.positions.float(), colors=moved.colors.float())
-    around = Surroundings(capture.bounds, views.cameras, cloud, generator)
+    around = Surroundings(capture.bounds, views.cameras, _points_in_scene(points, capture), generator)
     renderer = family.build(representation, family_fitting, around)
     parts = family.parts(renderer, representation, family_fitting, views)
     choice = choose_background(
@@ -75,20 +74,7 @@ def prepare(
         family_default=family.background,
     )
     background = choice.build()
-    recipe = {
-        "representation": {"name": _name_of(representation), "config": to_plain(representation)},
-        "family": to_plain(family_fitting),
-        "training": to_plain(fitting),
-        "capture": {
-            "path": capture.name if capture.root is None else str(capture.root.resolve()),
-            "downscale": capture.downscale,
-        },
-        "scene": {
-            "bounds": to_plain(capture.bounds),
-            "scene_from_world": capture.scene_from_world.to_json(),
-            "background": to_plain(choice),
-        },
-    }
+    recipe = _recipe(representation, family_fitting, fitting, capture, choice)
     scene = Scene(renderer, background, capture.scene_from_world, capture.cameras, capture.bounds, recipe)
     training = Training(
         renderer,
@@ -147,6 +133,33 @@ def train(
         if report is not None:
             report(step)
     return session.scene
+
+
+def _points_in_scene(points: PointCloud | None, capture: Capture) -> PointCloud | None:
+    if points is None:
+        return None
+    moved = points.moved(capture.scene_from_world)
+    return replace(moved, positions=moved.positions.float(), colors=moved.colors.float())
+
+
+def _recipe(
+    representation: Any, family_fitting: Any, fitting: Fitting, capture: Capture, background: BackgroundChoice
+) -> dict[str, Any]:
+    """Everything needed to build the renderer again and to go on training, as plain values."""
+    return {
+        "representation": {"name": _name_of(representation), "config": to_plain(representation)},
+        "family": to_plain(family_fitting),
+        "training": to_plain(fitting),
+        "capture": {
+            "path": capture.name if capture.root is None else str(capture.root.resolve()),
+            "downscale": capture.downscale,
+        },
+        "scene": {
+            "bounds": to_plain(capture.bounds),
+            "scene_from_world": capture.scene_from_world.to_json(),
+            "background": to_plain(background),
+        },
+    }
 
 
 def _name_of(representation: Any) -> str:

@@ -56,9 +56,3 @@ class Scene:
     def cameras_in_scene(self, cameras: Cameras) -> Cameras:
         """World cameras as the renderer takes them: float32, in ``scene``."""
         return cameras.moved(self.scene_from_world).to(dtype=torch.float32)
-
-    def save(self, path: str) -> None:
-        """Write the scene as a run folder that the command line and :func:`scenekit.load` read."""
-        from scenekit.assets.run import write_scene
-
-        write_scene(self, path)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels
-from scenekit.core.protocols import EVAL, Context, ParameterGroup, Primitives, Rendering, Splats
+from scenekit.core.protocols import EVAL, Batching, Context, ParameterGroup, Primitives, Rendering, Splats
 from scenekit.kernels.intersect import intersect
 from scenekit.kernels.project import Projected, project
 from scenekit.kernels.rasterize import rasterize
 from scenekit.kernels.spherical_harmonics import harmonic_colors
 
+SomePrimitives = TypeVar("SomePrimitives", bound=Primitives)
 
-class SplatRenderer(nn.Module):
+
+class SplatRenderer(nn.Module, Generic[SomePrimitives]):
     """Renders any :class:`~scenekit.core.protocols.Primitives`, one camera after another.
 
     The trace holds, for C cameras and N splats: ``means2d``, a tuple of C tensors [N 2] in pixels that keep
@@ -25,11 +27,11 @@ class SplatRenderer(nn.Module):
     (width, height) of each camera; ``splats``, how many were visible in all.
     """
 
-    batching: ClassVar[Literal["images"]] = "images"
+    batching: ClassVar[Batching] = "images"
 
     def __init__(
         self,
-        primitives: Primitives,
+        primitives: SomePrimitives,
         *,
         antialiased: bool = False,
         near: float = 0.01,

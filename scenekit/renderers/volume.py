@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
-from scenekit.core.protocols import EVAL, Context, Field, ParameterGroup, Rendering
+from scenekit.core.protocols import EVAL, Batching, Context, Field, ParameterGroup, Rendering
 from scenekit.core.rays import Rays, Samples, rays_of
 from scenekit.kernels.composite import composite
 from scenekit.kernels.march import Marched, StepRule, march, ray_cube
@@ -52,7 +52,7 @@ class Marching:
 class VolumeRenderer(nn.Module):
     """Renders any :class:`~scenekit.core.protocols.Field`; the occupancy grid is part of its state."""
 
-    batching: ClassVar[Literal["pixels"]] = "pixels"
+    batching: ClassVar[Batching] = "pixels"
 
     def __init__(self, field: Field, marching: Marching) -> None:
         super().__init__()

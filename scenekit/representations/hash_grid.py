@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -107,7 +108,7 @@ class HashGridField(nn.Module):
 def layers(widths: list[int], generator: torch.Generator | None) -> nn.ParameterList:
     """Weights [out in] of a network without biases, Xavier-uniform."""
     weights = []
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
+    for inputs, outputs in itertools.pairwise(widths):
         limit = math.sqrt(6 / (inputs + outputs))
         weights.append(nn.Parameter(torch.empty(outputs, inputs).uniform_(-limit, limit, generator=generator)))
     return nn.ParameterList(weights)

@@ -1,3 +1,5 @@
+import itertools
+
 import torch
 
 from scenekit.renderers.distortion import distortion
@@ -16,7 +18,7 @@ def test_prefix_sums_equal_the_double_sum_ray_by_ray() -> None:
     distances = torch.cat([torch.rand(n, generator=generator, dtype=torch.float64).sort().values for n in counts])
     deltas = torch.rand(15, generator=generator, dtype=torch.float64) * 0.1
     expected = torch.stack(
-        [slow(weights[a:b], distances[a:b], deltas[a:b]) for a, b in zip(offsets, offsets[1:], strict=False)]
+        [slow(weights[a:b], distances[a:b], deltas[a:b]) for a, b in itertools.pairwise(offsets)]
     ).mean()
     torch.testing.assert_close(distortion(weights, distances, deltas, offsets, 1.0), expected)
 

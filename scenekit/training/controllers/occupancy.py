@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-
 from scenekit.core.protocols import Context, Rendering
 from scenekit.renderers.volume import VolumeRenderer
 
