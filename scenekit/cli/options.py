@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import itertools
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -90,19 +91,18 @@ def _flags(values: Mapping[str, Any]) -> list[str]:
 
 
 def _one_sentence(box: str) -> str:
-    """tyro's framed message as one line; what follows its first rule (help texts) is left out."""
-    lines = [line.strip("│ ").strip() for line in box.splitlines() if line.startswith("│")]
-    first = [line for line in lines if line]
-    for index, line in enumerate(first):
-        if set(line) == {"─"}:
-            first = first[:index]
-            break
-    return " ".join(first) + "; --help lists the options"
+    """tyro's framed message as one line; its title, and what follows its first rule (help texts), are left out.
+
+    The frame is drawn in ASCII where standard output is not UTF-8.
+    """
+    lines = [line.strip(" │╭╮╰╯") for line in box.splitlines()]
+    after_title = itertools.dropwhile(_is_rule, [line for line in lines if line][1:])
+    message = itertools.takewhile(lambda line: not _is_rule(line) and line != "Got errors:", after_title)
+    return " ".join(message).rstrip(".") + "; --help lists the options"
 
 
-def wants_help(arguments: Sequence[str]) -> bool:
-    """Whether the user asks for help rather than for work."""
-    return "--help" in arguments or "-h" in arguments
+def _is_rule(line: str) -> bool:
+    return set(line) <= {"─", "-"}
 
 
 def say(line: str) -> None:

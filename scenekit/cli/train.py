@@ -91,6 +91,7 @@ def _begun(general: General, options: Any, name: str) -> tuple[Session, Path]:
         raise BadInput("scenekit train: wanted a capture, found none; give a folder of photographs with poses")
     folder = general.output or free_folder(f"{Path(general.capture).resolve().name}-{name}")
     require_new(folder)
+    options.fitting.budget()  # refuses before photographs are read
     capture = open_capture(general.capture, downscale=general.downscale)
     for note in capture.notes:
         say(note)
