@@ -62,6 +62,7 @@ def measure(row: Row, data: Path) -> dict[str, Any]:
         "seconds": trained["seconds"],
         "cpu_seconds_halved": round(trained["cpu_seconds"] / 2, 2),
         "seconds_of_preparation": trained["seconds_of_preparation"],
+        "triangulation": trained["triangulation"],
         "steps": trained["steps"],
         "last_step": trained["last_step"],
         "peak_memory_gib": round(trained["peak_memory_bytes"] / 2**30, 2),

@@ -18,6 +18,7 @@ from scenekit.cli.options import merged, parse, preset_arguments, say, take
 from scenekit.cli.progress import run_steps
 from scenekit.core.checks import BadInput
 from scenekit.data import open_capture
+from scenekit.data.triangulate import Triangulation
 from scenekit.recipes import Fitting, Session, prepare, resume
 from scenekit.recipes.families import FAMILIES
 from scenekit.renderers.scene import Scene
@@ -67,6 +68,7 @@ def run(arguments: list[str]) -> None:
     with _live_view(session.scene) if general.live else nullcontext() as live:
         figures = train_session(session, folder, quiet=general.json, live=live)
         figures |= {"run": str(folder), "representation": name, "seconds_of_preparation": round(prepared, 2)}
+        figures["triangulation"] = _triangulation_figures(session)
         _report(figures, general.json)
         if live is not None:
             say("training is done; the view goes on until Ctrl-C")
@@ -96,8 +98,17 @@ def _begun(general: General, options: Any, name: str) -> tuple[Session, Path]:
     for note in capture.notes:
         say(note)
     session = prepare(capture, options.representation, options.fitting, options.family, cache=folder)
+    if session.triangulation is not None:
+        say(_cost(session.triangulation))
     write_recipe(folder, session.scene.recipe)
     return session, folder
+
+
+def _cost(made: Triangulation) -> str:
+    return (
+        f"triangulated {len(made.points)} points from {made.images} training photographs in {made.wall_seconds:.1f} s "
+        f"({made.cpu_seconds:.1f} s of CPU time)"
+    )
 
 
 def _resumed(general: General, fitting: Fitting) -> tuple[Session, Path]:
@@ -136,6 +147,19 @@ def train_session(
         "last_step": None if step is None else {"psnr": round(step.psnr, 2), step.unit: step.work},
         "peak_memory_bytes": peak if sys.platform == "darwin" else peak * 1024,
         "device": "cpu",
+    }
+
+
+def _triangulation_figures(session: Session) -> dict[str, Any] | None:
+    made = session.triangulation
+    if made is None:
+        return None
+    return {
+        "points": len(made.points),
+        "images": made.images,
+        "pairs": made.pairs,
+        "seconds": round(made.wall_seconds, 2),
+        "cpu_seconds": round(made.cpu_seconds, 2),
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from scenekit.core.transforms import invert_rigid
 from scenekit.data.threads import two_at_a_time
 
 MOST_FEATURES = 4200
+MANY_IMAGES = 45
 PEAK_THRESHOLD = 0.003  # of contrast: half of COLMAP's, for more points on plain walls
 EPIPOLAR_PIXELS = 2.5
 BAND_ROWS = 512
@@ -38,24 +40,28 @@ class Features:
 
 
 def detect(images: Sequence[UInt8[Tensor, "H W C"]]) -> list[Features]:
-    """SIFT of every image, two images at a time."""
-    return two_at_a_time(_detect, images)
+    """SIFT of every image, two images at a time.
+
+    Many images get fewer features each: matching costs their square, and more views see every point.
+    """
+    most = round(MOST_FEATURES * min(1.0, (MANY_IMAGES / max(1, len(images))) ** 0.5))
+    return two_at_a_time(partial(_detect, most), images)
 
 
-def _detect(image: UInt8[Tensor, "H W C"]) -> Features:
+def _detect(most: int, image: UInt8[Tensor, "H W C"]) -> Features:
     grey = image[..., :3].float() @ torch.tensor([0.299, 0.587, 0.114])
     if image.shape[-1] == 4:  # transparent pixels go to white, which is what they are seen against
         grey = grey * (image[..., 3] / 255) + (255 - image[..., 3].float())
-    positions, descriptors = _extracted(np.ascontiguousarray(grey.round().byte().numpy()))
+    positions, descriptors = _extracted(np.ascontiguousarray(grey.round().byte().numpy()), most)
     return Features(positions, torch.nn.functional.normalize(descriptors, dim=-1))
 
 
-def _extracted(grey: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+def _extracted(grey: NDArray[np.uint8], most: int) -> tuple[Tensor, Tensor]:
     """Positions [N 2] and descriptors [N 128] from whichever interface this version of pycolmap has."""
     import pycolmap
 
     sift = pycolmap.SiftExtractionOptions()
-    sift.max_num_features = MOST_FEATURES
+    sift.max_num_features = most
     sift.max_num_orientations = 1
     sift.peak_threshold = PEAK_THRESHOLD
     if "FeatureExtractor" in dir(pycolmap):  # since 4.0

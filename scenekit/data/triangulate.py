@@ -30,7 +30,7 @@ from scenekit.data.images import load_images
 if TYPE_CHECKING:
     import pycolmap
 
-VERSION = 1  # of the method: part of the cache's key
+VERSION = 2  # of the method: part of the cache's key
 LONGEST_SIDE = 960
 NEIGHBOURS = 8
 FEWEST_MATCHES = 12
@@ -55,12 +55,7 @@ class Triangulation:
     cpu_seconds: float
 
 
-def triangulate(capture: Capture, cache: Path | None = None) -> PointCloud:
-    """Points of :func:`triangulation`."""
-    return triangulation(capture, cache).points
-
-
-def triangulation(capture: Capture, cache: Path | None = None) -> Triangulation:
+def triangulate(capture: Capture, cache: Path | None = None) -> Triangulation:
     """Triangulate a capture from its training photographs, or take what the folder ``cache`` holds.
 
     The cache is keyed by the photographs (path, size, time), poses, lenses and the version of the method. The

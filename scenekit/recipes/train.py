@@ -13,7 +13,7 @@ from scenekit.assets.run import RECIPE, read_checkpoint, read_recipe
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
 from scenekit.data import Capture, open_capture
-from scenekit.data.triangulate import triangulate
+from scenekit.data.triangulate import Triangulation, triangulate
 from scenekit.recipes.background import BackgroundChoice, choose_background
 from scenekit.recipes.configs import Fitting, from_plain, to_plain
 from scenekit.recipes.families import FAMILIES
@@ -28,11 +28,15 @@ from scenekit.training.steps import steps as training_steps
 
 @dataclass
 class Session:
-    """A training under way: what it changes, the scene it becomes, and the capture it learns from."""
+    """A training under way: what it changes, the scene it becomes, and the capture it learns from.
+
+    ``triangulation`` says what the points cost where the capture had none and they were wanted.
+    """
 
     training: Training
     scene: Scene
     capture: Capture
+    triangulation: Triangulation | None = None
 
 
 def prepare(
@@ -60,8 +64,9 @@ def prepare(
         raise BadInput.of(capture.name, wanted="photographs to train on", found="none", remedy="add photographs")
     generator = torch.Generator().manual_seed(fitting.seed)
     points = capture.points
-    if points is None and family.needs_points:
-        points = triangulate(capture, cache)
+    triangulation = triangulate(capture, cache) if points is None and family.needs_points else None
+    if triangulation is not None:
+        points = triangulation.points
     inside = capture.cameras.moved(capture.scene_from_world).to(dtype=torch.float32)
     views = Views(inside[capture.train], tuple(capture.images[i] for i in capture.train))
     around = Surroundings(capture.bounds, views.cameras, _points_in_scene(points, capture), generator)
@@ -87,7 +92,7 @@ def prepare(
         averages=parts.averages,
         probe=parts.probe,
     )
-    return Session(training, scene, capture)
+    return Session(training, scene, capture, triangulation)
 
 
 def resume(run: Path, fitting: Mapping[str, Any] | None = None) -> Session:

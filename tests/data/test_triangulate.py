@@ -13,7 +13,7 @@ from scenekit.core.transforms import invert_rigid
 from scenekit.data import synthetic
 from scenekit.data.capture import Capture
 from scenekit.data.features import Features, fundamental, match, neighbours
-from scenekit.data.triangulate import triangulate, triangulation
+from scenekit.data.triangulate import triangulate
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def orbit() -> Capture:
 
 
 def test_points_lie_on_the_surfaces_and_show_their_colour(orbit: Capture, tmp_path: Path) -> None:
-    result = triangulation(orbit, tmp_path)
+    result = triangulate(orbit, tmp_path)
     assert len(result.points) > 30
     assert result.images == len(orbit.train)
     assert result.cpu_seconds > 0
@@ -43,32 +43,32 @@ def test_points_lie_on_the_surfaces_and_show_their_colour(orbit: Capture, tmp_pa
         u, v = (fx * x / z + cx).long().clamp(0, 127), (fy * y / z + cy).long().clamp(0, 127)
         closest = torch.minimum(closest, (orbit.depths[i][v, u] - z).abs())
     assert float(closest.median()) < 0.02
-    again = triangulation(orbit, tmp_path)
+    again = triangulate(orbit, tmp_path)
     assert again.cpu_seconds == 0
     assert torch.equal(again.points.positions, result.points.positions)
 
 
 def test_held_out_photographs_are_never_looked_at(orbit: Capture, tmp_path: Path) -> None:
     blank = tuple(torch.zeros_like(image) if i in orbit.test else image for i, image in enumerate(orbit.images))
-    triangulation(orbit, tmp_path)
-    kept = triangulation(dataclasses.replace(orbit, images=blank), tmp_path)
+    triangulate(orbit, tmp_path)
+    kept = triangulate(dataclasses.replace(orbit, images=blank), tmp_path)
     assert kept.cpu_seconds == 0  # the same key: nothing it was made from has changed
 
 
 def test_other_poses_are_not_served_from_the_cache(orbit: Capture, tmp_path: Path) -> None:
     few = dataclasses.replace(orbit, train=orbit.train[:2])
-    first = triangulation(few, tmp_path)
+    first = triangulate(few, tmp_path)
     poses = few.cameras.world_from_camera.clone()
     poses[:, 0, 3] += 0.1
     moved = dataclasses.replace(few, cameras=dataclasses.replace(few.cameras, world_from_camera=poses))
-    assert triangulation(moved, tmp_path).cpu_seconds > 0
+    assert triangulate(moved, tmp_path).cpu_seconds > 0
     assert len(list(tmp_path.iterdir())) == 2
     assert first.images == 2
 
 
 def test_photographs_without_features_give_no_points(orbit: Capture) -> None:
     blank = dataclasses.replace(orbit, images=tuple(torch.full_like(image, 90) for image in orbit.images))
-    assert len(triangulate(blank)) == 0
+    assert len(triangulate(blank).points) == 0
 
 
 def test_matches_agree_with_the_geometry_and_find_the_right_partner(orbit: Capture) -> None:
