@@ -14,6 +14,7 @@ from scenekit.core.transforms import Similarity
 UNBOUNDED_EXTENT = 64.0
 # instant-ngp puts world x at 0.33 x + 0.5 of its unit cube, which is our [-1, 1]^3.
 NGP_SCALE, NGP_OFFSETS = 0.33, (0.5, 0.5, 0.5)
+NEAR = 0.2  # 0.1 of that unit cube: what lies nearer only explains photographs as floaters
 
 
 def ngp_placement(
