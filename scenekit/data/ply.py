@@ -29,6 +29,7 @@ def read_points(path: Path) -> PointCloud:
         order, count, fields, start = _header(data)
         table = _vertices(data[start:], order, count, fields)
         positions = np.stack([table[axis].astype(np.float64) for axis in "xyz"], -1)
+        colors = _colors(table)
     except (ValueError, KeyError, IndexError) as error:
         raise BadInput.of(
             path,
@@ -37,11 +38,14 @@ def read_points(path: Path) -> PointCloud:
             remedy="write the file again",
         ) from None
     finite = np.isfinite(positions).all(-1)
-    colors = np.full_like(positions, GREY)
-    if table.dtype.names and "red" in table.dtype.names:
-        colors = np.stack([table[channel].astype(np.float64) for channel in ("red", "green", "blue")], -1)
-        colors /= 255 if np.issubdtype(table["red"].dtype, np.integer) else 1
     return PointCloud(torch.from_numpy(positions[finite]), torch.from_numpy(colors[finite]))
+
+
+def _colors(table: np.ndarray) -> np.ndarray:
+    if "red" not in (table.dtype.names or ()):
+        return np.full((len(table), 3), GREY)
+    colors = np.stack([table[channel].astype(np.float64) for channel in ("red", "green", "blue")], -1)
+    return colors / 255 if np.issubdtype(table["red"].dtype, np.integer) else colors
 
 
 def _header(data: bytes) -> tuple[str, int, list[tuple[str, str]], int]:
@@ -63,6 +67,8 @@ def _header(data: bytes) -> tuple[str, int, list[tuple[str, str]], int]:
             count = int(words[2]) if element == "vertex" else count
         elif words[0] == "property" and element == "vertex":
             fields.append((words[2], TYPES[words[1]]))
+    if count < 0:
+        raise ValueError("no vertices announced")
     return order, count, fields, data.index(b"\n", end) + 1
 
 
