@@ -13,7 +13,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
+
+# torch's threads would otherwise spin between its operators while our own threads work, and on a shared machine
+# every operator then waits for a thread that is not scheduled: training was several times slower. It takes
+# effect where scenekit is imported before torch; whoever sets the variable is obeyed.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from scenekit.core.checks import BadInput
