@@ -25,7 +25,7 @@ from scenekit.renderers.scene import Scene
 from scenekit.representations import REPRESENTATIONS
 
 if TYPE_CHECKING:
-    from scenekit.live.view import LiveView
+    from scenekit.live import LiveView
 
 DEFAULT_REPRESENTATION = "gaussians"
 
@@ -164,7 +164,7 @@ def _triangulation_figures(session: Session) -> dict[str, Any] | None:
 
 
 def _live_view(scene: Scene) -> LiveView:
-    from scenekit.live.view import LiveView
+    from scenekit.live import LiveView
 
     live = LiveView([scene])
     say(f"Open {live.url}")

@@ -74,7 +74,7 @@ class LiveView:
         """Start serving; raises BadInput without scenes, or where the port cannot be had."""
         if not scenes:
             raise BadInput.of("view", wanted="at least one scene", found="none", remedy="name a run")
-        self._names = _distinct(names or [str(scene.recipe.get("representation", "scene")) for scene in scenes])
+        self._names = _distinct(names or [_kind_of(scene) for scene in scenes])
         self._stage = stage_of(scenes[0].cameras)
         self._turns = Turns(share)
         self._server = GuardedServer(port)
@@ -175,6 +175,10 @@ def _set_start(server: viser.ViserServer, stage: Stage) -> None:
     server.initial_camera.look_at = (centre + ahead * stage.photographs.forward[0]).numpy()
     server.initial_camera.up = stage.up.numpy()
     server.initial_camera.fov = stage.field_of_view
+
+
+def _kind_of(scene: Scene) -> str:
+    return str(scene.recipe.get("representation", {}).get("name", "scene"))
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:

@@ -39,6 +39,16 @@ def test_followed_steps_come_through_and_hold_the_lock_only_while_they_are_taken
         assert live._turns.steps == 4  # the last turn found the end
 
 
+def test_scenes_are_named_by_what_they_are_made_of_and_numbered_where_that_is_alike():
+    grid, blobs = ball_scene(), ball_scene()
+    grid.recipe = {"representation": {"name": "hash_grid", "config": {}}}
+    blobs.recipe = {"representation": {"name": "gaussians", "config": {}}}
+    with LiveView([grid, blobs]) as live:
+        assert live._names == ("hash_grid", "gaussians")
+    with LiveView([ball_scene(), ball_scene()]) as live:
+        assert live._names == ("1 scene", "2 scene")
+
+
 def test_without_a_browser_training_is_not_slowed():
     with LiveView([ball_scene()]) as live:
         begun = time.monotonic()

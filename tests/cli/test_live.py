@@ -1,0 +1,88 @@
+"""``train --live`` and ``view``: what they hand to the browser's side, without a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scenekit.cli import main
+from scenekit.renderers.scene import Scene
+
+FAST = ["--log2-table", "10", "--levels", "2", "--finest", "32", "--width", "16", "--batch-samples", "4096",
+        "--marching.steps", "32", "--marching.grid", "16", "--occupancy-cells", "4096", "--downscale", "8"]  # fmt: skip
+
+
+class FakeLiveView:
+    """Remembers what it is told."""
+
+    made: list[FakeLiveView]
+    url = "http://127.0.0.1:1/?token=fake"
+
+    def __init__(self, scenes: Sequence[Scene]) -> None:
+        self.scenes = scenes
+        self.events: list[str] = []
+        self.made.append(self)
+
+    def follow(self, steps: Iterable[Any]) -> Iterator[Any]:
+        yield from steps
+        self.events.append("followed to the end")
+
+    def update(self, text: str) -> None:
+        self.events.append(text)
+
+    def wait(self) -> None:
+        self.events.append("waited")
+
+    def __enter__(self) -> FakeLiveView:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.events.append("closed")
+
+
+@pytest.fixture
+def views(monkeypatch: pytest.MonkeyPatch) -> list[FakeLiveView]:
+    made: list[FakeLiveView] = []
+    monkeypatch.setattr(FakeLiveView, "made", made, raising=False)
+    monkeypatch.setattr("scenekit.live.LiveView", FakeLiveView)
+    return made
+
+
+def test_a_live_training_is_followed_told_waited_for_and_closed(
+    views: list[FakeLiveView], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(["train", "synthetic", "-r", "hash_grid", "-o", str(run), "--live", "--steps", "3", *FAST]) == 0
+    [live] = views
+    assert live.url in capsys.readouterr().err
+    assert [event.split(",")[0] for event in live.events[:3]] == ["step 0", "step 1", "step 2"]
+    assert live.events[3:] == ["followed to the end", "waited", "closed"]
+    assert (run / "scene.safetensors").exists()
+    assert isinstance(live.scenes[0], Scene)
+
+
+def test_an_interrupted_live_training_keeps_a_checkpoint_and_closes_the_view(
+    views: list[FakeLiveView], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(self: FakeLiveView, text: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FakeLiveView, "update", interrupt)
+    run = tmp_path / "run"
+    assert main(["train", "synthetic", "-r", "hash_grid", "-o", str(run), "--live", "--steps", "3", *FAST]) == 130
+    assert [folder.name for folder in (run / "checkpoints").iterdir()] == ["step-00000001"]
+    assert not (run / "scene.safetensors").exists()
+    assert views[0].events == ["closed"]
+
+
+def test_view_shows_every_run_under_the_name_of_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[object, ...]] = []
+    monkeypatch.setattr("scenekit.cli.view.load", lambda run: f"scene of {run}")
+    monkeypatch.setattr(
+        "scenekit.cli.view.view", lambda *scenes, names, port: shown.append((scenes, list(names), port))
+    )
+    assert main(["view", "runs/a", "runs/b", "--port", "8123"]) == 0
+    assert shown == [(("scene of runs/a", "scene of runs/b"), ["a", "b"], 8123)]
