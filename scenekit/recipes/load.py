@@ -11,6 +11,7 @@ import torch
 from scenekit.assets.run import RECIPE, SCENE, read_recipe, read_scene
 from scenekit.core.bounds import Bounds
 from scenekit.core.checks import BadInput
+from scenekit.core.cloud import PointCloud
 from scenekit.core.transforms import Similarity
 from scenekit.recipes.background import BackgroundChoice
 from scenekit.recipes.configs import from_plain
@@ -31,7 +32,9 @@ def load(run: str | Path) -> Scene:
     bounds = from_plain(Bounds, section(frame, "bounds", where), f"{where}: scene.bounds")
     scene_from_world = Similarity.from_json(section(frame, "scene_from_world", where))
     inside = cameras.moved(scene_from_world).to(dtype=torch.float32)
-    renderer = FAMILIES[representation.renderer].build(representation, fitting, Surroundings(bounds, inside))
+    # What is built is overwritten by the weights: one point spares a random start and its search for neighbours.
+    around = Surroundings(bounds, inside, PointCloud(torch.zeros(1, 3), torch.zeros(1, 3)))
+    renderer = FAMILIES[representation.renderer].build(representation, fitting, around)
     background = from_plain(BackgroundChoice, section(frame, "background", where), where).build()
     try:
         renderer.load_state_dict(weights)
