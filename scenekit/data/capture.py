@@ -41,7 +41,7 @@ class Capture:
     format: str
     root: Path | None
     cameras: Cameras
-    images: tuple[UInt8[Tensor, "H W C"], ...]
+    images: tuple[UInt8[Tensor, "_H _W _C"], ...]
     names: tuple[str, ...]
     train: tuple[int, ...]
     test: tuple[int, ...]
@@ -50,7 +50,7 @@ class Capture:
     bounds: Bounds
     background: tuple[float, float, float] | None = None
     notes: tuple[str, ...] = ()
-    depths: tuple[Float[Tensor, "H W"], ...] | None = None
+    depths: tuple[Float[Tensor, "_H _W"], ...] | None = None
     source: Listing | None = None
     downscale: float = 1.0
 

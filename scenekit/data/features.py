@@ -39,7 +39,7 @@ class Features:
     descriptors: Float[Tensor, "N 128"]
 
 
-def detect(images: Sequence[UInt8[Tensor, "H W C"]]) -> list[Features]:
+def detect(images: Sequence[UInt8[Tensor, "_H _W _C"]]) -> list[Features]:
     """SIFT of every image, two images at a time.
 
     Many images get fewer features each: matching costs their square, and more views see every point.

@@ -33,7 +33,7 @@ def image_size(path: Path) -> tuple[int, int]:
 
 def load_images(
     photographs: Sequence[Photograph], downscale: float = 1.0
-) -> tuple[tuple[UInt8[Tensor, "H W C"], ...], Cameras]:
+) -> tuple[tuple[UInt8[Tensor, "_H _W _C"], ...], Cameras]:
     """Decode, undistort and shrink photographs; the cameras are the exact pinholes of the results.
 
     Sizes become ``round(side / downscale)``. Raises BadInput for a damaged file, or one whose size is not

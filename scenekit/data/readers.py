@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from scenekit.core.checks import BadInput
 from scenekit.data import blender, colmap, llff, transforms
 from scenekit.data.listing import Listing
 
 
+@runtime_checkable
 class Reader(Protocol):
     """A capture format; a module serves by having these."""
 

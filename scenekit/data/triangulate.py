@@ -79,7 +79,7 @@ def triangulate(capture: Capture, cache: Path | None = None) -> Triangulation:
     return result
 
 
-def _photographs(capture: Capture) -> tuple[tuple[UInt8[Tensor, "H W C"], ...], Cameras]:
+def _photographs(capture: Capture) -> tuple[tuple[UInt8[Tensor, "_H _W _C"], ...], Cameras]:
     """The training photographs, undistorted, at a size that suits feature detection."""
     if capture.source is None:
         return tuple(capture.images[i] for i in capture.train), capture.cameras[capture.train]
@@ -168,7 +168,7 @@ def _write_database(
             database.write_two_view_geometry(first + 1, second + 1, geometry)
 
 
-def _colored(model: pycolmap.Reconstruction, images: tuple[UInt8[Tensor, "H W C"], ...]) -> PointCloud:
+def _colored(model: pycolmap.Reconstruction, images: tuple[UInt8[Tensor, "_H _W _C"], ...]) -> PointCloud:
     """Good points with the mean colour of the pixels they were seen in."""
     positions: list[Float[np.ndarray, "3"]] = []
     colors: list[Tensor] = []

@@ -28,7 +28,7 @@ class Tiles:
     """
 
     gaussians: Int32[Tensor, "I"]
-    offsets: Int64[Tensor, "T+1"]
+    offsets: Int64[Tensor, " T1"]
 
 
 def intersect(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -19,7 +19,7 @@ class Views:
     """Photographs to learn from: cameras in ``scene`` (float32) and images, uint8, sRGB, straight alpha."""
 
     cameras: Cameras
-    images: tuple[UInt8[Tensor, "H W c"], ...]
+    images: tuple[UInt8[Tensor, "_H _W _C"], ...]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Batch:
     target: Float[Tensor, "*b c"]
 
 
+@runtime_checkable
 class Batches(Protocol):
     """A source of batches that learns from what the last one cost; its state resumes bit for bit."""
 

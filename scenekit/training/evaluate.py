@@ -27,7 +27,7 @@ class Score:
 
 
 def scores(
-    scene: Scene, cameras: Cameras, images: Sequence[UInt8[Tensor, "H W c"]], names: Sequence[str]
+    scene: Scene, cameras: Cameras, images: Sequence[UInt8[Tensor, "_H _W _C"]], names: Sequence[str]
 ) -> Iterator[Score]:
     """Render every camera (in ``world``) and compare with its photograph, 8-bit sRGB against 8-bit sRGB.
 

@@ -83,7 +83,7 @@ def resume_from_start(run: Path):
 
     recipe = read_recipe(run)
     representation, family = configs_of(recipe, "recipe")
-    capture = open_capture("synthetic", downscale=4)
+    capture = open_capture("synthetic", downscale=4.0)
     return prepare(capture, representation, from_plain(Fitting, recipe["training"], "recipe"), family)
 
 

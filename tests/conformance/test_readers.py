@@ -52,7 +52,7 @@ def test_the_split_holds_out_every_eighth_or_is_the_captures_own(name: str, writ
 
 @every_reader
 def test_shrinking_keeps_the_rays(name: str, written: Path) -> None:
-    capture = open_capture(written, downscale=2)
+    capture = open_capture(written, downscale=2.0)
     assert set(capture.cameras.sizes) == {(SIZE[0] // 2, SIZE[1] // 2)}
     assert all(image.shape[:2] == (SIZE[1] // 2, SIZE[0] // 2) for image in capture.images)
     torch.testing.assert_close(capture.cameras.intrinsics * 2, open_capture(written).cameras.intrinsics)

@@ -24,10 +24,10 @@ def test_contraction_has_finite_gradients_at_the_origin_and_far_away() -> None:
 
 
 def test_normalized_positions_fill_the_unit_cube() -> None:
-    assert torch.equal(Bounds(extent=4).normalize(torch.tensor([[-4.0, 0, 4]])), torch.tensor([[0.0, 0.5, 1.0]]))
-    far = Bounds(extent=64, contracted=True).normalize(torch.tensor([[1e9, 0, 0]]))
+    assert torch.equal(Bounds(extent=4.0).normalize(torch.tensor([[-4.0, 0, 4]])), torch.tensor([[0.0, 0.5, 1.0]]))
+    far = Bounds(extent=64.0, contracted=True).normalize(torch.tensor([[1e9, 0, 0]]))
     torch.testing.assert_close(far, torch.tensor([[1.0, 0.5, 0.5]]))
 
 
 def test_cascades_cover_the_extent() -> None:
-    assert [Bounds(extent=e).cascades for e in (1, 2, 4, 64)] == [1, 2, 3, 7]
+    assert [Bounds(extent=e).cascades for e in (1.0, 2.0, 4.0, 64.0)] == [1, 2, 3, 7]

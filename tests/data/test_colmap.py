@@ -52,7 +52,7 @@ def test_a_model_that_names_only_absent_files_is_refused(tmp_path: Path) -> None
 
 @pytest.mark.skipif("SCENEKIT_DATA" not in os.environ, reason="needs SCENEKIT_DATA with bonsai")
 def test_bonsai_opens_with_its_points() -> None:
-    capture = open_capture(Path(os.environ["SCENEKIT_DATA"]) / "bonsai", downscale=8)
+    capture = open_capture(Path(os.environ["SCENEKIT_DATA"]) / "bonsai", downscale=8.0)
     assert capture.describe()["points"] > 60_000
     assert (len(capture.train), len(capture.test)) == (255, 37)
     assert capture.bounds.contracted

@@ -26,7 +26,7 @@ def photograph(path: Path, size: tuple[int, int]) -> Photograph:
 def test_shrinking_averages_boxes(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    (loaded,), cameras = load_images([photograph(tmp_path / "a.png", (16, 12))], 4)
+    (loaded,), cameras = load_images([photograph(tmp_path / "a.png", (16, 12))], 4.0)
     wanted = pixels.reshape(3, 4, 4, 4, 3).astype(float).mean((1, 3))
     assert np.abs(loaded.numpy() - wanted).max() <= 0.51
     assert cameras.intrinsics[0].tolist() == [2.5, 2.5, 2.0, 1.5]
@@ -34,7 +34,7 @@ def test_shrinking_averages_boxes(tmp_path: Path) -> None:
 
 def test_sizes_that_do_not_divide_are_rounded_and_the_intrinsics_follow_each_side(tmp_path: Path) -> None:
     Image.new("RGB", (15, 10)).save(tmp_path / "a.png")
-    (loaded,), cameras = load_images([photograph(tmp_path / "a.png", (15, 10))], 4)
+    (loaded,), cameras = load_images([photograph(tmp_path / "a.png", (15, 10))], 4.0)
     assert loaded.shape == (2, 4, 3)
     assert cameras.intrinsics[0].tolist() == pytest.approx([10 * 4 / 15, 10 * 2 / 10, 2.0, 1.0])
 
@@ -44,7 +44,7 @@ def test_transparent_pixels_lend_no_colour_to_their_neighbours(tmp_path: Path) -
     pixels[0, 0] = (200, 100, 50, 255)
     pixels[1, 1] = (0, 255, 0, 0)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    (loaded,), _ = load_images([photograph(tmp_path / "a.png", (2, 2))], 2)
+    (loaded,), _ = load_images([photograph(tmp_path / "a.png", (2, 2))], 2.0)
     assert loaded[0, 0, 3] == 64
     assert (loaded[0, 0, :3].int() - torch.tensor([200, 100, 50])).abs().max() <= 2
 
@@ -60,7 +60,7 @@ def test_every_kind_of_image_becomes_rgb_or_rgba(tmp_path: Path, mode: str) -> N
 def test_images_of_several_sizes_may_share_a_capture(tmp_path: Path) -> None:
     for name, size in (("a.png", (8, 6)), ("b.png", (6, 8))):
         Image.new("RGB", size).save(tmp_path / name)
-    loaded, cameras = load_images([photograph(tmp_path / "a.png", (8, 6)), photograph(tmp_path / "b.png", (6, 8))], 2)
+    loaded, cameras = load_images([photograph(tmp_path / "a.png", (8, 6)), photograph(tmp_path / "b.png", (6, 8))], 2.0)
     assert [tuple(image.shape) for image in loaded] == [(3, 4, 3), (4, 3, 3)]
     assert cameras.sizes == ((4, 3), (3, 4))
 

@@ -66,6 +66,6 @@ def test_cameras_all_in_one_place_are_placed_all_the_same() -> None:
 
 
 def test_instant_ngps_default_box_is_two_thirds_of_the_world() -> None:
-    similarity, bounds = ngp_placement(aabb_scale=16)
+    similarity, bounds = ngp_placement(aabb_scale=16.0)
     assert (similarity.scale, bounds.extent) == (0.66, 16.0)
     torch.testing.assert_close(similarity.translation, torch.zeros(3, dtype=torch.float64))

@@ -74,7 +74,7 @@ def test_the_unbounded_variant_is_opaque_and_reaches_far() -> None:
 
 
 def test_a_shrunk_capture_sees_the_same_rays() -> None:
-    whole, half = open_capture("synthetic", downscale=4), open_capture("synthetic", downscale=8)
+    whole, half = open_capture("synthetic", downscale=4.0), open_capture("synthetic", downscale=8.0)
     assert half.cameras.sizes[0] == (16, 16)
     torch.testing.assert_close(half.cameras.intrinsics * 2, whole.cameras.intrinsics)
     assert torch.equal(half.cameras.world_from_camera, whole.cameras.world_from_camera)

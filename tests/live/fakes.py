@@ -68,5 +68,5 @@ def ball_scene(renderer=None, offset=(100.0, 50.0, 0.0), scale=0.5):
         Similarity.of(scale, centre),
         cameras,
         Bounds(),
-        {"representation": "ball"},
+        {"representation": {"name": "ball"}},
     )

@@ -46,7 +46,7 @@ def test_scenes_are_named_by_what_they_are_made_of_and_numbered_where_that_is_al
     with LiveView([grid, blobs]) as live:
         assert live._names == ("hash_grid", "gaussians")
     with LiveView([ball_scene(), ball_scene()]) as live:
-        assert live._names == ("1 scene", "2 scene")
+        assert live._names == ("1 ball", "2 ball")
 
 
 def test_without_a_browser_training_is_not_slowed():

@@ -15,7 +15,7 @@ def test_nested_configs_survive_the_way_through_plain_values() -> None:
 
 def test_none_is_left_out_and_comes_back() -> None:
     assert "steps" not in to_plain(Fitting())
-    assert from_plain(Fitting, to_plain(Fitting(minutes=2)), "here") == Fitting(minutes=2)
+    assert from_plain(Fitting, to_plain(Fitting(minutes=2.0)), "here") == Fitting(minutes=2.0)
 
 
 def test_a_whole_number_serves_where_a_float_is_wanted() -> None:

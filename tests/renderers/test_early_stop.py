@@ -11,7 +11,7 @@ from scenekit.renderers.early_stop import owners, reached, samples_at
 class Wall:
     """Thin fog, and a wall from x = 1 on."""
 
-    bounds = Bounds(extent=4)
+    bounds = Bounds(extent=4.0)
 
     def density(self, samples: Samples) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.where(samples.positions[:, 0] > 1, 50.0, 0.1), samples.positions

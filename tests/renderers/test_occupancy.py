@@ -11,7 +11,7 @@ class Ball:
     """Dense inside a ball about the origin, empty outside."""
 
     def __init__(self, radius: float = 0.5, density: float = 100.0) -> None:
-        self.bounds = Bounds(extent=2)
+        self.bounds = Bounds(extent=2.0)
         self.radius = radius
         self.value = density
 
