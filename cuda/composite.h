@@ -6,6 +6,7 @@
 namespace scenekit {
 
 constexpr float STOP = 1e-4f;
+constexpr float INVISIBLE = 1e-4f;  // a sample with no more weight may be left without a colour
 
 // The weight of a sample behind transmittance `t`, which it then dims.
 template <class T> SK_LEAF T blend_sample(T alpha, T& t) {

@@ -1,7 +1,7 @@
 // Loops of the multiresolution grid. Corner rows and weights are found for a block of samples at once in lanes;
 // the rows themselves are then read sample by sample, as vectors over the features. The gradient of the table
 // needs no atomics: a thread owns all rows of a level (or a group of its features), so sums keep their order.
-#include "../hash_grid.h"
+#include "hash_grid_loop.h"
 
 #include <algorithm>
 #include <cstring>
@@ -16,13 +16,6 @@ namespace {
 
 constexpr int LANES = WIDTH;  // samples per block
 constexpr int64_t PIECE = 2048;  // samples per piece: its rows of one level tend to stay in the L2 cache
-
-struct Grid {
-  int64_t features, levels;
-  const float* scales;
-  const int64_t* resolutions;
-  const int64_t* offsets;
-};
 
 struct Level {
   float scale;
@@ -180,25 +173,32 @@ template <class Use> SK_LEAF void for_groups(int64_t features, Use use) {
   if (f < features) use(f, std::integral_constant<int, 1>());
 }
 
+// Level by level, so that the rows in use stay in the cache; `points` as in find, a block's worth beyond `count`.
+template <int D>
+void encode(const float* points, int64_t stride, int64_t count, const float* table, const Grid& grid, float* out) {
+  int64_t width = grid.levels * grid.features;
+  for (int64_t l = 0; l < grid.levels; ++l) {
+    Level level = level_of(grid, l, D);
+    const float* rows = table + level.first;
+    for (int64_t i = 0; i < count; i += LANES) {
+      Corners<D> at;
+      find<D>(points + i, stride, level, (uint32_t)grid.features, at);
+      int block = (int)std::min<int64_t>(LANES, count - i);
+      float* to = out + i * width + l * grid.features;
+      for_groups(grid.features, [&](int64_t f, auto w) {
+        bool paired = at.adjacent && w == grid.features && 2 * w <= WIDTH;
+        blend<D, w>(at, rows + f, paired, block, to + f, width);
+      });
+    }
+  }
+}
+
 template <int D> void forward(const float* positions, const float* table, int64_t count, const Grid& grid, float* out) {
   int64_t width = grid.levels * grid.features;
   parallel(count, PIECE, [&](int64_t begin, int64_t end, int) {
     alignas(64) float points[D * PIECE];
     transpose(positions + begin * D, end - begin, D, points, PIECE);
-    for (int64_t l = 0; l < grid.levels; ++l) {
-      Level level = level_of(grid, l, D);
-      const float* rows = table + level.first;
-      for (int64_t i = begin; i < end; i += LANES) {
-        Corners<D> at;
-        find<D>(points + (i - begin), PIECE, level, (uint32_t)grid.features, at);
-        int block = (int)std::min<int64_t>(LANES, end - i);
-        float* to = out + i * width + l * grid.features;
-        for_groups(grid.features, [&](int64_t f, auto w) {
-          bool paired = at.adjacent && w == grid.features && 2 * w <= WIDTH;
-          blend<D, w>(at, rows + f, paired, block, to + f, width);
-        });
-      }
-    }
+    encode<D>(points, PIECE, end - begin, table, grid, out + begin * width);
   });
 }
 
@@ -268,6 +268,15 @@ void backward_positions(const float* gradient, const float* positions, const flo
 }
 
 }  // namespace
+
+namespace scenekit {
+
+void encode_block(const float* points, int64_t stride, int64_t count, const float* table, const Grid& grid,
+                  float* out) {
+  encode<3>(points, stride, count, table, grid, out);
+}
+
+}  // namespace scenekit
 
 SCENEKIT_EXPORT void scenekit_hash_grid(const float* positions, const float* table, int64_t count, int64_t dimensions,
                                         int64_t features, int64_t levels, const float* scales,

@@ -6,11 +6,10 @@
 #pragma GCC optimize("fp-contract=off")
 #endif
 
-#include "../march.h"
+#include "march_loop.h"
 
 #include <cstring>
 #include <memory>
-#include <vector>
 
 #include "pool.h"
 
@@ -19,13 +18,7 @@ using namespace scenekit;
 namespace {
 
 constexpr int64_t PIECE = 256;  // rays whose samples share a buffer
-
-struct Occupancy {
-  const uint8_t* cells;
-  int cascades, grid, blocks, boxes;  // cells, words, and words of words along a side
-  int stride_limit;                   // cells a side of the largest node that no finer cascade's face cuts
-  std::vector<uint64_t> fine, coarse;
-};
+constexpr int64_t STRETCH = 64;  // samples of a ray found at once
 
 SK_LEAF int64_t at(int x, int y, int z, int side) { return ((int64_t)x * side + y) * side + z; }
 SK_LEAF int bit_of(int x, int y, int z) { return ((x & 3) << 4) | ((y & 3) << 2) | (z & 3); }
@@ -58,19 +51,6 @@ void pack_boxes(Occupancy& o, int cascade, int first, int last) {
       }
 }
 
-void pack(Occupancy& o) {
-  o.blocks = (o.grid + 3) / 4;
-  o.boxes = (o.blocks + 3) / 4;
-  o.fine.resize((size_t)o.cascades * o.blocks * o.blocks * o.blocks);
-  o.coarse.assign((size_t)o.cascades * o.boxes * o.boxes * o.boxes, 0);
-  o.stride_limit = 16;
-  // The face of cascade k - 1 lies a quarter of the way into cascade k.
-  while (o.cascades > 1 && o.stride_limit > 1 && o.grid / 4 % o.stride_limit) o.stride_limit /= 4;
-  parallel((int64_t)o.cascades * o.boxes, 1, [&o](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; ++i) pack_boxes(o, (int)(i / o.boxes), (int)(i % o.boxes), (int)(i % o.boxes) + 1);
-  });
-}
-
 // 0 where the cell is occupied, else the side in cells of the largest known empty node about it.
 SK_LEAF int empty_side(const Occupancy& o, int cascade, const int cell[3]) {
   int64_t blocks = (int64_t)cascade * o.blocks * o.blocks * o.blocks;
@@ -82,11 +62,6 @@ SK_LEAF int empty_side(const Occupancy& o, int cascade, const int cell[3]) {
   uint64_t block = o.fine[blocks + at(x >> 2, y >> 2, z >> 2, o.blocks)];
   return block >> bit_of(x, y, z) & 1 ? 0 : 1;
 }
-
-struct Ray {
-  float origin[3], direction[3], inverse[3];
-  float enter, leave;  // of the largest cascade, a little outside of it
-};
 
 // Positions are rounded; this is more than their error, relative to the origin and the cascade.
 constexpr float SLACK = 1e-6f;
@@ -127,23 +102,43 @@ SK_LEAF float exit_of(const Ray& ray, const int cell[3], int side, float half_si
   return exit;
 }
 
-struct Found {
-  std::vector<float> distances, deltas;
-};
+}  // namespace
 
-struct Work {
-  const StepRule& rule;
-  const Occupancy& occupancy;
-  int64_t max_samples;
-};
+namespace scenekit {
 
-int64_t march_ray(const Work& work, const Ray& ray, const StepLattice& lattice, Found& found) {
-  const StepRule& rule = work.rule;
-  const Occupancy& o = work.occupancy;
+Occupancy::Occupancy(const uint8_t* given, int64_t cascade_count, int64_t side)
+    : cells(given), cascades((int)cascade_count), grid((int)side), blocks((grid + 3) / 4), boxes((blocks + 3) / 4),
+      stride_limit(16) {
+  fine.resize((size_t)cascades * blocks * blocks * blocks);
+  coarse.assign((size_t)cascades * boxes * boxes * boxes, 0);
+  // The face of cascade k - 1 lies a quarter of the way into cascade k.
+  while (cascades > 1 && stride_limit > 1 && grid / 4 % stride_limit) stride_limit /= 4;
+  parallel((int64_t)cascades * boxes, 1, [this](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) pack_boxes(*this, (int)(i / boxes), (int)(i % boxes), (int)(i % boxes) + 1);
+  });
+}
+
+StepRule step_rule(const float* c, const float* powers, int64_t power_count) {
+  return {c[0], c[1], c[2], c[3], c[4], 1 / c[0], 1 / c[1], 1 / c[5], powers, (int)power_count};
+}
+
+bool begin_march(const StepRule& rule, const Occupancy& occupancy, const float* origin, const float* direction,
+                 float near, float far, float jitter, RayMarch& march) {
+  march.ray = ray_of(origin, direction, near, far, (float)(1 << (occupancy.cascades - 1)));
+  if (!(march.ray.enter < march.ray.leave)) return false;
+  march.lattice = lattice_of(rule, near, jitter);
+  march.next = seek(rule, march.lattice, march.ray.enter, 0);
+  return true;
+}
+
+int64_t march_on(const StepRule& rule, const Occupancy& o, RayMarch& march, int64_t most, float* distances,
+                 float* deltas) {
+  const Ray& ray = march.ray;
+  const StepLattice& lattice = march.lattice;
   const float finest = 2.0f / (float)o.grid;
   int64_t taken = 0;
-  int n = seek(rule, lattice, ray.enter, 0);
-  while (taken < work.max_samples) {
+  int n = march.next;
+  while (taken < most) {
     float length, p[3], reach = 0.0f;
     float middle = step_middle(rule, lattice, n, length);
     if (!(middle < ray.leave)) break;
@@ -161,8 +156,8 @@ int64_t march_ray(const Work& work, const Ray& ray, const StepLattice& lattice, 
     for (int a = 0; a < 3; ++a) cell[a] = cell_of(p[a], inverse, o.grid);
     int side = empty_side(o, cascade, cell);
     if (side == 0) {
-      found.distances.push_back(middle);
-      found.deltas.push_back(length);
+      distances[taken] = middle;
+      deltas[taken] = length;
       ++taken;
       ++n;
       continue;
@@ -173,7 +168,29 @@ int64_t march_ray(const Work& work, const Ray& ray, const StepLattice& lattice, 
       target = min(target, finest * half_side / rule.cone * (1.0f - SLACK));
     n = seek(rule, lattice, target, n + 1);
   }
+  march.next = n;
   return taken;
+}
+
+}  // namespace scenekit
+
+namespace {
+
+struct Found {
+  std::vector<float> distances, deltas;
+};
+
+int64_t march_ray(const StepRule& rule, const Occupancy& occupancy, RayMarch& march, int64_t most, Found& found) {
+  float distances[STRETCH], deltas[STRETCH];
+  int64_t taken = 0;
+  for (;;) {
+    int64_t wanted = most - taken < STRETCH ? most - taken : STRETCH;
+    int64_t got = march_on(rule, occupancy, march, wanted, distances, deltas);
+    found.distances.insert(found.distances.end(), distances, distances + got);
+    found.deltas.insert(found.deltas.end(), deltas, deltas + got);
+    taken += got;
+    if (got < wanted || taken >= most) return taken;
+  }
 }
 
 struct Result {
@@ -183,30 +200,22 @@ struct Result {
 }  // namespace
 
 // Marches all rays; `counts[r + 1]` becomes the end of ray r's samples, `handle` owns the samples until they
-// are taken. `constants`: the first five members of
-// StepRule and log2(1 + cone).
+// are taken.
 SCENEKIT_EXPORT void scenekit_march(const float* origins, const float* directions, const float* near,
                                     const float* far, const float* jitter, int64_t rays, const uint8_t* occupancy,
                                     int64_t cascades, int64_t grid, const float* constants, const float* powers,
                                     int64_t power_count, int64_t max_samples, int64_t* offsets, int64_t* handle) {
-  const float* c = constants;
-  StepRule rule{c[0], c[1], c[2], c[3], c[4], 1 / c[0], 1 / c[1], 1 / c[5], powers, (int)power_count};
-  Occupancy o;
-  o.cells = occupancy;
-  o.cascades = (int)cascades;
-  o.grid = (int)grid;
-  pack(o);
+  StepRule rule = step_rule(constants, powers, power_count);
+  Occupancy packed(occupancy, cascades, grid);
   auto result = std::make_unique<Result>();
   result->pieces.resize((size_t)((rays + PIECE - 1) / PIECE));
   Found* pieces = result->pieces.data();
-  Work work{rule, o, max_samples};
-  const float half_side = (float)(1 << (cascades - 1));
-  parallel(rays, PIECE, [=](int64_t begin, int64_t end, int) {
+  parallel(rays, PIECE, [&, pieces](int64_t begin, int64_t end, int) {
     // A range may hold several pieces, but never a part of one.
     for (int64_t r = begin; r < end; ++r) {
-      Ray ray = ray_of(origins + 3 * r, directions + 3 * r, near[r], far[r], half_side);
-      bool missed = !(ray.enter < ray.leave);
-      offsets[r + 1] = missed ? 0 : march_ray(work, ray, lattice_of(rule, near[r], jitter[r]), pieces[r / PIECE]);
+      RayMarch march;
+      bool meets = begin_march(rule, packed, origins + 3 * r, directions + 3 * r, near[r], far[r], jitter[r], march);
+      offsets[r + 1] = meets ? march_ray(rule, packed, march, max_samples, pieces[r / PIECE]) : 0;
     }
   });
   offsets[0] = 0;

@@ -3,10 +3,9 @@
 // of A, read as scalars with any strides, times rows of B, read as vectors; so nothing is ever transposed but
 // the weights, once. The backward pass finds the hidden activations again: cheaper than keeping them, since
 // writing and reading them costs more than the products.
-#include "../mlp.h"
+#include "mlp_loop.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "pool.h"
 
@@ -15,7 +14,7 @@ using namespace scenekit;
 namespace {
 
 constexpr int LANES = WIDTH;
-constexpr int64_t BLOCK = 96;      // samples whose activations are held at once
+constexpr int64_t BLOCK = Workspace::rows;
 constexpr int64_t PIECE = 4096;    // fewest samples with a sum of weight gradients of their own
 constexpr int64_t MOST_PIECES = 32;
 #if defined(__AVX512F__) || defined(__aarch64__)
@@ -94,43 +93,9 @@ void product(Matrix a, Matrix b, int64_t rows, int64_t depth, int64_t width, flo
 
 int64_t padded(int64_t width) { return (width + LANES - 1) / LANES * LANES; }
 
-// The layers' sizes, and the weights laid out for the two directions with rows of whole vectors.
-struct Network {
-  int64_t layers;
-  const int64_t* widths;  // layers + 1
-  std::vector<std::vector<float>> forward, backward;  // [in, padded out], [out, padded in]
-  std::vector<int64_t> first;                         // of each layer's weights, and their number
-
-  Network(const float* weights, const int64_t* w, int64_t count) : layers(count), widths(w), first{0} {
-    for (int64_t l = 0; l < layers; ++l) {
-      int64_t in = widths[l], out = widths[l + 1];
-      const float* from = weights + first.back();
-      forward.emplace_back(in * padded(out));
-      backward.emplace_back(out * padded(in));
-      for (int64_t o = 0; o < out; ++o) {
-        for (int64_t i = 0; i < in; ++i) {
-          forward[l][i * padded(out) + o] = backward[l][o * padded(in) + i] = from[o * in + i];
-        }
-      }
-      first.push_back(first.back() + in * out);
-    }
-  }
-  int64_t widest() const { return padded(*std::max_element(widths, widths + layers + 1)); }
-};
-
 void copy_rows(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t rows, int64_t width) {
   for (int64_t i = 0; i < rows; ++i) std::copy_n(from + i * from_stride, width, to + i * to_stride);
 }
-
-// Memory of one piece: the hidden activations of a block, by layer, and two buffers for gradients.
-struct Workspace {
-  std::vector<std::vector<float>> hidden;  // hidden[l]: the input of layer l; l = 0 only where widths are odd
-  std::vector<float> first, second;
-
-  explicit Workspace(const Network& net) : first(BLOCK * net.widest()), second(BLOCK * net.widest()) {
-    for (int64_t l = 0; l < net.layers; ++l) hidden.emplace_back(BLOCK * padded(net.widths[l]));
-  }
-};
 
 // Fills hidden[1 .. layers - 1] from the block's inputs.
 void find_hidden(const Network& net, const float* inputs, int64_t rows, Workspace& work) {
@@ -185,14 +150,43 @@ template <class Use> void for_blocks(int64_t begin, int64_t end, Use use) {
 
 }  // namespace
 
+namespace scenekit {
+
+Network::Network(const float* weights, const int64_t* w, int64_t count) : layers(count), widths(w), first{0} {
+  for (int64_t l = 0; l < layers; ++l) {
+    int64_t in = widths[l], out = widths[l + 1];
+    const float* from = weights + first.back();
+    forward.emplace_back(in * padded(out));
+    backward.emplace_back(out * padded(in));
+    for (int64_t o = 0; o < out; ++o) {
+      for (int64_t i = 0; i < in; ++i) {
+        forward[l][i * padded(out) + o] = backward[l][o * padded(in) + i] = from[o * in + i];
+      }
+    }
+    first.push_back(first.back() + in * out);
+  }
+}
+
+int64_t Network::widest() const { return padded(*std::max_element(widths, widths + layers + 1)); }
+
+Workspace::Workspace(const Network& net) : first(BLOCK * net.widest()), second(BLOCK * net.widest()) {
+  for (int64_t l = 0; l < net.layers; ++l) hidden.emplace_back(BLOCK * padded(net.widths[l]));
+}
+
+void forward_rows(const Network& net, const float* inputs, int64_t count, float* outputs, Workspace& work) {
+  for_blocks(0, count, [&](int64_t i, int64_t rows) {
+    forward_block(net, inputs + i * net.widths[0], rows, outputs + i * net.widths[net.layers], work);
+  });
+}
+
+}  // namespace scenekit
+
 SCENEKIT_EXPORT void scenekit_mlp(const float* inputs, const float* weights, int64_t count, const int64_t* widths,
                                   int64_t layers, float* outputs) {
   Network net(weights, widths, layers);
   parallel(count, PIECE, [&](int64_t begin, int64_t end, int) {
     Workspace work(net);
-    for_blocks(begin, end, [&](int64_t i, int64_t rows) {
-      forward_block(net, inputs + i * widths[0], rows, outputs + i * widths[layers], work);
-    });
+    forward_rows(net, inputs + begin * widths[0], end - begin, outputs + begin * widths[layers], work);
   });
 }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras, Pixels
-from scenekit.core.rays import Samples
+from scenekit.core.rays import Rays, Samples
 
 Batching = Literal["pixels", "images"]
 
@@ -48,9 +48,9 @@ class Rendering:
         depth: expected depth along the camera's z, divided by opacity; 0 where nothing is.
         normals: unit normals in scene, multiplied by opacity.
         terms: auxiliary losses, already weighted, by name.
-        trace: intermediates by name: ``samples`` (count) and ``weights``, ``deltas``, ``distances``,
-            ``offsets`` from volumes; ``means2d`` (gradient retained), ``radii``, ``visible`` and ``sizes``
-            from splats.
+        trace: intermediates by name: ``samples`` (count) from volumes, in training also ``weights``,
+            ``deltas``, ``distances`` and ``offsets``; ``means2d`` (gradient retained), ``radii``, ``visible``
+            and ``sizes`` from splats.
     """
 
     color: Float[Tensor, "*b 3"]
@@ -130,6 +130,46 @@ class Field(Protocol):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """What learns, and how."""
+        ...
+
+
+class Traced(NamedTuple):
+    """What rays see of a field, without a background.
+
+    Attributes:
+        colors: multiplied by opacity.
+        opacities: in [0, 1].
+        distances: sum of weight times distance, not divided by the opacity.
+        samples: how many samples of each ray light reaches.
+    """
+
+    colors: Float[Tensor, "R 3"]
+    opacities: Float[Tensor, " R"]
+    distances: Float[Tensor, " R"]
+    samples: Int[Tensor, " R"]
+
+
+@runtime_checkable
+class Tracer(Protocol):
+    """What a :class:`Field` may also be: one with a fused path for pictures, without gradients.
+
+    It sees what ``density`` and ``color`` composited sample by sample would show, up to rounding.
+    """
+
+    def trace(
+        self,
+        rays: Rays,
+        near: Float[Tensor, " R"],
+        far: Float[Tensor, " R"],
+        occupancy: Bool[Tensor, "K G G G"],
+        jitter: Float[Tensor, " R"],
+        rule: tuple[float, float, float],
+        max_samples: int,
+    ) -> Traced | None:
+        """March and composite in one go; None where the field has no faster way for such tensors.
+
+        ``rule``: the smallest and the largest step, and how steps grow with distance (``march.StepRule``).
+        """
         ...
 
 

@@ -18,6 +18,7 @@ from scenekit.kernels.spherical_harmonics import (
     spherical_harmonics,
 )
 from scenekit.kernels.ssim import SSIM, SSIM_BACKWARD, ssim
+from scenekit.kernels.trace_hash_grid import TRACE_HASH_GRID, GridField, Stretches, trace_hash_grid
 
 OPS: dict[str, Op] = {
     op.name: op
@@ -41,17 +42,20 @@ OPS: dict[str, Op] = {
         SPHERICAL_HARMONICS_BACKWARD,
         SSIM,
         SSIM_BACKWARD,
+        TRACE_HASH_GRID,
     )
 }
 
 __all__ = [
     "OPS",
     "Composited",
+    "GridField",
     "GridLayout",
     "Marched",
     "Projected",
     "Raster",
     "StepRule",
+    "Stretches",
     "Tiles",
     "adam_",
     "composite",
@@ -65,4 +69,5 @@ __all__ = [
     "ray_cube",
     "spherical_harmonics",
     "ssim",
+    "trace_hash_grid",
 ]

@@ -14,6 +14,7 @@ from scenekit.kernels import native
 from scenekit.kernels.op import below_autograd, reference_gradients, register
 
 STOP = 1e-4  # samples that less of the light would reach are left out
+INVISIBLE = 1e-4  # a sample with no more weight may be left without a colour outside training
 
 
 class Composited(NamedTuple):
@@ -55,20 +56,25 @@ def composite(
     return Composited(*COMPOSITE(alphas, colors, distances, offsets))
 
 
+def light_before(alphas: Float[Tensor, " S"], offsets: Int[Tensor, " R1"]) -> Float[Tensor, " S"]:
+    """What share of the light passes all earlier samples of the same ray."""
+    counts = offsets.diff()
+    rays, longest = len(counts), int(counts.max()) if len(counts) else 0
+    owners = torch.repeat_interleave(counts, output_size=len(alphas))
+    places = torch.arange(len(alphas), device=alphas.device) - offsets[owners]
+    # One row per ray, padded with nothing; the leading 1 is the light before the first sample.
+    passed = alphas.new_ones(rays, longest + 1).index_put((owners, places + 1), 1 - alphas)
+    return passed.cumprod(1)[owners, places]
+
+
 def _reference(
     alphas: Tensor, colors: Tensor, distances: Tensor, offsets: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     dtype = alphas.dtype
     wide = torch.promote_types(dtype, torch.float32)
     alphas, colors, distances = alphas.to(wide), colors.to(wide), distances.to(wide)
-    counts = offsets.diff()
-    rays = len(counts)
-    owners = torch.repeat_interleave(counts, output_size=len(alphas))
-    places = torch.arange(len(alphas), device=alphas.device) - offsets[owners]
-    longest = int(counts.max()) if rays else 0
-    # One row per ray, padded with nothing; the leading 1 is the light before the first sample.
-    passed = alphas.new_ones(rays, longest + 1).index_put((owners, places + 1), 1 - alphas)
-    before = passed.cumprod(1)[owners, places]
+    rays, before = len(offsets) - 1, light_before(alphas, offsets)
+    owners = torch.repeat_interleave(offsets.diff(), output_size=len(alphas))
     weights = torch.where(before.detach() >= STOP, before * alphas, 0)
     color = colors.new_zeros(rays, colors.shape[1]).index_add(0, owners, weights[:, None] * colors)
     opacity = weights.new_zeros(rays).index_add(0, owners, weights)

@@ -148,7 +148,7 @@ def _backward_reference(
 
 
 @lru_cache(maxsize=64)
-def _packed(
+def packed_layout(
     scales: tuple[float, ...], resolutions: tuple[int, ...], offsets: tuple[int, ...]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The layout in memory the C library can walk."""
@@ -172,7 +172,7 @@ def _cpu(
     positions, table = positions.contiguous(), table.contiguous()
     (count, dimensions), features, levels = positions.shape, table.shape[1], len(scales)
     result = table.new_empty(count, levels * features)
-    layout = _packed(tuple(scales), tuple(resolutions), tuple(offsets))
+    layout = packed_layout(tuple(scales), tuple(resolutions), tuple(offsets))
     native.call("hash_grid", positions, table, count, dimensions, features, levels, *layout, result)
     return result
 
@@ -191,7 +191,7 @@ def _backward_cpu(
     gradient, positions, table = gradient.contiguous(), positions.contiguous(), table.contiguous()
     (count, dimensions), features, levels = positions.shape, table.shape[1], len(scales)
     results = [torch.empty_like(x) if want else None for x, want in zip((table, positions), wanted[::-1], strict=True)]
-    layout = _packed(tuple(scales), tuple(resolutions), tuple(offsets))
+    layout = packed_layout(tuple(scales), tuple(resolutions), tuple(offsets))
     sizes = (count, dimensions, features, levels)
     native.call("hash_grid_backward", gradient, positions, table, *sizes, *layout, *results)
     for_table, for_positions = (table.new_empty(0) if x is None else x for x in results)

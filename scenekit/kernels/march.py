@@ -109,7 +109,7 @@ def ray_cube(
 
 
 @lru_cache(maxsize=64)
-def _constants(rule: tuple[float, ...], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def packed_rule(rule: tuple[float, ...], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """The rule and what follows from it, as the kernels hold it; and the powers of ``1 + cone``."""
     smallest, largest, cone = rule
     growth = math.log1p(cone)
@@ -124,7 +124,7 @@ class _Lattice:
     """Steps of rays by their index; every product and sum is rounded as the kernels round it."""
 
     def __init__(self, near: Tensor, jitter: Tensor, rule: Sequence[float]) -> None:
-        constants, powers = (x.to(near.device) for x in _constants(tuple(rule), near.dtype))
+        constants, powers = (x.to(near.device) for x in packed_rule(tuple(rule), near.dtype))
         self.smallest, self.largest, self.cone, widening, widest, _ = constants.unbind()
         self.powers = powers
         self.first = near + jitter * (near * self.cone).clamp(self.smallest, self.largest)
@@ -213,7 +213,7 @@ def _cpu(
         return _reference(origins, directions, near, far, occupancy, jitter, rule, max_samples)
     rays = [x.contiguous() for x in (origins, directions, near, far, jitter)]
     count, (cascades, grid) = len(near), occupancy.shape[:2]
-    constants, powers = _constants(tuple(rule), torch.float32)
+    constants, powers = packed_rule(tuple(rule), torch.float32)
     offsets, handle = torch.empty(count + 1, dtype=torch.int64), torch.empty(1, dtype=torch.int64)
     cells = (occupancy.contiguous(), cascades, grid)
     steps = (constants, powers, len(powers), max_samples)

@@ -12,15 +12,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
-from scenekit.core.protocols import EVAL, Batching, Context, Field, ParameterGroup, Rendering
+from scenekit.core.protocols import EVAL, Batching, Context, Field, ParameterGroup, Rendering, Tracer
 from scenekit.core.rays import Rays, Samples, rays_of
-from scenekit.kernels.composite import composite
+from scenekit.kernels.composite import INVISIBLE, composite
 from scenekit.kernels.march import Marched, StepRule, march, ray_cube
 from scenekit.renderers.distortion import distortion
 from scenekit.renderers.early_stop import owners, reached, samples_at
 from scenekit.renderers.occupancy import OccupancyGrid
 
-INVISIBLE = 1e-4  # a sample with less weight is not asked for its colour outside training
+MIDDLE = 0.5  # where in its first step a ray begins outside training
+TRACED_CHUNKS = 16  # as many chunks at once where the field traces: it keeps nothing of its samples
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Marching:
             sooner than few long ones.
         coarse_until: progress at which steps have shrunk to their own length.
         distortion: weight of the distortion loss, which gathers what lies spread along a ray.
-        chunk: rays rendered at once outside training.
+        chunk: rays rendered at once outside training; a field that traces takes more.
     """
 
     steps: int = 1024
@@ -65,8 +66,7 @@ class VolumeRenderer(nn.Module):
         if context.training:
             return self._render_rays(rays_of(cameras, pixels or every_pixel(cameras)), context)
         chosen = every_pixel(cameras) if pixels is None else pixels
-        parts = [self._render_rays(rays_of(cameras, part), context) for part in self._chunks(chosen)]
-        whole = _joined(parts)
+        whole = _joined(list(self._parts(cameras, chosen, context)))
         if pixels is not None:
             return whole
         width, height = cameras.sizes[0]
@@ -78,9 +78,38 @@ class VolumeRenderer(nn.Module):
         """The field's."""
         return self.field.parameter_groups()
 
-    def _chunks(self, pixels: Pixels) -> Iterator[Pixels]:
-        for begin in range(0, max(1, len(pixels)), self.marching.chunk):
-            yield pixels[begin : begin + self.marching.chunk]
+    def _parts(self, cameras: Cameras, pixels: Pixels, context: Context) -> Iterator[Rendering]:
+        """Outside training: traced many chunks at once where the field can do that, else chunk by chunk."""
+        for many in _chunks(pixels, self.marching.chunk * TRACED_CHUNKS):
+            traced = self._trace(cameras, many, context)
+            if traced is not None:
+                yield traced
+                continue
+            for part in _chunks(many, self.marching.chunk):
+                yield self._render_rays(rays_of(cameras, part), context)
+
+    def _trace(self, cameras: Cameras, pixels: Pixels, context: Context) -> Rendering | None:
+        """By the field's own fused path; None where it has none, or where gradients are recorded."""
+        if torch.is_grad_enabled() or not isinstance(self.field, Tracer):
+            return None
+        rays = rays_of(cameras, pixels)
+        rule = self.rule(context)
+        traced = self.field.trace(
+            rays,
+            *self._stretch(rays),
+            self.occupancy.occupied,
+            torch.full_like(rays.radii, MIDDLE),
+            (rule.smallest, rule.largest, rule.cone),
+            self.marching.max_samples,
+        )
+        if traced is None:
+            return None
+        return Rendering(
+            color=traced.colors,
+            opacity=traced.opacities,
+            depth=_depth(traced.distances, traced.opacities, rays),
+            trace={"samples": int(traced.samples.sum())},
+        )
 
     def _render_rays(self, rays: Rays, context: Context) -> Rendering:
         marched, density, features = reached(self.field, rays, self._march(rays, context))
@@ -90,12 +119,10 @@ class VolumeRenderer(nn.Module):
         alphas = -torch.expm1(-density * samples.deltas)
         colors = self._colors(alphas, features, samples, marched, context)
         composited = composite(alphas, colors, marched.distances, marched.offsets)
-        opacity = composited.opacities
-        distance = composited.distances / opacity.clamp(min=1e-6)
         return Rendering(
             color=composited.colors,
-            opacity=opacity,
-            depth=distance * rays.z_per_distance * (opacity > 0),
+            opacity=composited.opacities,
+            depth=_depth(composited.distances, composited.opacities, rays),
             terms=self._terms(composited.weights, marched, context),
             trace={
                 "samples": len(samples),
@@ -134,13 +161,17 @@ class VolumeRenderer(nn.Module):
         spread = distortion(weights, marched.distances, marched.deltas, marched.offsets, self.field.bounds.extent)
         return {"distortion": self.marching.distortion * spread}
 
-    def _march(self, rays: Rays, context: Context) -> Marched:
+    def _stretch(self, rays: Rays) -> tuple[Float[Tensor, " R"], Float[Tensor, " R"]]:
+        """Distances between which rays are in the field's bounds."""
         near, far = ray_cube(rays.origins, rays.directions, self.field.bounds.extent)
-        near = near.clamp(min=self.field.bounds.near)
+        return near.clamp(min=self.field.bounds.near), far
+
+    def _march(self, rays: Rays, context: Context) -> Marched:
+        near, far = self._stretch(rays)
         if context.training:
             jitter = torch.rand(near.shape, generator=context.generator, device=near.device)
         else:
-            jitter = torch.full_like(near, 0.5)
+            jitter = torch.full_like(near, MIDDLE)
         return march(
             rays.origins,
             rays.directions,
@@ -151,6 +182,16 @@ class VolumeRenderer(nn.Module):
             self.rule(context),
             self.marching.max_samples,
         )
+
+
+def _chunks(pixels: Pixels, size: int) -> Iterator[Pixels]:
+    for begin in range(0, max(1, len(pixels)), size):
+        yield pixels[begin : begin + size]
+
+
+def _depth(distances: Float[Tensor, " R"], opacities: Float[Tensor, " R"], rays: Rays) -> Float[Tensor, " R"]:
+    """Along the camera's z, from sums of weight times distance; 0 where nothing is."""
+    return distances / opacities.clamp(min=1e-6) * rays.z_per_distance * (opacities > 0)
 
 
 def _joined(parts: list[Rendering]) -> Rendering:

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from scenekit.core.bounds import Bounds
-from scenekit.core.protocols import ParameterGroup
-from scenekit.core.rays import Samples
+from scenekit.core.protocols import ParameterGroup, Traced
+from scenekit.core.rays import Rays, Samples
 from scenekit.core.schedules import exponential
+from scenekit.kernels import native
 from scenekit.kernels.hash_grid import GridLayout, hash_grid
+from scenekit.kernels.march import StepRule
 from scenekit.kernels.mlp import mlp
 from scenekit.kernels.spherical_harmonics import spherical_harmonics
+from scenekit.kernels.trace_hash_grid import GridField, Stretches, trace_hash_grid
 from scenekit.representations.activations import truncated_exp
 
 
@@ -94,6 +97,25 @@ class HashGridField(nn.Module):
         """Sigmoid of the network over features and viewing direction."""
         direction = spherical_harmonics(samples.directions, self.config.harmonics_degree)
         return mlp(torch.cat([features, direction], -1), tuple(self.color_network)).sigmoid()
+
+    @torch.no_grad()
+    def trace(
+        self,
+        rays: Rays,
+        near: Float[Tensor, " R"],
+        far: Float[Tensor, " R"],
+        occupancy: Bool[Tensor, "K G G G"],
+        jitter: Float[Tensor, " R"],
+        rule: tuple[float, float, float],
+        max_samples: int,
+    ) -> Traced | None:
+        """See :class:`~scenekit.core.protocols.Tracer`; None without native code."""
+        if not native.serves(rays.origins, self.table):
+            return None
+        networks = tuple(self.density_network), tuple(self.color_network)
+        field = GridField(self.table, self.layout, *networks, math.log(self.config.initial_density), self.bounds)
+        stretches = Stretches(rays.origins, rays.directions, near, far, jitter)
+        return trace_hash_grid(stretches, occupancy, StepRule(*rule), max_samples, field)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The table learns where it was touched; the networks have weight decay (instant-ngp)."""

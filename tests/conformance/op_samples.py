@@ -105,6 +105,18 @@ def _rays(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...
     return origins, towards, *ends, occupancy, uniform(generator, dtype, rows), [0.02, 0.3, 0.05], 40
 
 
+def _traced(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """The rays of the marcher through a contracted grid, dense enough that most are stopped."""
+    origins, towards, near, far, occupancy, jitter, rule, most = _rays(generator, dtype, rows)
+    layout = GridLayout.of(3, levels=3, log2_table=9, base_resolution=4, growth=1.7)
+    table = normal(generator, dtype, layout.rows, 2)
+    density = [normal(generator, dtype, 9, 6), normal(generator, dtype, 5, 9)]
+    color = [normal(generator, dtype, 7, 5 + 9), normal(generator, dtype, 3, 7)]
+    rays = (origins, towards, near, far + 2, jitter, occupancy, rule, most)
+    grid = (table, list(layout.scales), list(layout.resolutions), list(layout.offsets))
+    return *rays, *grid, density, color, 0.5, 2.0, True
+
+
 def _fog(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
     """Rays of 0 to 6 samples, too faint for the stop."""
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), (torch.arange(rows) * 3 % 7).cumsum(0)])
@@ -158,4 +170,6 @@ SAMPLES: dict[str, Sample] = {
     ),
     "ssim": Sample(_pictures, differentiable=(0,), tolerance=1e-4),
     "ssim_backward": Sample(_pictures_backward, tolerance=1e-4),
+    # Where samples stand, and which are the last, hangs on rounding, as for march.
+    "trace_hash_grid": Sample(_traced, tolerance=2e-4, rows=3000, reference_dtype=torch.float32, half=None),
 }

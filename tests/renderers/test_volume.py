@@ -3,9 +3,10 @@ import torch
 
 from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras, Pixels, every_pixel, look_at
-from scenekit.core.protocols import EVAL, Context, ParameterGroup, Renderer, over_background
+from scenekit.core.protocols import EVAL, Context, ParameterGroup, Renderer, Tracer, over_background
 from scenekit.core.rays import Samples
 from scenekit.renderers.volume import Marching, VolumeRenderer
+from scenekit.representations.hash_grid import HashGrid
 
 
 class Fog(torch.nn.Module):
@@ -100,3 +101,22 @@ def test_whole_images_of_several_sizes_are_refused() -> None:
     )
     with pytest.raises(ValueError, match="wanted one size"):
         VolumeRenderer(Fog(1.0), Marching(steps=64, grid=8)).render(both)
+
+
+@pytest.mark.parametrize("bounds", [Bounds(), Bounds(8.0, contracted=True, near=0.1)], ids=str)
+def test_a_field_that_traces_shows_what_it_shows_sample_by_sample(bounds: Bounds) -> None:
+    config = HashGrid(levels=3, log2_table=10, finest=64, width=16, initial_density=2.0)
+    field = config.build(bounds, torch.Generator().manual_seed(0))
+    assert isinstance(field, Tracer)
+    with torch.no_grad():
+        field.table.normal_(generator=torch.Generator().manual_seed(1))
+    renderer = VolumeRenderer(field, Marching(steps=128, grid=16, chunk=5))
+    with torch.no_grad():
+        traced = renderer.render(camera())
+    plain = renderer.render(camera())  # gradients are recorded: sample by sample
+    assert plain.color.requires_grad
+    assert not traced.color.requires_grad
+    torch.testing.assert_close(traced.color, plain.color, rtol=0, atol=2e-4)
+    torch.testing.assert_close(traced.opacity, plain.opacity, rtol=0, atol=2e-4)
+    torch.testing.assert_close(traced.depth, plain.depth, rtol=1e-3, atol=2e-3)
+    assert traced.trace["samples"] == plain.trace["samples"]

@@ -1,0 +1,239 @@
+"""Pictures of a hash grid in one pass: march, encode, density, transmittance, colour, nothing written between.
+
+The result is that of the operators one after the other: a ray ends where less than ``composite.STOP`` of the
+light is left, and a sample with a weight of at most ``composite.INVISIBLE`` keeps its part of opacity and
+distance but is not asked for its colour. Inference only; training needs what this leaves out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from scenekit.core.bounds import Bounds
+from scenekit.core.checks import check_same_kind, check_shape
+from scenekit.core.protocols import Traced
+from scenekit.kernels import native
+from scenekit.kernels.composite import COMPOSITE, INVISIBLE, STOP, light_before
+from scenekit.kernels.hash_grid import HASH_GRID, GridLayout, packed_layout
+from scenekit.kernels.march import MARCH, StepRule, packed_rule
+from scenekit.kernels.mlp import MLP
+from scenekit.kernels.op import register
+from scenekit.kernels.spherical_harmonics import MAX_DEGREE, SPHERICAL_HARMONICS
+
+SATURATED = 30.0  # of the raw density, whose exponential is the density
+
+
+@dataclass(frozen=True)
+class GridField:
+    """A hash grid with its two networks.
+
+    Attributes:
+        table: rows of all levels [E F].
+        layout: of the table, in three dimensions.
+        density: weights [out in] from the encoding to features, the first of which is the raw density.
+        color: weights [out in] from features and spherical harmonics of the direction to 3 raw colours.
+        log_density: added to the raw density.
+        bounds: what part of the scene the table's cube covers.
+    """
+
+    table: Float[Tensor, "E F"]
+    layout: GridLayout
+    density: Sequence[Tensor]
+    color: Sequence[Tensor]
+    log_density: float
+    bounds: Bounds
+
+
+class Stretches(NamedTuple):
+    """The stretch of each ray that is looked at; as :func:`~scenekit.kernels.march.march` takes it."""
+
+    origins: Float[Tensor, "R 3"]
+    directions: Float[Tensor, "R 3"]
+    near: Float[Tensor, " R"]
+    far: Float[Tensor, " R"]
+    jitter: Float[Tensor, " R"]
+
+
+class _Arguments(NamedTuple):
+    """What the schema lists, in its order."""
+
+    origins: Tensor
+    directions: Tensor
+    near: Tensor
+    far: Tensor
+    jitter: Tensor
+    occupancy: Tensor
+    rule: Sequence[float]
+    max_samples: int
+    table: Tensor
+    scales: Sequence[float]
+    resolutions: Sequence[int]
+    offsets: Sequence[int]
+    density: Sequence[Tensor]
+    color: Sequence[Tensor]
+    log_density: float
+    extent: float
+    contracted: bool
+
+    @property
+    def floats(self) -> list[Tensor]:
+        """Every tensor that must be of one kind."""
+        return [*self[:5], self.table, *self.density, *self.color]
+
+    @property
+    def harmonics(self) -> int:
+        """Inputs of the colour network that depend on the direction."""
+        return self.color[0].shape[1] - self.density[-1].shape[0]
+
+    @property
+    def degree(self) -> int:
+        """Of the spherical harmonics; (degree + 1)^2 are ``harmonics`` if all is well."""
+        return math.isqrt(max(0, self.harmonics)) - 1
+
+
+def trace_hash_grid(
+    rays: Stretches, occupancy: Bool[Tensor, "K G G G"], rule: StepRule, max_samples: int, field: GridField
+) -> Traced:
+    """What each ray sees of ``field`` in the first ``max_samples`` occupied steps between near and far.
+
+    Distances are in scene units; ``occupancy[k, x, y, z]`` and ``rule`` as in ``march``. Raises ValueError for
+    shapes that do not fit together, TypeError where dtypes or devices differ, and RuntimeError where gradients
+    are wanted: there are none.
+    """
+    layout, bounds = field.layout, field.bounds
+    arguments = _Arguments(
+        *rays,
+        occupancy,
+        list(astuple(rule)),
+        max_samples,
+        field.table,
+        layout.scales,
+        layout.resolutions,
+        layout.offsets,
+        list(field.density),
+        list(field.color),
+        field.log_density,
+        bounds.field_extent,
+        bounds.contracted,
+    )
+    if layout.dimensions != 3:
+        raise ValueError(f"layout: wanted 3 dimensions, found {layout.dimensions}")
+    _check_rays(arguments)
+    _check_networks(arguments)
+    if torch.is_grad_enabled() and any(x.requires_grad for x in arguments.floats):
+        raise RuntimeError("trace_hash_grid has no gradients: call it under torch.no_grad(), or train without it")
+    return Traced(*TRACE_HASH_GRID(*arguments))
+
+
+def _check_rays(a: _Arguments) -> None:
+    sizes: dict[str, int] = {}
+    check_shape("origins", a.origins, ("R", 3), sizes)
+    check_shape("directions", a.directions, ("R", 3), sizes)
+    for name, tensor in (("near", a.near), ("far", a.far), ("jitter", a.jitter)):
+        check_shape(name, tensor, ("R",), sizes)
+    check_shape("occupancy", a.occupancy, ("K", "G", "G", "G"), sizes)
+    if a.occupancy.dtype != torch.bool or sizes["K"] < 1 or sizes["G"] < 1:
+        raise ValueError(f"occupancy: wanted bool cells, found {a.occupancy.dtype} {list(a.occupancy.shape)}")
+    if sizes["K"] > 1 and sizes["G"] % 4:
+        raise ValueError(f"occupancy: wanted a multiple of 4 cells a side, found {sizes['G']}")
+    rest = {"near": a.near, "far": a.far, "jitter": a.jitter, "table": a.table}
+    check_same_kind("origins", a.origins, directions=a.directions, **rest)
+
+
+def _check_networks(a: _Arguments) -> None:
+    check_shape("table", a.table, (a.offsets[-1], "F"), {})
+    if not a.density or not a.color:
+        raise ValueError("density, color: wanted at least one matrix each, found none")
+    width = len(a.scales) * a.table.shape[1]
+    for name, weights in (("density", a.density), ("color", a.color)):
+        for index, weight in enumerate(weights):
+            wanted = "in" if name == "color" and index == 0 else width
+            check_shape(f"{name}[{index}]", weight, ("out", wanted), {})
+            check_same_kind("origins", a.origins, **{f"{name}[{index}]": weight})
+            width = weight.shape[0]
+    if width != 3:
+        raise ValueError(f"color: wanted 3 outputs, found {width}")
+    if not 0 <= a.degree <= MAX_DEGREE or (a.degree + 1) ** 2 != a.harmonics:
+        raise ValueError(f"color[0]: wanted inputs for features and harmonics of degree 0 to 4, found {a.harmonics}")
+
+
+def _reference(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The reference bodies of the single operators, one after the other, on every sample."""
+    a = _Arguments(*arguments)
+    dtype = torch.promote_types(a.origins.dtype, torch.float32)
+    origins, directions, near, far, jitter = (x.to(dtype) for x in a[:5])
+    steps = MARCH.reference(origins, directions, near, far, a.occupancy, jitter, a.rule, a.max_samples)
+    distances, deltas, offsets = steps
+    owners = torch.repeat_interleave(offsets.diff(), output_size=len(distances))
+    positions = Bounds(a.extent, a.contracted).normalize(origins[owners] + directions[owners] * distances[:, None])
+    encoded = HASH_GRID.reference(positions, a.table.to(dtype), a.scales, a.resolutions, a.offsets)
+    features = _network(encoded, a.density)
+    density = (features[:, 0] + a.log_density).clamp(max=SATURATED).exp()
+    alphas = -torch.expm1(-density * deltas)
+    blank = alphas.new_zeros(len(alphas), 0)
+    weights = COMPOSITE.reference(alphas, blank, distances, offsets)[3]
+    basis = SPHERICAL_HARMONICS.reference(directions, a.degree)
+    seen = weights > INVISIBLE
+    colors = alphas.new_zeros(len(alphas), 3)
+    colors[seen] = _network(torch.cat([features, basis[owners]], -1)[seen], a.color).sigmoid()
+    color, opacity, distance, _ = COMPOSITE.reference(alphas, colors, distances, offsets)
+    lit = light_before(alphas, offsets) >= STOP
+    samples = offsets.new_zeros(len(near)).index_add(0, owners, lit.long())
+    return color.to(a.near.dtype), opacity.to(a.near.dtype), distance.to(a.near.dtype), samples
+
+
+def _network(inputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    widths = [inputs.shape[1], *(weight.shape[0] for weight in weights)]
+    return MLP.reference(inputs, torch.cat([weight.flatten() for weight in weights]).to(inputs.dtype), widths)
+
+
+def _is_native(a: _Arguments) -> bool:
+    widths = [size for weight in (*a.density, *a.color) for size in weight.shape]
+    return native.serves(*a.floats) and min(widths) > 0 and a.table.numel() < 2**31
+
+
+def _cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    a = _Arguments(*arguments)
+    if not _is_native(a):
+        return _reference(*arguments)
+    rays = [x.contiguous() for x in a[:5]]
+    (cascades, grid), count = a.occupancy.shape[:2], len(a.near)
+    constants, powers = packed_rule(tuple(a.rule), torch.float32)
+    networks = [torch.cat([weight.flatten() for weight in weights]) for weights in (a.density, a.color)]
+    widths = [torch.tensor([w[0].shape[1], *(x.shape[0] for x in w)]) for w in (a.density, a.color)]
+    layers = len(a.density), len(a.color)
+    numbers = (a.max_samples, cascades, grid, len(powers), a.table.shape[1], len(a.scales), *layers, a.degree)
+    sizes = torch.tensor([*numbers, int(a.contracted)])
+    space = torch.tensor([a.log_density, a.extent], dtype=torch.float32)
+    layout = packed_layout(tuple(a.scales), tuple(a.resolutions), tuple(a.offsets))
+    color, samples = a.near.new_empty(count, 3), torch.empty(count, dtype=torch.int64)
+    opacity, distance = (a.near.new_empty(count) for _ in range(2))
+    march = (a.occupancy.contiguous(), constants, powers, sizes, space)
+    field = (a.table.contiguous(), *layout, networks[0], widths[0], networks[1], widths[1])
+    native.call("trace_hash_grid", *rays, count, *march, *field, color, opacity, distance, samples)
+    return color, opacity, distance, samples
+
+
+def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    near = _Arguments(*arguments).near
+    rays = near.shape[0]
+    color, samples = near.new_empty(rays, 3), near.new_empty(rays, dtype=torch.int64)
+    return color, near.new_empty(rays), near.new_empty(rays), samples
+
+
+TRACE_HASH_GRID = register(
+    "trace_hash_grid(Tensor origins, Tensor directions, Tensor near, Tensor far, Tensor jitter, Tensor occupancy, "
+    "float[] rule, int max_samples, Tensor table, float[] scales, int[] resolutions, int[] offsets, "
+    "Tensor[] density, Tensor[] color, float log_density, float extent, bool contracted) "
+    "-> (Tensor colors, Tensor opacities, Tensor distances, Tensor samples)",
+    _reference,
+    fake=_fake,
+    cpu=_cpu,
+)
