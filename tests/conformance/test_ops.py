@@ -80,6 +80,15 @@ def test_every_op_has_a_sample():
     assert not set(NAMES) - set(SAMPLES)
 
 
+def _combined(output: Tensor) -> Tensor:
+    """Fixed random combinations of a large output: each value counts, and far fewer derivatives are taken."""
+    if output.numel() <= 256:
+        return output
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(64, output.numel(), generator=generator, dtype=output.dtype)
+    return weights @ output.flatten()
+
+
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
 def test_gradients_of_the_reference_match_finite_differences(name: str):
     sample = SAMPLES[name]
@@ -90,7 +99,7 @@ def test_gradients_of_the_reference_match_finite_differences(name: str):
     def run(*values: Tensor) -> tuple[Tensor, ...]:
         of = {id(leaf): value for leaf, value in zip(leaves, values, strict=True)}
         replaced = tree_unflatten([of.get(id(x), x) for x in flat], structure)
-        return tuple(x for x in _tensors(OPS[name](*replaced)) if x.requires_grad)
+        return tuple(_combined(x) for x in _tensors(OPS[name](*replaced)) if x.requires_grad)
 
     assert torch.autograd.gradcheck(run, leaves, eps=1e-6, atol=1e-6, rtol=1e-4)
 

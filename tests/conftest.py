@@ -1,0 +1,19 @@
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def the_process_is_left_as_it_was_found() -> Iterator[None]:
+    """A test that leaves threads or the environment changed fails by its own name, not by another's."""
+    before = _state()
+    yield
+    assert _state() == before
+
+
+def _state() -> tuple[object, ...]:
+    # Ours alone: libraries set variables of their own while they are imported.
+    variables = {name: value for name, value in os.environ.items() if name.startswith(("SCENEKIT_", "OMP_"))}
+    return torch.get_num_threads(), torch.is_grad_enabled(), torch.get_default_dtype(), os.getcwd(), variables
