@@ -1,10 +1,13 @@
 """One property test for every representation: registering is what makes it tested."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from scenekit.assets.run import read_checkpoint, write_checkpoint
 from scenekit.core.cameras import Cameras
 from scenekit.core.protocols import EVAL, Context, Renderer
 from scenekit.data import Capture, synthetic
@@ -79,6 +82,39 @@ def test_the_same_seed_gives_the_same_bits(name: str, capture: Capture) -> None:
         states.append(session.training.renderer.state_dict())
     for key, value in states[0].items():
         assert torch.equal(value, states[1][key]), key
+
+
+def test_a_training_resumed_from_its_files_ends_with_the_same_bits(
+    name: str, capture: Capture, tmp_path: Path
+) -> None:
+    """130 steps take densification, its budget and the averages along."""
+    whole = small_session(name, capture, steps=130)
+    for _ in steps(whole.training):
+        pass
+    first = small_session(name, capture, steps=130)
+    for step in steps(first.training):
+        if step.index == 104:
+            break
+    write_checkpoint(tmp_path, first.training.index, first.training.state_dict())
+    second = small_session(name, capture, steps=130)
+    second.training.load_state_dict(read_checkpoint(tmp_path))
+    for _ in steps(second.training):
+        pass
+    expected, found = whole.training.state_dict(), second.training.state_dict()
+    for part in ("renderer", "optimizer"):
+        assert_same_bits(expected[part], found[part], part)
+    assert torch.equal(expected["generator"], found["generator"])
+
+
+def assert_same_bits(expected: Any, found: Any, where: str) -> None:
+    if isinstance(expected, dict):
+        assert expected.keys() == found.keys(), where
+        for key, value in expected.items():
+            assert_same_bits(value, found[key], f"{where}/{key}")
+    elif isinstance(expected, torch.Tensor):
+        assert torch.equal(expected, found), where
+    else:
+        assert expected == found, where
 
 
 def test_its_config_survives_the_way_through_a_recipe(name: str) -> None:
