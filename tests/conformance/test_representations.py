@@ -84,9 +84,7 @@ def test_the_same_seed_gives_the_same_bits(name: str, capture: Capture) -> None:
         assert torch.equal(value, states[1][key]), key
 
 
-def test_a_training_resumed_from_its_files_ends_with_the_same_bits(
-    name: str, capture: Capture, tmp_path: Path
-) -> None:
+def test_a_training_resumed_from_its_files_ends_with_the_same_bits(name: str, capture: Capture, tmp_path: Path) -> None:
     """130 steps take densification, its budget and the averages along."""
     whole = small_session(name, capture, steps=130)
     for _ in steps(whole.training):
