@@ -98,7 +98,7 @@ def test_a_new_pose_interrupts_a_refinement_between_parts(start):
     seen = len(browser.pictures)
     loop.look(0, look_of(scene, 1, height=126))
     assert browser.wait(lambda: len(browser.pictures) > seen)
-    assert time.monotonic() - begun < 0.6
+    assert time.monotonic() - begun < 1.2  # uninterrupted it would take twice that
     assert not browser.has_finished()
 
 

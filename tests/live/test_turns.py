@@ -44,7 +44,7 @@ def test_without_training_nothing_is_held_back():
     for _ in range(5):
         with turns.viewing():
             time.sleep(0.01)
-    assert time.monotonic() - begun < 0.2
+    assert time.monotonic() - begun < 0.4  # held back to its share it would take 0.5
 
 
 def test_training_and_viewing_never_overlap_and_steps_are_counted():
