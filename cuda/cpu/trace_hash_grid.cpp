@@ -19,11 +19,11 @@ using namespace scenekit;
 
 namespace {
 
-constexpr int64_t TASK = 2048;                        // rays of a task; which rays share rounds hangs on this alone
-constexpr int64_t SLOTS = 192;                        // rays followed at once
-constexpr int64_t ROUND = 8;                          // samples of a ray in a round
+constexpr int64_t SHORTEST = 64, LONGEST = 2048, TASKS = 16;  // fewest and most rays of a task, tasks in between
+constexpr int64_t SLOTS = 192;                                // rays followed at once
+constexpr int64_t ROUND = 8;                                  // samples of a ray in a round
 constexpr int64_t BLOCK = SLOTS * ROUND;
-constexpr int MOST = 25;                              // basis functions of degree 4
+constexpr int MOST = 25;                                      // basis functions of degree 4
 static_assert(BLOCK % WIDTH == 0);
 
 struct Rays {
@@ -36,8 +36,8 @@ struct Field {
   Grid grid;
   Network density, color;
   float log_density, per_side;
-  bool contracted;
   int degree;
+  bool contracted, shaded;
 };
 
 struct Pixels {
@@ -79,7 +79,7 @@ class Round {
       forward_rows(field_.density, encoded_.data(), count_, features_.data(), work_density_);
       find_alphas();
       blend();
-      shade();
+      if (field_.shaded) shade();
       leave();
     }
   }
@@ -204,7 +204,7 @@ class Round {
 }  // namespace
 
 // `sizes`: max_samples, cascades, grid, powers, features, levels, layers of density and colour, degree, whether
-// contracted. `numbers`: log of the initial density, half the side of the field.
+// contracted, whether colours are wanted. `numbers`: log of the initial density, half the side of the field.
 SCENEKIT_EXPORT void scenekit_trace_hash_grid(
     const float* origins, const float* directions, const float* near, const float* far, const float* jitter,
     int64_t count, const uint8_t* cells, const float* constants, const float* powers, const int64_t* sizes,
@@ -220,10 +220,12 @@ SCENEKIT_EXPORT void scenekit_trace_hash_grid(
               Network(color_weights, color_widths, sizes[7]),
               numbers[0],
               0.5f / numbers[1],
+              (int)sizes[8],
               sizes[9] != 0,
-              (int)sizes[8]};
+              sizes[10] != 0};
   Pixels pixels{colors, opacities, distances, samples};
-  parallel(count, TASK, [&](int64_t begin, int64_t end, int) {
+  int64_t task = std::clamp((count + TASKS - 1) / TASKS, SHORTEST, LONGEST);
+  parallel(count, task, [&](int64_t begin, int64_t end, int) {
     auto round = std::make_unique<Round>(rays, rule, occupancy, field, pixels);
     round->trace(begin, end);
   });

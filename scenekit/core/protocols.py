@@ -151,9 +151,11 @@ class Traced(NamedTuple):
 
 @runtime_checkable
 class Tracer(Protocol):
-    """What a :class:`Field` may also be: one with a fused path for pictures, without gradients.
+    """What a :class:`Field` may also be: one with fused paths, without gradients.
 
-    It sees what ``density`` and ``color`` composited sample by sample would show, up to rounding.
+    They see what ``density`` and ``color`` composited sample by sample would show, up to rounding, and are None
+    where the field has no faster way for such tensors. The arguments are those of ``kernels.march``; ``rule`` is
+    the smallest and the largest step and how steps grow with distance.
     """
 
     def trace(
@@ -166,10 +168,20 @@ class Tracer(Protocol):
         rule: tuple[float, float, float],
         max_samples: int,
     ) -> Traced | None:
-        """March and composite in one go; None where the field has no faster way for such tensors.
+        """March, ask and composite in one go: pictures."""
+        ...
 
-        ``rule``: the smallest and the largest step, and how steps grow with distance (``march.StepRule``).
-        """
+    def reach(
+        self,
+        rays: Rays,
+        near: Float[Tensor, " R"],
+        far: Float[Tensor, " R"],
+        occupancy: Bool[Tensor, "K G G G"],
+        jitter: Float[Tensor, " R"],
+        rule: tuple[float, float, float],
+        max_samples: int,
+    ) -> Int[Tensor, " R"] | None:
+        """How many samples of each ray light reaches: what training needs to ask with gradients."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 The result is that of the operators one after the other: a ray ends where less than ``composite.STOP`` of the
 light is left, and a sample with a weight of at most ``composite.INVISIBLE`` keeps its part of opacity and
-distance but is not asked for its colour. Inference only; training needs what this leaves out.
+distance but is not asked for its colour. There are no gradients: training asks it only how far light reaches.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ class _Arguments(NamedTuple):
     log_density: float
     extent: float
     contracted: bool
+    shaded: bool
 
     @property
     def floats(self) -> list[Tensor]:
@@ -99,11 +100,18 @@ class _Arguments(NamedTuple):
 
 
 def trace_hash_grid(
-    rays: Stretches, occupancy: Bool[Tensor, "K G G G"], rule: StepRule, max_samples: int, field: GridField
+    rays: Stretches,
+    occupancy: Bool[Tensor, "K G G G"],
+    rule: StepRule,
+    max_samples: int,
+    field: GridField,
+    *,
+    shaded: bool = True,
 ) -> Traced:
     """What each ray sees of ``field`` in the first ``max_samples`` occupied steps between near and far.
 
-    Distances are in scene units; ``occupancy[k, x, y, z]`` and ``rule`` as in ``march``. Raises ValueError for
+    Distances are in scene units; ``occupancy[k, x, y, z]`` and ``rule`` as in ``march``. Unless ``shaded``, the
+    colours are not asked for and stay black. Raises ValueError for
     shapes that do not fit together, TypeError where dtypes or devices differ, and RuntimeError where gradients
     are wanted: there are none.
     """
@@ -122,6 +130,7 @@ def trace_hash_grid(
         field.log_density,
         bounds.field_extent,
         bounds.contracted,
+        shaded,
     )
     if layout.dimensions != 3:
         raise ValueError(f"layout: wanted 3 dimensions, found {layout.dimensions}")
@@ -180,7 +189,7 @@ def _reference(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     blank = alphas.new_zeros(len(alphas), 0)
     weights = COMPOSITE.reference(alphas, blank, distances, offsets)[3]
     basis = SPHERICAL_HARMONICS.reference(directions, a.degree)
-    seen = weights > INVISIBLE
+    seen = (weights > INVISIBLE) & a.shaded
     colors = alphas.new_zeros(len(alphas), 3)
     colors[seen] = _network(torch.cat([features, basis[owners]], -1)[seen], a.color).sigmoid()
     color, opacity, distance, _ = COMPOSITE.reference(alphas, colors, distances, offsets)
@@ -210,7 +219,7 @@ def _cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     widths = [torch.tensor([w[0].shape[1], *(x.shape[0] for x in w)]) for w in (a.density, a.color)]
     layers = len(a.density), len(a.color)
     numbers = (a.max_samples, cascades, grid, len(powers), a.table.shape[1], len(a.scales), *layers, a.degree)
-    sizes = torch.tensor([*numbers, int(a.contracted)])
+    sizes = torch.tensor([*numbers, int(a.contracted), int(a.shaded)])
     space = torch.tensor([a.log_density, a.extent], dtype=torch.float32)
     layout = packed_layout(tuple(a.scales), tuple(a.resolutions), tuple(a.offsets))
     color, samples = a.near.new_empty(count, 3), torch.empty(count, dtype=torch.int64)
@@ -231,7 +240,7 @@ def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 TRACE_HASH_GRID = register(
     "trace_hash_grid(Tensor origins, Tensor directions, Tensor near, Tensor far, Tensor jitter, Tensor occupancy, "
     "float[] rule, int max_samples, Tensor table, float[] scales, int[] resolutions, int[] offsets, "
-    "Tensor[] density, Tensor[] color, float log_density, float extent, bool contracted) "
+    "Tensor[] density, Tensor[] color, float log_density, float extent, bool contracted, bool shaded) "
     "-> (Tensor colors, Tensor opacities, Tensor distances, Tensor samples)",
     _reference,
     fake=_fake,

@@ -47,6 +47,14 @@ def reached(field: Field, rays: Rays, marched: Marched) -> Reached:
     return Reached(kept, torch.cat(densities)[order], torch.cat(features)[order])
 
 
+def first_samples(marched: Marched, counts: Int[Tensor, " R"]) -> Marched:
+    """The first ``counts`` samples of every ray; none has fewer."""
+    offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    moved = torch.repeat_interleave(marched.offsets[:-1] - offsets[:-1], counts)
+    index = torch.arange(len(moved), device=moved.device) + moved
+    return Marched(marched.distances[index], marched.deltas[index], offsets)
+
+
 def _rounds(field: Field, rays: Rays, marched: Marched) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Index, density and features of the lit samples, some samples further along every ray each time.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
@@ -17,10 +17,9 @@ from scenekit.core.rays import Rays, Samples, rays_of
 from scenekit.kernels.composite import INVISIBLE, composite
 from scenekit.kernels.march import Marched, StepRule, march, ray_cube
 from scenekit.renderers.distortion import distortion
-from scenekit.renderers.early_stop import owners, reached, samples_at
+from scenekit.renderers.early_stop import first_samples, owners, reached, samples_at
 from scenekit.renderers.occupancy import OccupancyGrid
 
-MIDDLE = 0.5  # where in its first step a ray begins outside training
 TRACED_CHUNKS = 16  # as many chunks at once where the field traces: it keeps nothing of its samples
 
 
@@ -94,15 +93,7 @@ class VolumeRenderer(nn.Module):
         if torch.is_grad_enabled() or not isinstance(self.field, Tracer):
             return None
         rays = rays_of(cameras, pixels)
-        rule = self.rule(context)
-        traced = self.field.trace(
-            rays,
-            *self._stretch(rays),
-            self.occupancy.occupied,
-            torch.full_like(rays.radii, MIDDLE),
-            (rule.smallest, rule.largest, rule.cone),
-            self.marching.max_samples,
-        )
+        traced = self.field.trace(rays, *self._way(rays, context))
         if traced is None:
             return None
         return Rendering(
@@ -113,10 +104,13 @@ class VolumeRenderer(nn.Module):
         )
 
     def _render_rays(self, rays: Rays, context: Context) -> Rendering:
-        marched, density, features = reached(self.field, rays, self._march(rays, context))
-        samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
         if context.training:
+            marched = self._lit(rays, context)
+            samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
             density, features = self.field.density(samples)
+        else:
+            marched, density, features = reached(self.field, rays, _march(rays, self._way(rays, context)))
+            samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
         alphas = -torch.expm1(-density * samples.deltas)
         colors = self._colors(alphas, features, samples, marched, context)
         composited = composite(alphas, colors, marched.distances, marched.offsets)
@@ -162,27 +156,38 @@ class VolumeRenderer(nn.Module):
         spread = distortion(weights, marched.distances, marched.deltas, marched.offsets, self.field.bounds.extent)
         return {"distortion": self.marching.distortion * spread}
 
-    def _stretch(self, rays: Rays) -> tuple[Float[Tensor, " R"], Float[Tensor, " R"]]:
-        """Distances between which rays are in the field's bounds."""
-        near, far = ray_cube(rays.origins, rays.directions, self.field.bounds.extent)
-        return near.clamp(min=self.field.bounds.near), far
+    def _lit(self, rays: Rays, context: Context) -> Marched:
+        """The samples that light reaches, by the field's own fused path if it has one."""
+        way = self._way(rays, context)
+        marched = _march(rays, way)
+        counts = self.field.reach(rays, *way) if isinstance(self.field, Tracer) else None
+        return reached(self.field, rays, marched).marched if counts is None else first_samples(marched, counts)
 
-    def _march(self, rays: Rays, context: Context) -> Marched:
-        near, far = self._stretch(rays)
+    def _way(self, rays: Rays, context: Context) -> _Way:
+        near, far = ray_cube(rays.origins, rays.directions, self.field.bounds.extent)
+        near = near.clamp(min=self.field.bounds.near)
         if context.training:
             jitter = torch.rand(near.shape, generator=context.generator, device=near.device)
         else:
-            jitter = torch.full_like(near, MIDDLE)
-        return march(
-            rays.origins,
-            rays.directions,
-            near,
-            far,
-            self.occupancy.occupied,
-            jitter,
-            self.rule(context),
-            self.marching.max_samples,
-        )
+            jitter = torch.full_like(near, 0.5)
+        rule = self.rule(context)
+        steps = rule.smallest, rule.largest, rule.cone
+        return _Way(near, far, self.occupancy.occupied, jitter, steps, self.marching.max_samples)
+
+
+class _Way(NamedTuple):
+    """Where rays are marched, in the order in which ``march`` and :class:`Tracer` take it."""
+
+    near: Float[Tensor, " R"]
+    far: Float[Tensor, " R"]
+    occupancy: Bool[Tensor, "K G G G"]
+    jitter: Float[Tensor, " R"]
+    rule: tuple[float, float, float]
+    max_samples: int
+
+
+def _march(rays: Rays, way: _Way) -> Marched:
+    return march(rays.origins, rays.directions, *way[:4], StepRule(*way.rule), way.max_samples)
 
 
 def _chunks(pixels: Pixels, size: int) -> Iterator[Pixels]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from scenekit.core.bounds import Bounds
@@ -110,12 +110,33 @@ class HashGridField(nn.Module):
         max_samples: int,
     ) -> Traced | None:
         """See :class:`~scenekit.core.protocols.Tracer`; None without native code."""
+        stretches = Stretches(rays.origins, rays.directions, near, far, jitter)
+        return self._trace(stretches, occupancy, rule, max_samples, shaded=True)
+
+    @torch.no_grad()
+    def reach(
+        self,
+        rays: Rays,
+        near: Float[Tensor, " R"],
+        far: Float[Tensor, " R"],
+        occupancy: Bool[Tensor, "K G G G"],
+        jitter: Float[Tensor, " R"],
+        rule: tuple[float, float, float],
+        max_samples: int,
+    ) -> Int[Tensor, " R"] | None:
+        """See :class:`~scenekit.core.protocols.Tracer`; None without native code."""
+        stretches = Stretches(rays.origins, rays.directions, near, far, jitter)
+        traced = self._trace(stretches, occupancy, rule, max_samples, shaded=False)
+        return None if traced is None else traced.samples
+
+    def _trace(
+        self, rays: Stretches, occupancy: Tensor, rule: tuple[float, float, float], max_samples: int, *, shaded: bool
+    ) -> Traced | None:
         if not native.serves(rays.origins, self.table):
             return None
         networks = tuple(self.density_network), tuple(self.color_network)
         field = GridField(self.table, self.layout, *networks, math.log(self.config.initial_density), self.bounds)
-        stretches = Stretches(rays.origins, rays.directions, near, far, jitter)
-        return trace_hash_grid(stretches, occupancy, StepRule(*rule), max_samples, field)
+        return trace_hash_grid(rays, occupancy, StepRule(*rule), max_samples, field, shaded=shaded)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The table learns where it was touched; the networks have weight decay (instant-ngp)."""

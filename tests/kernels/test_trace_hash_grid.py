@@ -46,7 +46,7 @@ def cells(cascades: int, grid: int = 16, share: float = 0.4) -> torch.Tensor:
 def plain(rays: Stretches, occupancy: torch.Tensor, rule: StepRule, most: int, of: GridField) -> Traced:
     layout, rules = of.layout, [rule.smallest, rule.largest, rule.cone]
     grid = (of.table, layout.scales, layout.resolutions, layout.offsets, of.density, of.color)
-    space = (of.log_density, of.bounds.field_extent, of.bounds.contracted)
+    space = (of.log_density, of.bounds.field_extent, of.bounds.contracted, True)
     return Traced(*TRACE_HASH_GRID.reference(*rays, occupancy, rules, most, *grid, *space))
 
 
@@ -66,6 +66,14 @@ def test_one_pass_sees_what_the_single_operators_see(bounds: Bounds, most: int, 
     assert_near(found, plain(rays, occupancy, CONE, most, of))
     assert 0 < found.samples.max() <= most
     assert found.opacities.max() > 0.1
+
+
+def test_without_colours_the_rest_is_the_same():
+    rays, of = stretches(1000, 1.0), field(Bounds())
+    whole = trace_hash_grid(rays, cells(1), CONE, 100, of)
+    black = trace_hash_grid(rays, cells(1), CONE, 100, of, shaded=False)
+    assert not black.colors.any()
+    assert all(torch.equal(a, b) for a, b in zip(whole[1:], black[1:], strict=True))
 
 
 @pytest.mark.parametrize(("features", "width"), [(1, 5), (2, 64), (8, 16)])

@@ -5,7 +5,7 @@ from scenekit.core.protocols import ParameterGroup
 from scenekit.core.rays import Rays, Samples
 from scenekit.kernels.composite import composite
 from scenekit.kernels.march import Marched
-from scenekit.renderers.early_stop import owners, reached, samples_at
+from scenekit.renderers.early_stop import first_samples, owners, reached, samples_at
 
 
 class Wall:
@@ -63,3 +63,13 @@ def test_rays_without_samples_reach_nothing() -> None:
     kept = reached(Wall(), rays, marched)
     assert kept.marched.offsets.tolist() == [0, 0, 0]
     assert kept.features.shape == (0, 3)
+
+
+def test_first_samples_are_those_of_each_ray() -> None:
+    _, marched = some_rays([4, 0, 3, 2])
+    counts = torch.tensor([2, 0, 3, 0])
+    kept = first_samples(marched, counts)
+    parts = [d[:n] for d, n in zip(marched.distances.split([4, 0, 3, 2]), counts.tolist(), strict=True)]
+    assert torch.equal(kept.distances, torch.cat(parts))
+    assert kept.offsets.tolist() == [0, 2, 2, 5, 5]
+    assert len(kept.deltas) == 5

@@ -3,10 +3,10 @@ import torch
 
 from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras, Pixels, every_pixel, look_at
-from scenekit.core.protocols import EVAL, Context, ParameterGroup, Renderer, Tracer, over_background
+from scenekit.core.protocols import EVAL, Context, ParameterGroup, Renderer, Rendering, Tracer, over_background
 from scenekit.core.rays import Samples
 from scenekit.renderers.volume import Marching, VolumeRenderer
-from scenekit.representations.hash_grid import HashGrid
+from scenekit.representations.hash_grid import HashGrid, HashGridField
 
 
 class Fog(torch.nn.Module):
@@ -120,3 +120,20 @@ def test_a_field_that_traces_shows_what_it_shows_sample_by_sample(bounds: Bounds
     torch.testing.assert_close(traced.opacity, plain.opacity, rtol=0, atol=2e-4)
     torch.testing.assert_close(traced.depth, plain.depth, rtol=1e-3, atol=2e-3)
     assert traced.trace["samples"] == plain.trace["samples"]
+
+
+def test_training_asks_for_the_samples_that_are_reached_either_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    field = HashGrid(levels=3, log2_table=10, finest=64, width=16, initial_density=8.0).build(Bounds())
+    renderer = VolumeRenderer(field, Marching(steps=128, grid=16))
+
+    def trained() -> Rendering:
+        context = Context(training=True, generator=torch.Generator().manual_seed(0))
+        return renderer.render(camera(), every_pixel(camera()), context=context)
+
+    fused = trained()
+    monkeypatch.setattr(HashGridField, "reach", lambda *_: None)
+    plain = trained()
+    assert fused.color.requires_grad
+    for name in ("distances", "deltas", "offsets"):
+        assert torch.equal(fused.trace[name], plain.trace[name])
+    assert torch.equal(fused.color, plain.color)
