@@ -19,40 +19,53 @@ FLAGS = ["-std=c++17", "-O3", "-fPIC", "-ffp-contract=fast", "-fno-math-errno", 
 VARIANTS = {"v3": ["-march=x86-64-v3"], "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"]}
 
 
+def variants() -> dict[str, list[str]]:
+    """Compiler flags by variant, for this machine's architecture."""
+    return VARIANTS if platform.machine() in ("x86_64", "AMD64") else {"generic": []}
+
+
+def is_current(root: Path, libraries: list[Path]) -> bool:
+    """Whether every library is newer than every source: pip asks for the same build twice."""
+    sources = [Path(__file__), *(file for file in (root / "cuda").rglob("*") if file.is_file())]
+    if not all(library.exists() for library in libraries):
+        return False
+    return max(file.stat().st_mtime for file in sources) < min(library.stat().st_mtime for library in libraries)
+
+
 def compile_library(root: Path, target: Path) -> list[Path]:
-    """Build every variant for this machine's architecture into ``target``; raises CalledProcessError."""
+    """Build every variant into ``target``; raises CalledProcessError. Empty where there is no compiler."""
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
     if compiler is None:
         return []
-    x86 = platform.machine() in ("x86_64", "AMD64")
-    variants = VARIANTS if x86 else {"generic": []}
     suffix = "dylib" if sys.platform == "darwin" else "so"
+    libraries = {name: target / f"libscenekit_{name}.{suffix}" for name in variants()}
+    if is_current(root, list(libraries.values())):
+        return list(libraries.values())
     target.mkdir(parents=True, exist_ok=True)
-    jobs = [
-        (name, source, [compiler, *FLAGS, *architecture, "-c", str(source)])
-        for name, architecture in variants.items()
-        for source in sorted((root / "cuda" / "cpu").glob("*.cpp"))
-    ]
-    objects = Path(tempfile.mkdtemp(prefix=".objects-", dir=target))  # two builds at once must not meet
-    outputs = {name: [] for name in variants}
+    # A folder of its own: two builds at once must not meet.
+    with tempfile.TemporaryDirectory(prefix=".objects-", dir=target) as folder:
+        objects = compile_sources(compiler, root / "cuda" / "cpu", Path(folder))
+        for name, library in libraries.items():
+            linked = Path(folder) / library.name
+            subprocess.run([compiler, "-shared", "-pthread", *map(str, objects[name]), "-o", str(linked)], check=True)
+            linked.replace(library)  # a process that has the old one mapped keeps it
+    return list(libraries.values())
 
-    def build(job: tuple[str, Path, list[str]]) -> None:
-        name, source, command = job
-        output = objects / f"{source.stem}_{name}.o"
-        subprocess.run([*command, "-o", str(output)], check=True)
-        outputs[name].append(str(output))
+
+def compile_sources(compiler: str, sources: Path, folder: Path) -> dict[str, list[Path]]:
+    """Compile every source for every variant, as many at once as there are cores; objects by variant."""
+    jobs = {
+        (name, file): folder / f"{file.stem}_{name}.o" for name in variants() for file in sorted(sources.glob("*.cpp"))
+    }
+
+    def build(name: str, file: Path, output: Path) -> None:
+        command = [compiler, *FLAGS, *variants()[name], "-c", str(file), "-o", str(output)]
+        subprocess.run(command, check=True)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        list(pool.map(build, jobs))
-    libraries = []
-    for name, files in outputs.items():
-        library = target / f"libscenekit_{name}.{suffix}"
-        linked = objects / library.name
-        subprocess.run([compiler, "-shared", "-pthread", *sorted(files), "-o", str(linked)], check=True)
-        linked.replace(library)  # a process that has the old one mapped keeps it
-        libraries.append(library)
-    shutil.rmtree(objects)
-    return libraries
+        for done in [pool.submit(build, name, file, output) for (name, file), output in jobs.items()]:
+            done.result()
+    return {name: [output for (owner, _), output in jobs.items() if owner == name] for name in variants()}
 
 
 class NativeBuild(BuildHookInterface):
