@@ -30,7 +30,7 @@ from scenekit.data.images import load_images
 if TYPE_CHECKING:
     import pycolmap
 
-VERSION = 2  # of the method: part of the cache's key
+VERSION = 3  # of the method: part of the cache's key
 LONGEST_SIDE = 960
 NEIGHBOURS = 8
 FEWEST_MATCHES = 12
