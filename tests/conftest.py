@@ -1,3 +1,6 @@
+import scenekit  # noqa: F401 - before torch, which reads while it is imported that its idle threads shall sleep
+
+# isort: split
 import os
 from collections.abc import Iterator
 
