@@ -20,7 +20,7 @@ from scenekit.core.cameras import Cameras
 from scenekit.core.transforms import invert_rigid
 from scenekit.data.threads import two_at_a_time
 
-MOST_FEATURES = 3600
+MOST_FEATURES = 3200
 MANY_IMAGES = 45
 PEAK_THRESHOLD = 0.003  # of contrast: half of COLMAP's, for more points on plain walls
 EPIPOLAR_PIXELS = 2.5

@@ -30,9 +30,9 @@ from scenekit.data.images import load_images
 if TYPE_CHECKING:
     import pycolmap
 
-VERSION = 3  # of the method: part of the cache's key
+VERSION = 4  # of the method: part of the cache's key
 LONGEST_SIDE = 960
-NEIGHBOURS = 8
+NEIGHBOURS = 7
 FEWEST_MATCHES = 12
 LARGEST_ERROR = 2.0  # mean reprojection error of a kept point, in pixels of the photographs as matched
 SMALLEST_ANGLE = 1.5  # degrees between the rays of a kept point
