@@ -30,8 +30,8 @@ from scenekit.data.images import load_images
 if TYPE_CHECKING:
     import pycolmap
 
-VERSION = 4  # of the method: part of the cache's key
-LONGEST_SIDE = 960
+VERSION = 5  # of the method: part of the cache's key
+LONGEST_SIDE = 880
 NEIGHBOURS = 7
 FEWEST_MATCHES = 12
 LARGEST_ERROR = 2.0  # mean reprojection error of a kept point, in pixels of the photographs as matched
