@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,6 @@ class GivenBackground:
 
     color: Color = BLACK
     random_in_training: bool = False
-    _no_state: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def colors(self, cameras: Cameras, pixels: Pixels | None, context: Context) -> Tensor:
         """[3], or in random training [R 3] for pixels and [C 1 1 3] for images."""
@@ -42,7 +41,7 @@ class GivenBackground:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Nothing to keep."""
-        return self._no_state
+        return {}
 
     def load_state_dict(self, state: object) -> None:
         """Nothing to load."""

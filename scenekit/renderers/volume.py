@@ -62,10 +62,9 @@ class VolumeRenderer(nn.Module):
 
     def render(self, cameras: Cameras, pixels: Pixels | None = None, *, context: Context = EVAL) -> Rendering:
         """See :class:`~scenekit.core.protocols.Renderer`."""
-        if context.training:
-            chosen = every_pixel(cameras) if pixels is None else pixels
-            return self._render_rays(rays_of(cameras, chosen), context)
         chosen = every_pixel(cameras) if pixels is None else pixels
+        if context.training:
+            return self._render_rays(rays_of(cameras, chosen), context)
         whole = _joined(list(self._parts(cameras, chosen, context)))
         if pixels is not None:
             return whole
