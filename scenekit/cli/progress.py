@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from scenekit.assets.run import METRICS, write_checkpoint
-from scenekit.training.steps import Step, Training, psnr_of, steps
+from scenekit.training.objective import psnr_of
+from scenekit.training.steps import Step, Training, steps
 
 LOG_EVERY = 10  # steps between two lines of metrics.jsonl
 CHECKPOINT_SECONDS = 60.0

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras, Pixels
-from scenekit.core.rays import Rays, Samples
+from scenekit.core.rays import Rays, Samples, Way
 
 Batching = Literal["pixels", "images"]
 
@@ -133,6 +133,27 @@ class Field(Protocol):
         ...
 
 
+@runtime_checkable
+class Encoding(Protocol):
+    """Learnt features of points in the unit cube: what networks of fields and of other signals stand on.
+
+    Attributes:
+        dimensions: of the points.
+        features: how many a point has.
+    """
+
+    dimensions: int
+    features: int
+
+    def __call__(self, positions: Float[Tensor, "S D"]) -> Float[Tensor, "S F"]:
+        """Features of positions in [0, 1]^D; gradients to parameters and positions."""
+        ...
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """What learns, and how."""
+        ...
+
+
 class Traced(NamedTuple):
     """What rays see of a field, without a background.
 
@@ -154,33 +175,14 @@ class Tracer(Protocol):
     """What a :class:`Field` may also be: one with fused paths, without gradients.
 
     They see what ``density`` and ``color`` composited sample by sample would show, up to rounding, and are None
-    where the field has no faster way for such tensors. The arguments are those of ``kernels.march``; ``rule`` is
-    the smallest and the largest step and how steps grow with distance.
+    where the field has no faster way for such tensors.
     """
 
-    def trace(
-        self,
-        rays: Rays,
-        near: Float[Tensor, " R"],
-        far: Float[Tensor, " R"],
-        occupancy: Bool[Tensor, "K G G G"],
-        jitter: Float[Tensor, " R"],
-        rule: tuple[float, float, float],
-        max_samples: int,
-    ) -> Traced | None:
+    def trace(self, rays: Rays, way: Way) -> Traced | None:
         """March, ask and composite in one go: pictures."""
         ...
 
-    def reach(
-        self,
-        rays: Rays,
-        near: Float[Tensor, " R"],
-        far: Float[Tensor, " R"],
-        occupancy: Bool[Tensor, "K G G G"],
-        jitter: Float[Tensor, " R"],
-        rule: tuple[float, float, float],
-        max_samples: int,
-    ) -> Int[Tensor, " R"] | None:
+    def reach(self, rays: Rays, way: Way) -> Int[Tensor, " R"] | None:
         """How many samples of each ray light reaches: what training needs to ask with gradients."""
         ...
 
@@ -230,12 +232,20 @@ class Change:
         fresh: rows whose optimizer moments begin at zero.
         values: new values by parameter name, for all new rows; the others copy their source.
         forget: names of parameters all of whose moments begin at zero.
+        replaced: parameters of any group, by name, that continue with other values of any shape and with moments
+            of zero: finer grids, cropped planes. Their rows are not counted.
     """
 
     sources: Int[Tensor, " M"]
     fresh: Bool[Tensor, " M"]
     values: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     forget: frozenset[str] = frozenset()
+    replaced: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+    @classmethod
+    def replacing(cls, values: Mapping[str, Tensor]) -> Change:
+        """No rows move; these parameters continue with other values of any shape."""
+        return cls(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.bool), replaced=values)
 
 
 @runtime_checkable
@@ -260,6 +270,15 @@ class Controller(Protocol):
 
     def load_state_dict(self, state_dict: Mapping[str, Any], /) -> object:
         """Take what :meth:`state_dict` gave."""
+        ...
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """What a :class:`Field` may also be: one that changes its own shape while it is trained (finer grids)."""
+
+    def controllers(self) -> list[Controller]:
+        """Run before the family's own, in every training of the field."""
         ...
 
 

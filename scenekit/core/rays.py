@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from scenekit.core.cameras import Cameras, Pixels
@@ -28,6 +29,25 @@ class Rays:
     radii: Float[Tensor, " R"]
     times: Float[Tensor, " R"] | None = None
     view_ids: Int[Tensor, " R"] | None = None
+
+
+class Way(NamedTuple):
+    """Where R rays are marched, in the order in which ``kernels.march`` takes it.
+
+    Attributes:
+        near, far: the stretch of each ray that is looked at, in scene units.
+        occupancy: what cells hold something, in K nested cubes; empty ones are skipped.
+        jitter: where in its first step each ray begins, in [0, 1).
+        rule: the smallest and the largest step, and how steps grow with distance.
+        max_samples: samples a ray has at most.
+    """
+
+    near: Float[Tensor, " R"]
+    far: Float[Tensor, " R"]
+    occupancy: Bool[Tensor, "K G G G"]
+    jitter: Float[Tensor, " R"]
+    rule: tuple[float, float, float]
+    max_samples: int
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from scenekit.recipes.load import configs_of, section
 from scenekit.renderers.scene import Scene
 from scenekit.representations import REPRESENTATIONS
 from scenekit.training.batches import Views
+from scenekit.training.photographs import Photographs
 from scenekit.training.steps import Step, Training
 from scenekit.training.steps import steps as training_steps
 
@@ -81,17 +82,8 @@ def prepare(
     background = choice.build()
     recipe = _recipe(representation, family_fitting, fitting, capture, choice)
     scene = Scene(renderer, background, capture.scene_from_world, capture.cameras, capture.bounds, recipe)
-    training = Training(
-        renderer,
-        background,
-        parts.batches,
-        parts.loss,
-        budget,
-        generator,
-        controllers=parts.controllers,
-        averages=parts.averages,
-        probe=parts.probe,
-    )
+    objective = Photographs(renderer, background, parts.batches, parts.loss, watched=parts.probe)
+    training = Training(objective, budget, generator, controllers=parts.controllers, averages=parts.averages)
     return Session(training, scene, capture, triangulation)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from scenekit.core.protocols import Context
+from scenekit.core.protocols import Context, Scheduled
 from scenekit.recipes.configs import VolumeFitting
 from scenekit.recipes.family import Family, Parts, Surroundings
 from scenekit.renderers.volume import VolumeRenderer
@@ -27,7 +27,8 @@ def _parts(renderer: VolumeRenderer, representation: Any, fitting: VolumeFitting
     updates = OccupancyUpdates(renderer, interval=fitting.occupancy_interval, cells=fitting.occupancy_cells)
     batches = PixelBatches(views, fitting.batch_samples)
     averages = Averages(renderer.parameter_groups(), fitting.average) if fitting.average > 0 else None
-    return Parts(batches, huber, [updates], averages, [_probe(batches)])
+    own = renderer.field.controllers() if isinstance(renderer.field, Scheduled) else []
+    return Parts(batches, huber, [*own, updates], averages, [_probe(batches)])
 
 
 def _probe(batches: PixelBatches) -> Batch:

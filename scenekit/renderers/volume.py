@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
 from scenekit.core.protocols import EVAL, Batching, Context, Field, ParameterGroup, Rendering, Tracer
-from scenekit.core.rays import Rays, Samples, rays_of
+from scenekit.core.rays import Rays, Samples, Way, rays_of
 from scenekit.kernels.composite import INVISIBLE, composite
 from scenekit.kernels.march import Marched, StepRule, march, ray_cube
 from scenekit.renderers.distortion import distortion
@@ -92,7 +92,7 @@ class VolumeRenderer(nn.Module):
         if torch.is_grad_enabled() or not isinstance(self.field, Tracer):
             return None
         rays = rays_of(cameras, pixels)
-        traced = self.field.trace(rays, *self._way(rays, context))
+        traced = self.field.trace(rays, self._way(rays, context))
         if traced is None:
             return None
         return Rendering(
@@ -159,10 +159,10 @@ class VolumeRenderer(nn.Module):
         """The samples that light reaches, by the field's own fused path if it has one."""
         way = self._way(rays, context)
         marched = _march(rays, way)
-        counts = self.field.reach(rays, *way) if isinstance(self.field, Tracer) else None
+        counts = self.field.reach(rays, way) if isinstance(self.field, Tracer) else None
         return reached(self.field, rays, marched).marched if counts is None else first_samples(marched, counts)
 
-    def _way(self, rays: Rays, context: Context) -> _Way:
+    def _way(self, rays: Rays, context: Context) -> Way:
         near, far = ray_cube(rays.origins, rays.directions, self.field.bounds.extent)
         near = near.clamp(min=self.field.bounds.near)
         if context.training:
@@ -171,21 +171,10 @@ class VolumeRenderer(nn.Module):
             jitter = torch.full_like(near, 0.5)
         rule = self.rule(context)
         steps = rule.smallest, rule.largest, rule.cone
-        return _Way(near, far, self.occupancy.occupied, jitter, steps, self.marching.max_samples)
+        return Way(near, far, self.occupancy.occupied, jitter, steps, self.marching.max_samples)
 
 
-class _Way(NamedTuple):
-    """Where rays are marched, in the order in which ``march`` and :class:`Tracer` take it."""
-
-    near: Float[Tensor, " R"]
-    far: Float[Tensor, " R"]
-    occupancy: Bool[Tensor, "K G G G"]
-    jitter: Float[Tensor, " R"]
-    rule: tuple[float, float, float]
-    max_samples: int
-
-
-def _march(rays: Rays, way: _Way) -> Marched:
+def _march(rays: Rays, way: Way) -> Marched:
     return march(rays.origins, rays.directions, *way[:4], StepRule(*way.rule), way.max_samples)
 
 

@@ -13,7 +13,8 @@ from scenekit.core.cameras import Cameras
 from scenekit.core.protocols import EVAL
 from scenekit.kernels.ssim import ssim
 from scenekit.renderers.scene import Scene
-from scenekit.training.steps import over, psnr_of
+from scenekit.training.objective import psnr_of
+from scenekit.training.photographs import over
 
 
 @dataclass(frozen=True)

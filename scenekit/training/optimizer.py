@@ -51,7 +51,14 @@ class Optimizer:
                 parameter.grad = None
 
     def apply(self, change: Change) -> None:
-        """Give every ``rows`` group its new rows; their gradients of this step are dropped."""
+        """Give every ``rows`` group its new rows and put replaced values in place, without this step's gradients."""
+        for name, values in change.replaced.items():
+            parameter = next(group.parameters[name] for group in self.groups if name in group.parameters)
+            parameter.data = values.detach()
+            parameter.grad = None
+            self._moments[name] = (torch.zeros_like(values), torch.zeros_like(values))
+        if change.replaced:
+            return
         for group in self.groups:
             if not group.rows:
                 continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,19 +11,12 @@ import torch
 from torch import Tensor
 
 from scenekit.core.checks import TrainingDiverged
-from scenekit.core.protocols import (
-    Background,
-    Context,
-    Controller,
-    Correction,
-    Renderer,
-    Rendering,
-    over_background,
-)
+from scenekit.core.protocols import Context, Controller, Rendering
 from scenekit.training.averages import Averages
-from scenekit.training.batches import Batch, Batches
-from scenekit.training.losses import Loss
+from scenekit.training.objective import Objective, psnr_of
 from scenekit.training.optimizer import Optimizer
+
+NOTHING = Rendering(torch.empty(0, 3), torch.empty(0))  # what controllers see where nothing is rendered
 
 
 @dataclass(frozen=True)
@@ -76,25 +68,17 @@ class Step:
 class Training:
     """Everything that training changes; its state resumes bit for bit on a CPU when ``steps`` limits it."""
 
-    renderer: Renderer
-    background: Background
-    batches: Batches
-    loss: Loss
+    objective: Objective
     budget: Budget
     generator: torch.Generator
     controllers: Sequence[Controller] = ()
-    corrections: Sequence[Correction] = ()
     averages: Averages | None = None
-    probe: Sequence[Batch] = ()
     index: int = 0
     seconds: float = 0.0
     optimizer: Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
-        groups = self.renderer.parameter_groups() + self.background.parameter_groups()
-        for correction in self.corrections:
-            groups += correction.parameter_groups()
-        self.optimizer = Optimizer(groups)
+        self.optimizer = Optimizer(self.objective.parameter_groups())
 
     @property
     def progress(self) -> float:
@@ -102,14 +86,8 @@ class Training:
         return self.budget.progress(self.index, self.seconds)
 
     def _parts(self) -> dict[str, Any]:
-        parts: dict[str, Any] = {
-            "renderer": self.renderer,
-            "background": self.background,
-            "batches": self.batches,
-            "optimizer": self.optimizer,
-        }
+        parts: dict[str, Any] = {"objective": self.objective, "optimizer": self.optimizer}
         parts |= {f"controller{i}": part for i, part in enumerate(self.controllers)}
-        parts |= {f"correction{i}": part for i, part in enumerate(self.corrections)}
         return parts if self.averages is None else parts | {"averages": self.averages}
 
     def state_dict(self) -> dict[str, Any]:
@@ -146,60 +124,27 @@ def _step(training: Training) -> Step:
     context = Context(True, training.generator, training.progress)
     for controller in training.controllers:
         controller.before_render(context)
-    batch = training.batches.next(context)
-    rendering, squared, terms = _losses(training, batch, context)
-    loss = torch.stack(list(terms.values())).sum()
-    _check_finite(training.index, loss, terms)
+    outcome = training.objective.losses(context)
+    loss = torch.stack(list(outcome.terms.values())).sum()
+    _check_finite(training.index, loss, outcome.terms)
     loss.backward()
     for controller in training.controllers:
-        change = controller.after_backward(rendering, context)
+        change = controller.after_backward(outcome.rendering or NOTHING, context)
         if change is not None:
             training.optimizer.apply(change)
     training.optimizer.step(context.progress)
     for controller in (*training.controllers, *([training.averages] if training.averages else [])):
         controller.after_step(context)
-    training.batches.feedback(rendering)
-    unit = "samples" if "samples" in rendering.trace else "splats"
     return Step(
         training.index,
         context.progress,
         training.seconds,
         float(loss.detach()),
-        {name: float(term.detach()) for name, term in terms.items()},
-        psnr_of(squared),
-        int(rendering.trace[unit]),
-        unit,
+        {name: float(term.detach()) for name, term in outcome.terms.items()},
+        psnr_of(outcome.squared),
+        outcome.work,
+        outcome.unit,
     )
-
-
-def _losses(training: Training, batch: Batch, context: Context) -> tuple[Rendering, float, dict[str, Tensor]]:
-    cameras = batch.cameras
-    for correction in training.corrections:
-        cameras = correction.cameras(cameras)
-    rendering = training.renderer.render(cameras, batch.pixels, context=context)
-    behind = training.background.colors(cameras, batch.pixels, context)
-    target = over(batch.target, behind.detach())
-    seen = over_background(rendering, behind)
-    for correction in training.corrections:
-        seen = correction.rendering(seen, cameras)
-    terms = dict(training.loss(seen.color, target)) | dict(rendering.terms)
-    for correction in training.corrections:
-        terms |= correction.loss(seen, target)
-    squared = float((seen.color.detach() - target).square().mean())
-    return rendering, squared, terms
-
-
-def over(target: Tensor, behind: Tensor) -> Tensor:
-    """Photographed colours [.. 3] over ``behind``; colours with alpha [.. 4] are blended, others kept."""
-    if target.shape[-1] == 3:
-        return target
-    alpha = target[..., 3:]
-    return target[..., :3] * alpha + (1 - alpha) * behind
-
-
-def psnr_of(squared_error: float) -> float:
-    """``-10 log10(mean squared error)`` for colours in [0, 1]; capped at 100 dB."""
-    return 100.0 if squared_error <= 1e-10 else -10 * math.log10(squared_error)
 
 
 def _check_finite(index: int, loss: Tensor, terms: Mapping[str, Tensor]) -> None:
@@ -219,17 +164,4 @@ def _target_reached(training: Training) -> bool:
     target = training.budget.target_psnr
     if target is None or training.index == 0 or training.index % PROBE_EVERY:
         return False
-    return probe_psnr(training) >= target
-
-
-@torch.no_grad()
-def probe_psnr(training: Training) -> float:
-    """PSNR over the fixed subset of the training views."""
-    squared = []
-    for batch in training.probe:
-        context = Context(progress=training.progress)
-        rendering = training.renderer.render(batch.cameras, batch.pixels, context=context)
-        behind = training.background.colors(batch.cameras, batch.pixels, context)
-        error = over_background(rendering, behind).color - over(batch.target, behind)
-        squared.append(float(error.square().mean()))
-    return psnr_of(sum(squared) / max(1, len(squared)))
+    return psnr_of(training.objective.probe(Context(progress=training.progress))) >= target

@@ -5,7 +5,7 @@ import pytest
 
 from scenekit.cli import main
 
-FAST = ["--log2-table", "12", "--levels", "4", "--finest", "64", "--width", "16", "--batch-samples", "8192",
+FAST = ["--log2-table", "12", "--levels", "4", "--finest", "64", "--networks.width", "16", "--batch-samples", "8192",
         "--marching.steps", "64", "--marching.grid", "16", "--occupancy-cells", "4096", "--downscale", "4"]  # fmt: skip
 
 

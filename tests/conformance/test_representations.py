@@ -17,10 +17,11 @@ from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
 from scenekit.representations import REPRESENTATIONS
 from scenekit.training.evaluate import over_white, scores
-from scenekit.training.steps import psnr_of, steps
+from scenekit.training.objective import psnr_of
+from scenekit.training.steps import steps
 
 SMALL = {
-    "hash_grid": {"levels": 4, "log2_table": 12, "finest": 128, "width": 16, "color_layers": 1},
+    "hash_grid": {"levels": 4, "log2_table": 12, "finest": 128, "networks": {"width": 16, "color_layers": 1}},
     "dense_grid": {"resolution": 32},
     "gaussians": {"max_count": 3000, "harmonics_degree": 1},
 }
@@ -79,7 +80,7 @@ def test_the_same_seed_gives_the_same_bits(name: str, capture: Capture) -> None:
         session = small_session(name, capture, steps=12)
         for _ in steps(session.training):
             pass
-        states.append(session.training.renderer.state_dict())
+        states.append(session.scene.renderer.state_dict())
     for key, value in states[0].items():
         assert torch.equal(value, states[1][key]), key
 
@@ -99,7 +100,7 @@ def test_a_training_resumed_from_its_files_ends_with_the_same_bits(name: str, ca
     for _ in steps(second.training):
         pass
     expected, found = whole.training.state_dict(), second.training.state_dict()
-    for part in ("renderer", "optimizer"):
+    for part in ("objective", "optimizer"):
         assert_same_bits(expected[part], found[part], part)
     assert torch.equal(expected["generator"], found["generator"])
 
@@ -131,16 +132,16 @@ def test_a_fresh_one_takes_the_state_of_a_trained_one(name: str, capture: Captur
     fitting = from_plain(FAMILIES[kind.renderer].fitting, SMALL_FAMILY[kind.renderer], name)
     inside = session.scene.cameras_in_scene(capture.cameras)
     fresh = FAMILIES[kind.renderer].build(config, fitting, Surroundings(capture.bounds, inside))
-    fresh.load_state_dict(session.training.renderer.state_dict())
+    fresh.load_state_dict(session.scene.renderer.state_dict())
     camera = inside[0]
     with torch.no_grad():
-        expected = session.training.renderer.render(camera).color
+        expected = session.scene.renderer.render(camera).color
         assert torch.equal(fresh.render(camera).color, expected)
 
 
 def renderer_of(name: str, capture: Capture) -> tuple[Renderer, Cameras]:
     session = small_session(name, capture, steps=1)
-    return session.training.renderer, session.scene.cameras_in_scene(capture.cameras)
+    return session.scene.renderer, session.scene.cameras_in_scene(capture.cameras)
 
 
 def test_renderings_are_premultiplied_finite_and_of_the_promised_shapes(name: str, capture: Capture) -> None:
@@ -161,10 +162,10 @@ def test_renderings_are_premultiplied_finite_and_of_the_promised_shapes(name: st
 def test_every_parameter_gets_a_gradient(name: str, capture: Capture) -> None:
     session = small_session(name, capture, steps=1)
     context = Context(True, torch.Generator().manual_seed(0), progress=1.0)
-    batch = session.training.batches.next(context)
-    rendering = session.training.renderer.render(batch.cameras, batch.pixels, context=context)
+    batch = session.training.objective.batches.next(context)
+    rendering = session.scene.renderer.render(batch.cameras, batch.pixels, context=context)
     (rendering.color.square().sum() + rendering.opacity.sum()).backward()
-    for parameter_name, parameter in parameters_of(session.training.renderer):
+    for parameter_name, parameter in parameters_of(session.scene.renderer):
         assert parameter.grad is not None, parameter_name
         assert parameter.grad.isfinite().all(), parameter_name
         assert parameter.grad.any(), parameter_name

@@ -7,6 +7,7 @@ from scenekit.core.protocols import EVAL, Context, ParameterGroup, Renderer, Ren
 from scenekit.core.rays import Samples
 from scenekit.renderers.volume import Marching, VolumeRenderer
 from scenekit.representations.hash_grid import HashGrid, HashGridField
+from scenekit.representations.networks import Networks
 
 
 class Fog(torch.nn.Module):
@@ -105,7 +106,7 @@ def test_whole_images_of_several_sizes_are_refused() -> None:
 
 @pytest.mark.parametrize("bounds", [Bounds(), Bounds(8.0, contracted=True, near=0.1)], ids=str)
 def test_a_field_that_traces_shows_what_it_shows_sample_by_sample(bounds: Bounds) -> None:
-    config = HashGrid(levels=3, log2_table=10, finest=64, width=16, initial_density=2.0)
+    config = HashGrid(levels=3, log2_table=10, finest=64, networks=Networks(width=16, initial_density=2.0))
     field = config.build(bounds, torch.Generator().manual_seed(0))
     assert isinstance(field, Tracer)
     with torch.no_grad():
@@ -123,7 +124,9 @@ def test_a_field_that_traces_shows_what_it_shows_sample_by_sample(bounds: Bounds
 
 
 def test_training_asks_for_the_samples_that_are_reached_either_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    field = HashGrid(levels=3, log2_table=10, finest=64, width=16, initial_density=8.0).build(Bounds())
+    field = HashGrid(levels=3, log2_table=10, finest=64, networks=Networks(width=16, initial_density=8.0)).build(
+        Bounds()
+    )
     renderer = VolumeRenderer(field, Marching(steps=128, grid=16))
 
     def trained() -> Rendering:

@@ -76,3 +76,18 @@ def test_two_parameters_of_one_name_are_refused() -> None:
 def test_a_state_with_other_names_is_refused() -> None:
     with pytest.raises(ValueError, match="optimizer: wanted"):
         Optimizer([group("a")]).load_state_dict(Optimizer([group("b")]).state_dict())
+
+
+def test_a_replaced_parameter_takes_any_shape_and_starts_its_moments_anew() -> None:
+    plane, other = torch.nn.Parameter(torch.ones(2, 2)), torch.nn.Parameter(torch.ones(3))
+    groups = [ParameterGroup("planes", {"plane": plane, "other": other}, constant(0.1))]
+    optimizer = Optimizer(groups)
+    plane.grad, other.grad = torch.ones(2, 2), torch.ones(3)
+    optimizer.step(0.0)
+    plane.grad = torch.ones(2, 2)
+    optimizer.apply(Change.replacing({"plane": torch.full((4, 4), 5.0)}))
+    assert plane.grad is None
+    assert torch.equal(plane, torch.full((4, 4), 5.0))
+    state = optimizer.state_dict()
+    assert torch.equal(state["first"]["plane"], torch.zeros(4, 4))
+    assert state["first"]["other"].all()

@@ -13,7 +13,9 @@ from scenekit.renderers.background import GivenBackground, LearnedBackground
 from scenekit.training.averages import Averages
 from scenekit.training.batches import ImageBatches, PixelBatches, Views
 from scenekit.training.losses import huber, l1_dssim
-from scenekit.training.steps import Budget, Training, over, psnr_of, steps
+from scenekit.training.objective import psnr_of
+from scenekit.training.photographs import Photographs, over
+from scenekit.training.steps import Budget, Training, steps
 
 
 class FlatColor(torch.nn.Module):
@@ -48,16 +50,19 @@ def views(channels: int = 3) -> Views:
     return Views(camera, (image,))
 
 
+OBJECTIVE = {"renderer", "background", "batches", "loss", "corrections", "watched"}
+
+
 def training(budget: Budget, **changes: Any) -> Training:
     parts: dict[str, Any] = {
         "renderer": FlatColor(),
         "background": GivenBackground((0.0, 0.0, 0.0)),
         "batches": PixelBatches(views(), 1024),
         "loss": huber,
-        "budget": budget,
-        "generator": torch.Generator().manual_seed(0),
     }
-    return Training(**(parts | changes))
+    own = {"generator": torch.Generator().manual_seed(0)} | {k: v for k, v in changes.items() if k not in OBJECTIVE}
+    parts |= {k: v for k, v in changes.items() if k in OBJECTIVE}
+    return Training(Photographs(**parts), budget, **own)
 
 
 def test_a_flat_colour_is_learnt_from_pixels_and_from_images() -> None:
@@ -76,7 +81,7 @@ def test_a_random_background_teaches_opacity() -> None:
     )
     for _ in steps(run):
         pass
-    assert float(run.renderer.state_dict()["logits"][3].sigmoid()) > 0.97
+    assert float(run.objective.renderer.state_dict()["logits"][3].sigmoid()) > 0.97
 
 
 def test_a_learned_background_is_learnt_and_kept_in_the_state() -> None:
@@ -84,7 +89,7 @@ def test_a_learned_background_is_learnt_and_kept_in_the_state() -> None:
     run = training(Budget(steps=100), background=background)
     for _ in steps(run):
         pass
-    assert not torch.equal(run.state_dict()["background"]["logits"], LearnedBackground().logits)
+    assert not torch.equal(run.state_dict()["objective"]["background"]["logits"], LearnedBackground().logits)
 
 
 def test_resumed_training_equals_the_uninterrupted_one_bit_for_bit() -> None:
@@ -100,7 +105,9 @@ def test_resumed_training_equals_the_uninterrupted_one_bit_for_bit() -> None:
     assert second.index == 17
     for _ in steps(second):
         pass
-    assert torch.equal(second.renderer.state_dict()["logits"], whole.renderer.state_dict()["logits"])
+    assert torch.equal(
+        second.objective.renderer.state_dict()["logits"], whole.objective.renderer.state_dict()["logits"]
+    )
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_term() -> None:
@@ -109,7 +116,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_term() -> None:
     with pytest.raises(TrainingDiverged, match=r"'poison' at step 5"):
         seen.extend(steps(run))
     assert len(seen) == 5
-    assert run.renderer.state_dict()["logits"].isfinite().all()
+    assert run.objective.renderer.state_dict()["logits"].isfinite().all()
 
 
 def test_minutes_count_training_alone() -> None:
@@ -121,7 +128,7 @@ def test_minutes_count_training_alone() -> None:
 
 def test_a_target_psnr_ends_training_early() -> None:
     run = training(Budget(steps=5000, target_psnr=25.0))
-    run.probe = [PixelBatches(views(), 1024).next(Context(generator=torch.Generator().manual_seed(9)))]
+    run.objective.watched = [PixelBatches(views(), 1024).next(Context(generator=torch.Generator().manual_seed(9)))]
     for _ in steps(run):
         pass
     assert run.index < 5000
@@ -153,5 +160,6 @@ def test_alpha_blends_photographs_over_the_background() -> None:
 
 def test_the_state_holds_everything_that_training_changes() -> None:
     run = training(Budget(steps=2))
-    keys = {"renderer", "background", "batches", "optimizer", "index", "seconds", "generator"}
+    keys = {"objective", "optimizer", "index", "seconds", "generator"}
     assert set(run.state_dict()) == keys
+    assert set(run.state_dict()["objective"]) == {"renderer", "background", "batches"}
