@@ -11,7 +11,7 @@ import pytest
 from scenekit.cli import main
 from scenekit.renderers.scene import Scene
 
-FAST = ["--log2-table", "10", "--levels", "2", "--finest", "32", "--width", "16", "--batch-samples", "4096",
+FAST = ["--log2-table", "10", "--levels", "2", "--finest", "32", "--networks.width", "16", "--batch-samples", "4096",
         "--marching.steps", "32", "--marching.grid", "16", "--occupancy-cells", "4096", "--downscale", "8"]  # fmt: skip
 
 

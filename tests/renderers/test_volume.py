@@ -110,7 +110,7 @@ def test_a_field_that_traces_shows_what_it_shows_sample_by_sample(bounds: Bounds
     field = config.build(bounds, torch.Generator().manual_seed(0))
     assert isinstance(field, Tracer)
     with torch.no_grad():
-        field.table.normal_(generator=torch.Generator().manual_seed(1))
+        field.encoding.table.normal_(generator=torch.Generator().manual_seed(1))
     renderer = VolumeRenderer(field, Marching(steps=128, grid=16, chunk=5))
     with torch.no_grad():
         traced = renderer.render(camera())
