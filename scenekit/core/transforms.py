@@ -46,6 +46,21 @@ def quaternion_from_matrix(matrix: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b
     return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
 
 
+def multiply_quaternions(a: Float[Tensor, "*b 4"], b: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b 4"]:
+    """The Hamilton product ``a b``: turn by ``b``, then by ``a``; lengths multiply."""
+    aw, ax, ay, az = a.unbind(-1)
+    bw, bx, by, bz = b.unbind(-1)
+    return torch.stack(
+        [
+            aw * bw - ax * bx - ay * by - az * bz,
+            aw * bx + ax * bw + ay * bz - az * by,
+            aw * by - ax * bz + ay * bw + az * bx,
+            aw * bz + ax * by - ay * bx + az * bw,
+        ],
+        -1,
+    )
+
+
 def invert_rigid(a_from_b: Float[Tensor, "*b 3 4"]) -> Float[Tensor, "*b 3 4"]:
     """``b_from_a`` of a rigid [3 4] transform."""
     rotation = a_from_b[..., :3].transpose(-1, -2)

@@ -1,0 +1,64 @@
+"""What a splat format is: one value with a way to read and, where we write it, a way to write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from torch import Tensor
+
+from scenekit.representations.gaussian_cloud import GaussianCloud
+
+HEAD = 1 << 16  # bytes that a sniffer sees
+# Packed data may unpack to this much, or to this many times the file's own size, whichever is more.
+UNPACKED_FLOOR = 1 << 26
+UNPACKED_RATIO = 100
+
+
+class Damaged(ValueError):  # noqa: N818 - said of a file
+    """A file is not what it should be; a few words say why, and whoever knows its name makes the sentence."""
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A splat format.
+
+    ``decode`` and ``encode`` work on a seekable binary stream and turn the format's axes into those of
+    :class:`GaussianCloud` and back. ``decode`` raises :class:`Damaged` for anything it cannot read, and allocates
+    no more than a fixed multiple of the file's size (of :func:`unpacked_limit` where the format packs).
+
+    Attributes:
+        name: in words, for messages.
+        extensions: with their dots, lower case; of two that fit, the longer one counts.
+        sniff: whether a file beginning with these bytes is one; where a format has no mark, never.
+        decode: a stream to Gaussians.
+        encode: Gaussians to a stream; None where we do not write the format.
+        exact: whether every float32 value comes back as it was, bit for bit.
+        degree: highest degree of spherical harmonics that the format keeps.
+        keeps_antialiased: whether it can say that opacities make up for the screen-space blur.
+        order: which Gaussian stands in which place in what ``encode`` writes; None where all stay in place.
+    """
+
+    name: str
+    extensions: tuple[str, ...]
+    sniff: Callable[[bytes], bool]
+    decode: Callable[[BinaryIO], GaussianCloud]
+    encode: Callable[[GaussianCloud, BinaryIO], None] | None
+    exact: bool = False
+    degree: int = 3
+    keeps_antialiased: bool = False
+    order: Callable[[GaussianCloud], Tensor] | None = None
+
+
+def size_of(stream: BinaryIO) -> int:
+    """Bytes in a stream; leaves it at its beginning."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    return size
+
+
+def unpacked_limit(packed: int) -> int:
+    """To how many bytes ``packed`` bytes of a file may unpack."""
+    return max(UNPACKED_FLOOR, UNPACKED_RATIO * packed)
