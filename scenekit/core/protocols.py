@@ -154,6 +154,21 @@ class Encoding(Protocol):
         ...
 
 
+@runtime_checkable
+class Adaptive(Protocol):
+    """What an :class:`Encoding` may also be: one whose parts are put where the signal has detail, before training."""
+
+    def adapt(
+        self, points: Float[Tensor, "M D"], weights: Float[Tensor, " M"], generator: torch.Generator | None = None
+    ) -> None:
+        """Move the parts to ``points`` in [0, 1]^D, the more of them the larger ``weights`` >= 0 are.
+
+        Weights say where detail is: the gradient of an image, the inverse distance to a surface, density. What was
+        learnt is lost. Raises ValueError where no weight is positive.
+        """
+        ...
+
+
 class Traced(NamedTuple):
     """What rays see of a field, without a background.
 
