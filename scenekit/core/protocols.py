@@ -297,19 +297,42 @@ class Scheduled(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What a step looks at: cameras, the pixels asked for (None: all of them), and what was photographed there.
+
+    Attributes:
+        cameras: in ``scene``; ``view_ids`` number the capture's photographs.
+        pixels: None for whole images.
+        target: colours in [0, 1]; with a fourth channel, straight alpha.
+        valid: where the photograph may be believed; None for everywhere.
+        depth: measured depth along z in scene units, 0 where nothing was measured.
+        normals: measured unit normals in ``scene``, 0 where nothing was measured.
+        triples: pixels come in threes, a pixel and its neighbours to the right and below.
+    """
+
+    cameras: Cameras
+    pixels: Pixels | None
+    target: Float[Tensor, "*b c"]
+    valid: Bool[Tensor, "*b"] | None = None
+    depth: Float[Tensor, "*b"] | None = None
+    normals: Float[Tensor, "*b 3"] | None = None
+    triples: bool = False
+
+
 @runtime_checkable
 class Correction(Protocol):
-    """What makes photographs imperfect: poses, intrinsics, exposure, masks, depth and normal priors."""
+    """What makes photographs imperfect: poses, intrinsics, exposure, depth and normal priors."""
 
     def cameras(self, cameras: Cameras) -> Cameras:
         """The cameras as they really stood."""
         ...
 
-    def rendering(self, rendering: Rendering, cameras: Cameras) -> Rendering:
-        """The rendering as these cameras would have recorded it."""
+    def rendering(self, rendering: Rendering, batch: Batch) -> Rendering:
+        """The rendering, background included, as the batch's cameras would have recorded it."""
         ...
 
-    def loss(self, rendering: Rendering, target: Tensor) -> Mapping[str, Tensor]:
+    def loss(self, rendering: Rendering, batch: Batch) -> Mapping[str, Tensor]:
         """Further losses by name, already weighted."""
         ...
 

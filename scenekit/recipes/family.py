@@ -11,9 +11,9 @@ import torch
 from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras
 from scenekit.core.cloud import PointCloud
-from scenekit.core.protocols import Controller, Renderer
+from scenekit.core.protocols import Batch, Controller, Renderer
 from scenekit.training.averages import Averages
-from scenekit.training.batches import Batch, Batches, Views
+from scenekit.training.batches import Batches, Views
 from scenekit.training.losses import Loss
 
 Config = TypeVar("Config")

@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from scenekit.core.protocols import Context, Scheduled
+from scenekit.core.protocols import Batch, Context, Scheduled
 from scenekit.recipes.configs import VolumeFitting
 from scenekit.recipes.family import Family, Parts, Surroundings
 from scenekit.renderers.volume import VolumeRenderer
 from scenekit.training.averages import Averages
-from scenekit.training.batches import Batch, PixelBatches, Views
+from scenekit.training.batches import PixelBatches, Views
 from scenekit.training.controllers.occupancy import OccupancyUpdates
 from scenekit.training.losses import huber
 

@@ -7,28 +7,31 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from scenekit.core.cameras import Cameras, Pixels
-from scenekit.core.protocols import Context, Rendering
+from scenekit.core.checks import BadInput
+from scenekit.core.protocols import Batch, Context, Rendering
 
 
 @dataclass(frozen=True)
 class Views:
-    """Photographs to learn from: cameras in ``scene`` (float32) and images, uint8, sRGB, straight alpha."""
+    """Photographs to learn from.
+
+    Attributes:
+        cameras: in ``scene``, float32.
+        images: uint8, sRGB or sRGB and straight alpha.
+        masks: which pixels may be believed; None for all of them.
+        depths: measured depth along z in scene units, 0 where nothing was measured.
+        normals: measured unit normals in ``scene``, 0 where nothing was measured.
+    """
 
     cameras: Cameras
     images: tuple[UInt8[Tensor, "_H _W _C"], ...]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Cameras, the pixels asked for (None: all of them), and their photographed colours in [0, 1]."""
-
-    cameras: Cameras
-    pixels: Pixels | None
-    target: Float[Tensor, "*b c"]
+    masks: tuple[Bool[Tensor, "_H _W"], ...] | None = None
+    depths: tuple[Float[Tensor, "_H _W"], ...] | None = None
+    normals: tuple[Float[Tensor, "_H _W 3"], ...] | None = None
 
 
 @runtime_checkable
@@ -60,14 +63,30 @@ class PixelBatches:
         self.samples = samples
         self.rays = max(256, samples // 64)
         self._colors = torch.cat([image.reshape(-1, image.shape[-1]) for image in views.images])
+        self._depths = None if views.depths is None else torch.cat([depth.reshape(-1) for depth in views.depths])
+        self._normals = None if views.normals is None else torch.cat([n.reshape(-1, 3) for n in views.normals])
+        self._chosen = _candidates(views)
         widths, heights = torch.tensor(views.cameras.sizes).unbind(-1)
         self._widths = widths
         self._starts = torch.cat([torch.zeros(1, dtype=torch.int64), (widths * heights).cumsum(0)])
 
     def next(self, context: Context) -> Batch:
-        """Uniform over all pixels of all photographs."""
-        index = torch.randint(len(self._colors), (self.rays,), generator=context.generator)
-        return Batch(self.views.cameras, self.pixels(index), self._colors[index].float() / 255)
+        """Uniform over all pixels of all photographs that may be believed."""
+        among = len(self._colors) if self._chosen is None else len(self._chosen)
+        triples = self._normals is not None
+        index = torch.randint(among, (self.rays // 3 if triples else self.rays,), generator=context.generator)
+        index = index if self._chosen is None else self._chosen[index]
+        if triples:
+            widths = self._widths[torch.searchsorted(self._starts, index, right=True) - 1]
+            index = torch.stack([index, index + 1, index + widths], -1).flatten()
+        return Batch(
+            self.views.cameras,
+            self.pixels(index),
+            self._colors[index].float() / 255,
+            depth=None if self._depths is None else self._depths[index],
+            normals=None if self._normals is None else self._normals[index],
+            triples=triples,
+        )
 
     def pixels(self, index: Int[Tensor, " R"]) -> Pixels:
         """Which pixel of which camera each flat index is."""
@@ -89,6 +108,28 @@ class PixelBatches:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue with the number of rays."""
         self.rays = int(state["rays"])
+
+
+def _candidates(views: Views) -> Int[Tensor, " P"] | None:
+    """Flat indices of the pixels to draw from; None for all.
+
+    Where normals are wanted, a pixel's neighbours to the right and below must be there too.
+    """
+    if views.masks is None and views.normals is None:
+        return None
+    keep = []
+    for number, image in enumerate(views.images):
+        mask = torch.ones(image.shape[:2], dtype=torch.bool) if views.masks is None else views.masks[number].clone()
+        if views.normals is not None:
+            mask[:, :-1] &= mask[:, 1:].clone()
+            mask[:-1] &= mask[1:].clone()
+            mask[:, -1] = False
+            mask[-1] = False
+        keep.append(mask.flatten())
+    chosen = torch.cat(keep).nonzero().squeeze(-1)
+    if not len(chosen):
+        raise BadInput("masks: wanted at least one pixel to learn from, found none; white is kept, black is ignored")
+    return chosen
 
 
 class ImageBatches:
@@ -121,7 +162,15 @@ class ImageBatches:
             exact = self.views.cameras.intrinsics[index : index + 1] / reduction
             camera = replace(camera, intrinsics=exact)
         assert target.shape[:2] == (height // reduction, width // reduction)
-        return Batch(camera, None, target[None].float() / 255)
+        views = self.views
+        return Batch(
+            camera,
+            None,
+            target[None].float() / 255,
+            valid=None if views.masks is None else _every(views.masks[index], reduction)[None],
+            depth=None if views.depths is None else _picked(views.depths[index], reduction)[None],
+            normals=None if views.normals is None else _picked(views.normals[index], reduction)[None],
+        )
 
     def _reduction(self, progress: float) -> int:
         return next((factor for until, factor in self.coarse if progress < until), 1)
@@ -150,3 +199,15 @@ def _reduce(image: UInt8[Tensor, "H W c"], factor: int) -> Tensor:
     if len(alpha):
         small = torch.cat([small[:3] / (small[3:] / 255).clamp(min=1 / 255), small[3:]])
     return small.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
+
+
+def _every(mask: Bool[Tensor, "H W"], factor: int) -> Bool[Tensor, "h w"]:
+    """Where all pixels of a block may be believed."""
+    height, width = mask.shape[0] // factor, mask.shape[1] // factor
+    return mask[: height * factor, : width * factor].reshape(height, factor, width, factor).all(3).all(1)
+
+
+def _picked(values: Tensor, factor: int) -> Tensor:
+    """The value in the middle of each block: measurements are not averaged over edges."""
+    height, width = values.shape[0] // factor, values.shape[1] // factor
+    return values[factor // 2 :: factor, factor // 2 :: factor][:height, :width]

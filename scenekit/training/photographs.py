@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from scenekit.core.protocols import Background, Context, Correction, ParameterGroup, Renderer, over_background
-from scenekit.training.batches import Batch, Batches
+from scenekit.core.protocols import Background, Batch, Context, Correction, ParameterGroup, Renderer, over_background
+from scenekit.training.batches import Batches
 from scenekit.training.losses import Loss
 from scenekit.training.objective import Outcome
 
@@ -35,23 +35,24 @@ class Photographs:
     watched: Sequence[Batch] = ()
 
     def losses(self, context: Context) -> Outcome:
-        """Render the next batch as its cameras would have recorded it, and compare."""
+        """Render the next batch as its cameras would have recorded it, and compare where it can be believed."""
         batch = self.batches.next(context)
         cameras = batch.cameras
         for correction in self.corrections:
             cameras = correction.cameras(cameras)
+        batch = replace(batch, cameras=cameras)
         rendering = self.renderer.render(cameras, batch.pixels, context=context)
+        self.batches.feedback(rendering)
         behind = self.background.colors(cameras, batch.pixels, context)
-        target = over(batch.target, behind.detach())
         seen = over_background(rendering, behind)
         for correction in self.corrections:
-            seen = correction.rendering(seen, cameras)
+            seen = correction.rendering(seen, batch)
+        target = believed(over(batch.target, behind.detach()), seen.color, batch.valid)
         terms = dict(self.loss(seen.color, target)) | dict(rendering.terms)
         for correction in self.corrections:
-            terms |= correction.loss(seen, target)
-        self.batches.feedback(rendering)
+            terms |= correction.loss(seen, batch)
         unit = "samples" if "samples" in rendering.trace else "splats"
-        squared = float((seen.color.detach() - target).square().mean())
+        squared = _mean_square(seen.color.detach() - target, batch.valid)
         return Outcome(terms, squared, int(rendering.trace[unit]), unit, rendering)
 
     @torch.no_grad()
@@ -82,6 +83,15 @@ class Photographs:
         """Continue."""
         for name, part in self._parts().items():
             part.load_state_dict(state.get(name, {}))
+
+
+def believed(target: Tensor, seen: Tensor, valid: Tensor | None) -> Tensor:
+    """The target, and where it is not to be believed what is seen anyway: no loss, no gradient, for any loss."""
+    return target if valid is None else torch.where(valid[..., None], target, seen.detach())
+
+
+def _mean_square(error: Tensor, valid: Tensor | None) -> float:
+    return float((error if valid is None else error[valid]).square().mean()) if error.numel() else 0.0
 
 
 def over(target: Tensor, behind: Tensor) -> Tensor:
