@@ -8,6 +8,7 @@ from pathlib import Path
 from scenekit.core.checks import BadInput
 from scenekit.data import synthetic
 from scenekit.data.capture import Capture
+from scenekit.data.companions import load_depths, load_masks, load_normals
 from scenekit.data.images import load_images
 from scenekit.data.listing import Listing
 from scenekit.data.placement import unbounded_placement
@@ -40,6 +41,7 @@ def load_listing(listing: Listing, *, downscale: float = 1.0) -> Capture:
     names = tuple(photograph.name for photograph in listing.photographs)
     train, test = split_indices(listing.root, names, listing.split)
     images, cameras = load_images(listing.photographs, downscale)
+    sizes = cameras.sizes
     scene_from_world, bounds = listing.place or unbounded_placement(cameras, listing.points)
     return Capture(
         name=listing.root.resolve().name,
@@ -53,6 +55,9 @@ def load_listing(listing: Listing, *, downscale: float = 1.0) -> Capture:
         points=listing.points,
         scene_from_world=scene_from_world,
         bounds=bounds,
+        masks=load_masks(listing.root, listing.photographs, sizes),
+        depths=load_depths(listing.root, listing.photographs, sizes),
+        normals=load_normals(listing.root, listing.photographs, sizes),
         background=listing.background if any(image.shape[-1] == 4 for image in images) else None,
         notes=listing.notes,
         source=listing,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from scenekit.core.bounds import Bounds
@@ -32,7 +32,9 @@ class Capture:
         bounds: in ``scene``.
         background: what lies behind transparent pixels; None where images are opaque or nobody knows.
         notes: sentences to be said once.
-        depths: exact depth along z of each pixel centre in ``world`` units, 0 where nothing is.
+        depths: depth along z of each pixel centre in ``world`` units, 0 where nothing was measured.
+        masks: which pixels may be believed.
+        normals: unit normals in ``world``, 0 where nothing was measured.
         source: what was read, so that the photographs can be loaded again at another size.
         downscale: by how much the photographs were shrunk.
     """
@@ -51,6 +53,8 @@ class Capture:
     background: tuple[float, float, float] | None = None
     notes: tuple[str, ...] = ()
     depths: tuple[Float[Tensor, "_H _W"], ...] | None = None
+    masks: tuple[Bool[Tensor, "_H _W"], ...] | None = None
+    normals: tuple[Float[Tensor, "_H _W 3"], ...] | None = None
     source: Listing | None = None
     downscale: float = 1.0
 
@@ -76,6 +80,8 @@ class Capture:
             "test": len(self.test),
             "points": 0 if self.points is None else len(self.points),
             "depths": self.depths is not None,
+            "masks": self.masks is not None,
+            "normals": self.normals is not None,
             "extent": self.bounds.extent,
             "contracted": self.bounds.contracted,
             "scene_from_world": self.scene_from_world.to_json(),

@@ -27,7 +27,7 @@ BAND_ROWS = 128
 
 def image_size(path: Path) -> tuple[int, int]:
     """(width, height) from the file's header. Raises BadInput for what is no image."""
-    with _opened(path) as image:
+    with opened(path) as image:
         return image.size
 
 
@@ -40,21 +40,23 @@ def load_images(
     that of its camera.
     """
     images = tuple(two_at_a_time(lambda photograph: _load(photograph, downscale), photographs))
-    pinholes = [_pinhole(photograph.lens) for photograph in photographs]
+    pinholes = [pinhole_of(photograph.lens) for photograph in photographs]
     cameras = Cameras(
         torch.stack([photograph.world_from_camera for photograph in photographs]),
         torch.tensor([pinhole.intrinsics for pinhole in pinholes], dtype=torch.float64),
         tuple(pinhole.size for pinhole in pinholes),
         view_ids=torch.arange(len(photographs)),
     )
-    return images, cameras.resized([_shrunk(pinhole.size, downscale) for pinhole in pinholes])
+    return images, cameras.resized([shrunk(pinhole.size, downscale) for pinhole in pinholes])
 
 
-def _shrunk(size: tuple[int, int], downscale: float) -> tuple[int, int]:
+def shrunk(size: tuple[int, int], downscale: float) -> tuple[int, int]:
+    """(width, height) after shrinking."""
     return max(1, round(size[0] / downscale)), max(1, round(size[1] / downscale))
 
 
-def _opened(path: Path) -> Image.Image:
+def opened(path: Path) -> Image.Image:
+    """An image file whose header is read; raises BadInput for what is no image or far too large."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is below
@@ -80,7 +82,7 @@ def _load(photograph: Photograph, downscale: float) -> UInt8[Tensor, "H W C"]:
     image = _decoded(photograph)
     if not photograph.lens.is_pinhole:
         image = Image.fromarray(undistort(np.asarray(image), photograph.lens))
-    size = _shrunk(image.size, downscale)
+    size = shrunk(image.size, downscale)
     if size != image.size:
         image = _box_filtered(image, size)
     return torch.from_numpy(np.array(image))
@@ -96,7 +98,7 @@ def _box_filtered(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 def _decoded(photograph: Photograph) -> Image.Image:
     """The image as 8-bit RGB or RGBA, of its camera's size."""
-    with _opened(photograph.path) as image:
+    with opened(photograph.path) as image:
         if image.size != photograph.lens.size:
             raise BadInput.of(
                 photograph.path,
@@ -120,24 +122,25 @@ def _decoded(photograph: Photograph) -> Image.Image:
 
 
 @lru_cache(maxsize=256)
-def _pinhole(lens: Lens) -> Lens:
+def pinhole_of(lens: Lens) -> Lens:
+    """The pinhole that images through ``lens`` become."""
     return undistorted(lens)
 
 
 @lru_cache(maxsize=2)
-def _source_map(lens: Lens) -> Float[Tensor, "H W 2"]:
+def source_map(lens: Lens) -> Float[Tensor, "H W 2"]:
     """Where in the photograph, in pixels, each pixel of the pinhole comes from."""
     width, height = lens.size
     columns, rows = -(-width // MAP_STEP) + 1, -(-height // MAP_STEP) + 1
     u, v = np.linspace(0.5, width - 0.5, columns), np.linspace(0.5, height - 0.5, rows)
-    coarse = torch.from_numpy(source_positions(lens, _pinhole(lens), u, v)).float().permute(2, 0, 1)
+    coarse = torch.from_numpy(source_positions(lens, pinhole_of(lens), u, v)).float().permute(2, 0, 1)
     fine = torch.nn.functional.interpolate(coarse[None], (height, width), mode="bilinear", align_corners=True)
     return fine[0].permute(1, 2, 0).contiguous()
 
 
 def undistort(image: NDArray[np.uint8], lens: Lens) -> NDArray[np.uint8]:
     """Resample ``[H W C]`` to :func:`scenekit.data.lens.undistorted`'s pinhole, bilinear, band by band."""
-    positions = _source_map(lens)
+    positions = source_map(lens)
     result = np.empty_like(image)
     for start in range(0, image.shape[0], BAND_ROWS):
         band = slice(start, start + BAND_ROWS)

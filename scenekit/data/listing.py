@@ -28,12 +28,18 @@ class Photograph:
         path: the image file.
         lens: for the image as it is stored.
         world_from_camera: OpenCV axes, float64.
+        mask: image whose black pixels are not to be believed; None means ``masks/`` beside the capture is tried.
+        depth: measured depth along z; None means ``depths/`` beside the capture is tried.
+        depth_unit: world units for each unit of the depth file; millimetres to metres by default.
     """
 
     name: str
     path: Path
     lens: Lens
     world_from_camera: Float[Tensor, "3 4"]
+    mask: Path | None = None
+    depth: Path | None = None
+    depth_unit: float = 1e-3
 
 
 @dataclass(frozen=True)

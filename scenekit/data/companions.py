@@ -1,0 +1,138 @@
+"""What may lie beside photographs: masks, measured depth and normals, brought to the same pinholes and sizes.
+
+A capture names the files itself, or they lie in ``masks/``, ``depths/`` and ``normals/`` under the photographs' own
+names: ``masks/IMG_1.png`` or ``masks/IMG_1.jpg.png`` for ``images/IMG_1.jpg``. White of a mask is believed and black
+is not. Depth is along z, 0 where nothing was measured: 16-bit PNG in millimetres, or ``.npy``. Normals are ``.npy``
+or PNG with ``rgb = (normal + 1) / 2 * 255`` in the camera's OpenCV axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scenekit.core.checks import BadInput
+from scenekit.data.images import opened, source_map
+from scenekit.data.lens import Lens
+from scenekit.data.listing import Photograph
+
+Size = tuple[int, int]
+
+
+def load_masks(
+    root: Path, photographs: Sequence[Photograph], sizes: Sequence[Size]
+) -> tuple[Bool[Tensor, "_H _W"], ...] | None:
+    """Masks at the photographs' final sizes; a photograph without one is believed whole. None where none has one."""
+    files = [photograph.mask or _beside(root, "masks", photograph, (".png", ".jpg")) for photograph in photographs]
+    return _loaded(files, photographs, sizes, _read_mask, lambda size: torch.ones(size[1], size[0], dtype=torch.bool))
+
+
+def load_depths(
+    root: Path, photographs: Sequence[Photograph], sizes: Sequence[Size]
+) -> tuple[Float[Tensor, "_H _W"], ...] | None:
+    """Measured depth along z in ``world`` units, 0 where nothing was measured; None where no photograph has any."""
+    files = [photograph.depth or _beside(root, "depths", photograph, (".png", ".npy")) for photograph in photographs]
+    return _loaded(files, photographs, sizes, _read_depth, lambda size: torch.zeros(size[1], size[0]))
+
+
+def load_normals(
+    root: Path, photographs: Sequence[Photograph], sizes: Sequence[Size]
+) -> tuple[Float[Tensor, "_H _W 3"], ...] | None:
+    """Measured unit normals in ``world``, 0 where nothing was measured; None where no photograph has any."""
+    files = [_beside(root, "normals", photograph, (".png", ".npy")) for photograph in photographs]
+    return _loaded(files, photographs, sizes, _read_normals, lambda size: torch.zeros(size[1], size[0], 3))
+
+
+def _beside(root: Path, folder: str, photograph: Photograph, endings: tuple[str, ...]) -> Path | None:
+    """The companion under the photograph's name, with its extension or without."""
+    if not (root / folder).is_dir():
+        return None
+    name = Path(photograph.name)
+    below = [name, Path(*name.parts[1:])] if len(name.parts) > 1 else [name]
+    stems = [form for path in below for form in (path, path.with_suffix(""))]
+    candidates = [root / folder / f"{stem}{ending}" for stem in stems for ending in endings]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _loaded(
+    files: Sequence[Path | None],
+    photographs: Sequence[Photograph],
+    sizes: Sequence[Size],
+    read: Callable[[Path, Photograph], Tensor],
+    absent: Callable[[Size], Tensor],
+) -> tuple[Tensor, ...] | None:
+    if all(file is None for file in files):
+        return None
+    return tuple(
+        absent(size) if file is None else _fitted(read(file, photograph), file, photograph.lens, size)
+        for file, photograph, size in zip(files, photographs, sizes, strict=True)
+    )
+
+
+def _fitted(values: Tensor, file: Path, lens: Lens, size: Size) -> Tensor:
+    """Through the same lens and to the same size; the nearest value, since a mean over an edge was never measured."""
+    height, width = values.shape[:2]
+    if (width, height) != lens.size:
+        raise BadInput.of(
+            file,
+            wanted="{}x{} like its photograph".format(*lens.size),
+            found=f"{width}x{height}",
+            remedy="make it at the photograph's size",
+        )
+    rows = ((torch.arange(size[1]) + 0.5) * (height / size[1])).long()
+    columns = ((torch.arange(size[0]) + 0.5) * (width / size[0])).long()
+    if lens.is_pinhole:
+        return values[rows][:, columns].contiguous()
+    u, v = source_map(lens)[rows][:, columns].floor().long().unbind(-1)
+    return values[v.clamp(0, height - 1), u.clamp(0, width - 1)].contiguous()
+
+
+def _read_mask(file: Path, photograph: Photograph) -> Bool[Tensor, "H W"]:
+    with opened(file) as image:
+        grey = image.getchannel("A") if image.mode in ("LA", "RGBA") else image.convert("L")
+        return torch.from_numpy(np.array(grey)) > 127
+
+
+def _read_depth(file: Path, photograph: Photograph) -> Float[Tensor, "H W"]:
+    values = _array(file, 2) if file.suffix == ".npy" else _pixels(file).astype(np.float32)
+    if values.ndim != 2:
+        raise BadInput.of(
+            file, wanted="one channel of depth", found=f"shape {list(values.shape)}", remedy="write 16-bit grey"
+        )
+    depth = torch.from_numpy(values) * photograph.depth_unit
+    return torch.where(depth.isfinite() & (depth > 0), depth, torch.zeros(()))
+
+
+def _read_normals(file: Path, photograph: Photograph) -> Float[Tensor, "H W 3"]:
+    values = _array(file, 3) if file.suffix == ".npy" else _pixels(file).astype(np.float32) / 127.5 - 1
+    if values.ndim != 3 or values.shape[2] < 3:
+        raise BadInput.of(
+            file, wanted="three channels of normals", found=f"shape {list(values.shape)}", remedy="write RGB or [H W 3]"
+        )
+    local = torch.from_numpy(np.ascontiguousarray(values[..., :3]))
+    length = local.norm(dim=-1, keepdim=True)
+    known = (length > 0.5) & length.isfinite()
+    turned = (local / length.clamp(min=1e-6)) @ photograph.world_from_camera[:, :3].float().T
+    return torch.where(known, turned, torch.zeros(()))
+
+
+def _array(file: Path, dimensions: int) -> NDArray[np.float32]:
+    try:
+        values = np.load(file, allow_pickle=False)
+        return np.ascontiguousarray(values.squeeze() if values.ndim > dimensions else values, dtype=np.float32)
+    except (OSError, ValueError, EOFError) as error:
+        raise BadInput.of(file, wanted="an array of numbers", found=str(error), remedy="write it again") from error
+
+
+def _pixels(file: Path) -> NDArray[np.generic]:
+    with opened(file) as image:
+        try:
+            return np.asarray(image)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise BadInput.of(file, wanted="a whole image", found=str(error), remedy="write it again") from error
