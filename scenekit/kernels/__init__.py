@@ -15,6 +15,7 @@ from scenekit.kernels.spherical_harmonics import (
     SPHERICAL_HARMONICS,
     SPHERICAL_HARMONICS_BACKWARD,
     harmonic_colors,
+    harmonics_by_recurrence,
     spherical_harmonics,
 )
 from scenekit.kernels.ssim import SSIM, SSIM_BACKWARD, ssim
@@ -60,6 +61,7 @@ __all__ = [
     "adam_",
     "composite",
     "harmonic_colors",
+    "harmonics_by_recurrence",
     "hash_grid",
     "intersect",
     "march",

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import torch
 
 from scenekit.core.checks import BadInput
 from scenekit.core.protocols import Background
-from scenekit.renderers.background import BACKGROUNDS, BLACK, WHITE, Color
+from scenekit.renderers.background import BLACK, WHITE, Color, GivenBackground, LearnedBackground, SphereBackground
+from scenekit.representations.sphere import Sphere
 
 NAMED: dict[str, Color] = {"white": WHITE, "black": BLACK}
+# By kind: from the colour that evaluation composites on, and the source of random starts.
+BACKGROUNDS: dict[str, Callable[[Color, torch.Generator | None], Background]] = {
+    "given": lambda color, generator: GivenBackground(color),
+    "random": lambda color, generator: GivenBackground(color, random_in_training=True),
+    "learned": lambda color, generator: LearnedBackground(),
+    "sphere": lambda color, generator: SphereBackground(Sphere(degree=8).build(generator)),
+}
 
 
 @dataclass(frozen=True)
@@ -18,9 +29,9 @@ class BackgroundChoice:
     kind: str
     color: Color = BLACK
 
-    def build(self) -> Background:
-        """The background itself."""
-        return BACKGROUNDS[self.kind](self.color)
+    def build(self, generator: torch.Generator | None = None) -> Background:
+        """The background itself; what it learns starts from ``generator``."""
+        return BACKGROUNDS[self.kind](self.color, generator)
 
 
 def choose_background(wanted: str, *, has_alpha: bool, behind: Color | None, family_default: str) -> BackgroundChoice:

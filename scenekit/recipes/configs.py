@@ -59,7 +59,7 @@ class Fitting:
         minutes: train for this many minutes, from the first step; 5 if no other limit is given.
         target_psnr: stop at this PSNR on a fixed subset of the training photographs, in dB.
         seed: of all randomness.
-        background: auto, random, learned, white, black, or a colour as R,G,B in [0, 1].
+        background: auto, random, learned, sphere (learned, by direction), white, black, or R,G,B in [0, 1].
     """
 
     steps: int | None = None

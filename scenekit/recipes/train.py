@@ -79,7 +79,7 @@ def prepare(
         behind=capture.background,
         family_default=family.background,
     )
-    background = choice.build()
+    background = choice.build(generator)
     recipe = _recipe(representation, family_fitting, fitting, capture, choice)
     scene = Scene(renderer, background, capture.scene_from_world, capture.cameras, capture.bounds, recipe)
     objective = Photographs(renderer, background, parts.batches, parts.loss, watched=parts.probe)

@@ -1,15 +1,17 @@
-"""What is seen where a scene is transparent: a given colour, a random one in training, a learned one."""
+"""What is seen where a scene is transparent: a given colour, a random one in training, a learned one, a learned sky."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from scenekit.core.cameras import Cameras, Pixels
+from scenekit.core.cameras import Cameras, Pixels, every_pixel
 from scenekit.core.protocols import Context, ParameterGroup
+from scenekit.core.rays import rays_of
 from scenekit.core.schedules import constant
 
 Color = tuple[float, float, float]
@@ -63,16 +65,34 @@ class LearnedBackground(nn.Module):
         return [ParameterGroup("background", {"background": self.logits}, constant(1e-2))]
 
 
-def _given(color: Color) -> GivenBackground:
-    return GivenBackground(color)
+class DirectionColors(Protocol):
+    """Colours of directions: what a :class:`SphereBackground` is made of."""
+
+    def __call__(self, directions: Float[Tensor, "R 3"]) -> Float[Tensor, "R 3"]:
+        """Colours in [0, 1] of unit directions in ``scene``."""
+        ...
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """What learns, and how."""
+        ...
 
 
-def _random(color: Color) -> GivenBackground:
-    return GivenBackground(color, random_in_training=True)
+class SphereBackground(nn.Module):
+    """A colour for every direction, learned with the scene: what is too far away to move."""
 
+    def __init__(self, sphere: DirectionColors) -> None:
+        super().__init__()
+        self.sphere = sphere
 
-BACKGROUNDS: dict[str, Callable[[Color], GivenBackground | LearnedBackground]] = {
-    "given": _given,
-    "random": _random,
-    "learned": lambda color: LearnedBackground(),
-}
+    def colors(self, cameras: Cameras, pixels: Pixels | None, context: Context) -> Tensor:
+        """[R 3] for pixels, [C H W 3] for whole images of one size."""
+        rays = rays_of(cameras, every_pixel(cameras) if pixels is None else pixels)
+        colors = self.sphere(rays.directions)
+        if pixels is not None:
+            return colors
+        width, height = cameras.sizes[0]
+        return colors.reshape(len(cameras), height, width, 3)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The sphere's."""
+        return self.sphere.parameter_groups()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import sph_harm_y
 
-from scenekit.kernels import harmonic_colors, spherical_harmonics
+from scenekit.kernels import harmonic_colors, harmonics_by_recurrence, spherical_harmonics
 from scenekit.kernels.spherical_harmonics import C0, MAX_DEGREE
 
 
@@ -21,7 +21,7 @@ def _real_basis(directions: torch.Tensor, degree: int) -> np.ndarray:
     The usual definition takes the phase out again; Gaussian Splatting and instant-ngp leave it in.
     """
     x, y, z = directions.numpy().T
-    polar, azimuth = np.arccos(z), np.arctan2(y, x)
+    polar, azimuth = np.arctan2(np.hypot(x, y), z), np.arctan2(y, x)
     columns = []
     for n in range(degree + 1):
         for m in range(-n, n + 1):
@@ -89,3 +89,52 @@ def test_wrong_arguments_are_named():
         harmonic_colors(torch.zeros(5, 4, 3), directions, 1)
     with pytest.raises(TypeError, match=r"directions: wanted torch\.float64"):
         harmonic_colors(torch.zeros(4, 4, 3, dtype=torch.float64), directions, 1)
+
+
+def _with_poles_and_seam(rows: int) -> torch.Tensor:
+    """Random directions, and those where spherical coordinates fail."""
+    special = [[0, 0, 1], [0, 0, -1], [1e-9, 0, 1], [-1, 0, 0], [-1, 1e-12, 0], [-1, -1e-12, 0]]
+    directions = torch.cat([_directions(rows), torch.tensor(special, dtype=torch.float64)])
+    return torch.nn.functional.normalize(directions, dim=-1)
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2, 7, 60])
+def test_the_recurrence_has_the_order_and_sign_of_scipy_to_degree_60(degree: int):
+    directions = _with_poles_and_seam(100)
+    basis = harmonics_by_recurrence(directions, degree).numpy()
+    np.testing.assert_allclose(basis, _real_basis(directions, degree), rtol=0, atol=1e-10)
+
+
+def test_the_recurrence_stays_finite_and_close_in_float32_to_degree_60():
+    directions = _with_poles_and_seam(100)
+    wanted = harmonics_by_recurrence(directions, 60)
+    found = harmonics_by_recurrence(directions.float(), 60)
+    assert (found.double() - wanted).abs().max() < 1e-3  # values reach 3.1
+
+
+def test_the_recurrence_and_the_polynomials_agree_at_low_degrees():
+    directions = _with_poles_and_seam(100)
+    for degree in range(MAX_DEGREE + 1):
+        difference = harmonics_by_recurrence(directions, degree) - spherical_harmonics(directions, degree)
+        assert difference.abs().max() < 1e-12
+
+
+def test_squares_of_a_degree_sum_to_a_constant():
+    """Unsoeld's theorem: (2l + 1) / 4 pi for every direction."""
+    basis = harmonics_by_recurrence(_with_poles_and_seam(50), 40)
+    for degree in (1, 17, 40):
+        sums = basis[:, degree**2 : (degree + 1) ** 2].square().sum(1)
+        assert (sums - (2 * degree + 1) / (4 * np.pi)).abs().max() < 1e-10
+
+
+def test_gradients_of_the_recurrence_match_finite_differences():
+    directions = _directions(3).requires_grad_()
+    assert torch.autograd.gradcheck(lambda d: harmonics_by_recurrence(d, 6), directions)
+
+
+@pytest.mark.bad_input
+def test_the_recurrence_names_a_wrong_degree_and_shape():
+    with pytest.raises(ValueError, match="degree: wanted 0 or more, found -1"):
+        harmonics_by_recurrence(_directions(2), -1)
+    with pytest.raises(ValueError, match="directions"):
+        harmonics_by_recurrence(_directions(2)[:, :2], 1)

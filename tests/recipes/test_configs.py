@@ -59,5 +59,5 @@ def test_backgrounds_follow_the_photographs_and_the_user() -> None:
 @pytest.mark.bad_input
 def test_a_background_that_means_nothing_is_refused_with_the_choices() -> None:
     for wanted in ("beige", "1,2", "2,0,0", "nan,0,0"):
-        with pytest.raises(BadInput, match="--background: wanted auto, given, random, learned, white, black"):
+        with pytest.raises(BadInput, match="--background: wanted auto, given, random, learned, sphere, white, black"):
             choose_background(wanted, has_alpha=False, behind=None, family_default="given")
