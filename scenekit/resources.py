@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
+_IN_REPOSITORY = {"viewer": "viewer/dist"}  # where a folder's name there is another one
 
 
 def path(kind: str) -> Path:
     """Folder of ``cuda`` sources, ``configs`` or the ``viewer`` bundle; raises FileNotFoundError."""
-    places = (_PACKAGE / f"_{kind}", _PACKAGE.parent / kind)
+    places = (_PACKAGE / f"_{kind}", _PACKAGE.parent / _IN_REPOSITORY.get(kind, kind))
     for place in places:
         if place.is_dir():
             return place

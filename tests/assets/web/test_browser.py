@@ -1,0 +1,239 @@
+"""Pages in a real, headless Chromium: what they draw against our own renderer, and what they refuse."""
+
+import gzip
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from scenekit.assets.web import Shape, export_web
+from scenekit.assets.web.splats import dequantise
+from scenekit.core.transforms import Similarity
+from scenekit.training.evaluate import to_bytes
+
+from . import browser
+from .scenes import FixedSplats, random_splats, ring, splat_scene, turned
+
+pytestmark = browser.MARKS
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser.chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def open_page(chromium):
+    """Opens addresses; the test fails on anything that a page reports as an error, unless it is expected."""
+    contexts, errors = [], []
+
+    def begin(address, expected=()):
+        contexts.append(chromium.new_context(viewport={"width": 160, "height": 100}))
+        page = contexts[-1].new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("requestfailed", lambda request: None)
+        page.goto(address)
+        page.expected_errors = expected
+        return page
+
+    yield begin
+    expected = [text for context in contexts for page in context.pages for text in page.expected_errors]
+    for context in contexts:
+        context.close()
+    assert [error for error in errors if not any(text in error for text in expected)] == []
+
+
+def page_of(target, scenes, **options):
+    export_web(scenes, target, **options)
+    return json.loads((target / "scene.json").read_text())
+
+
+def as_quantised(target, node, scene):
+    """The scene with the very numbers that the page has."""
+    raw = {(c["part"], c["block"]): gzip.decompress((target / c["file"]).read_bytes()) for c in node["chunks"]}
+    renderer = type(scene.renderer)(FixedSplats(dequantise(node, raw)), antialiased=scene.renderer.antialiased)
+    return replace(scene, renderer=renderer)
+
+
+def drawn_by(page, scene, index):
+    """The page's picture for one of the scene's cameras, and our own in the same eight bits."""
+    inside = scene.cameras.moved(scene.scene_from_world)
+    seen = browser.photograph(page, inside.world_from_camera[index], inside.intrinsics[index], inside.sizes[index])
+    return seen, to_bytes(scene.render(scene.cameras[index]).color[0]).numpy() / 255
+
+
+@pytest.mark.parametrize("antialiased", [False, True])
+@pytest.mark.parametrize("degree", [0, 1, 2, 3])
+def test_splats_look_in_the_page_as_our_own_renderer_draws_them(tmp_path, open_page, degree, antialiased):
+    splats = random_splats(1500, degree)
+    splats.scales[::3] *= 0.05  # smaller than a pixel: what the antialiased mode is about
+    scene = splat_scene(splats, antialiased=antialiased, scene_from_world=turned())
+    manifest = page_of(tmp_path / "page", scene)
+    quantised = as_quantised(tmp_path / "page", manifest["nodes"][0], scene)
+    with browser.served(tmp_path / "page") as address:
+        page = open_page(address)
+        browser.wait_until_loaded(page)
+        for index in (0, 1):
+            seen, wanted = drawn_by(page, quantised, index)
+            assert wanted.std() > 0.1
+            assert browser.psnr(seen, wanted) >= 55
+
+
+def test_two_scenes_that_overlap_are_blended_as_one(tmp_path, open_page):
+    first, second = random_splats(800, 1), random_splats(800, 2, seed=1)
+    shift = Similarity.of(0.5, torch.tensor([0.2, 0.1, 0.0], dtype=torch.float64))
+    scenes = {"a": splat_scene(first), "b": splat_scene(second, scene_from_world=shift)}
+    manifest = page_of(tmp_path / "page", scenes)
+    parts = [as_quantised(tmp_path / "page", node, scenes[node["name"]]) for node in manifest["nodes"][:2]]
+    a, b = (part.renderer.primitives.given for part in parts)
+    rest = torch.zeros(len(a.means), 5, 3)
+    both = replace(
+        b,
+        means=torch.cat([a.means, shift.inverse().points(b.means)]),
+        quaternions=torch.cat([a.quaternions, b.quaternions]),
+        scales=torch.cat([a.scales, b.scales / shift.scale]),
+        opacities=torch.cat([a.opacities, b.opacities]),
+        harmonics=torch.cat([torch.cat([a.harmonics, rest], 1), b.harmonics]),
+    )
+    with browser.served(tmp_path / "page") as address:
+        page = open_page(address)
+        browser.wait_until_loaded(page)
+        seen, wanted = drawn_by(page, splat_scene(both), 0)
+        assert browser.psnr(seen, wanted) >= 55
+        page.get_by_label("b (splats)").uncheck(force=True)
+        seen, wanted = drawn_by(page, parts[0], 0)
+        assert browser.psnr(seen, wanted) >= 55
+
+
+def test_a_single_file_opens_from_disk_and_shows_what_the_folder_shows(tmp_path, open_page):
+    scene = splat_scene(random_splats(500))
+    manifest = page_of(tmp_path / "page", scene)
+    export_web(scene, tmp_path / "page.html")
+    quantised = as_quantised(tmp_path / "page", manifest["nodes"][0], scene)
+    page = open_page((tmp_path / "page.html").as_uri())
+    browser.wait_until_loaded(page)
+    seen, wanted = drawn_by(page, quantised, 2)
+    assert browser.psnr(seen, wanted) >= 55
+
+
+def test_shapes_hide_the_splats_behind_them_and_not_those_before(tmp_path, open_page):
+    corners = torch.tensor([[-9.0, -9.0, 0.0], [9.0, -9.0, 0.0], [9.0, 9.0, 0.0], [-9.0, 9.0, 0.0]])
+    red = torch.tensor([[1.0, 0.0, 0.0]]).expand(4, 3)
+    wall = Shape("mesh", "wall", corners, red, triangles=torch.tensor([[0, 1, 2], [0, 2, 3]]))
+    splats = random_splats(2, degree=0)
+    splats.means[:] = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]])
+    splats.scales[:], splats.opacities[:] = 0.2, 1.0
+    splats.harmonics[:] = torch.tensor([[[-2.0, 2.0, -2.0]], [[-2.0, -2.0, 2.0]]])  # green in front, blue behind
+    scene = splat_scene(splats)
+    export_web(scene, tmp_path / "page", shapes=[wall])
+    with browser.served(tmp_path / "page") as address:
+        page = open_page(address)
+        browser.wait_until_loaded(page)
+        front, _ = drawn_by(page, scene, 0)
+        back, _ = drawn_by(page, scene, 2)
+    assert (front[..., 1] > 0.5).any()
+    assert not (front[..., 2] > 0.5).any()
+    assert (back[..., 2] > 0.5).any()
+    assert not (back[..., 1] > 0.5).any()
+    assert front[5, 5, 0] > 0.3
+
+
+def test_keys_buttons_and_the_mouse_move_the_view(tmp_path, open_page):
+    page_of(tmp_path / "page", splat_scene(random_splats(300, 1)))
+    with browser.served(tmp_path / "page") as address:
+        page = open_page(address)
+        page.set_viewport_size({"width": 400, "height": 300})
+        browser.wait_until_loaded(page)
+
+        def shot():
+            page.wait_for_timeout(900)  # a flight and the full picture after it
+            return page.screenshot(clip={"x": 100, "y": 10, "width": 200, "height": 150})  # clear of the panel
+
+        pictures = [shot()]
+        page.locator("canvas").focus()
+        for key in ("n", "ArrowLeft", "w", "r"):
+            page.keyboard.press(key, delay=150)
+            pictures.append(shot())
+        assert pictures[0] == pictures[4]
+        page.mouse.move(200, 100)
+        page.mouse.down()
+        page.mouse.move(260, 110, steps=3)
+        page.mouse.up()
+        pictures[4] = shot()
+        page.mouse.wheel(0, 300)
+        pictures.append(shot())
+        assert len(set(pictures)) == 6
+        page.get_by_label("next camera").click()
+        page.get_by_text("photograph 2").wait_for()
+        page.get_by_label("statistics").click()
+        page.get_by_text("300 splats").or_(page.get_by_text("splats,")).first.wait_for()
+
+
+def test_the_first_picture_stands_long_before_a_slow_line_has_brought_everything(tmp_path, open_page, chromium):
+    splats = random_splats(60_000, 3, size=0.01)
+    target = tmp_path / "page"
+    page_of(target, splat_scene(splats))
+    total = sum(file.stat().st_size for file in target.glob("*.bin"))
+    with browser.served(target) as address:
+        page = open_page("about:blank")
+        line = page.context.new_cdp_session(page)
+        line.send("Network.enable")
+        speed = 400_000  # bytes a second: several seconds for all of it
+        conditions = {"offline": False, "latency": 20, "downloadThroughput": speed, "uploadThroughput": speed}
+        line.send("Network.emulateNetworkConditions", conditions)
+        page.goto(address)
+        for _ in range(200):
+            figures = page.evaluate("() => window.scenekit?.statistics()")
+            if figures and figures["firstPictureMs"] > 0:
+                break
+            page.wait_for_timeout(50)
+        assert 0 < figures["splats"] < 60_000
+        assert figures["bytes"] < total / 2
+
+
+def broken(manifest, change):
+    text = json.loads(json.dumps(manifest))
+    change(text)
+    return json.dumps(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda m: m.update(version=9), "version 1"),
+        (lambda m: m["nodes"][0]["chunks"][0].update(file="../../etc/passwd"), "wanted a name such as"),
+        (lambda m: m["nodes"][0]["chunks"][0].update(raw_bytes=10**12), "raw_bytes"),
+        (lambda m: m["nodes"][0].update(name="<img src=x onerror=alert(1)>" * 20), "at most 200 characters"),
+        (lambda m: m["nodes"][0]["chunks"][0].update(sha256="0" * 64), "it is damaged"),
+        (lambda m: m["nodes"][0]["chunks"][0].update(file="base_ffffffffffff.bin"), "404"),
+    ],
+)
+def test_a_hostile_or_damaged_scene_is_refused_in_words(tmp_path, open_page, change, sentence):
+    target = tmp_path / "page"
+    manifest = page_of(target, splat_scene(random_splats(20, 0)))
+    (target / "scene.json").write_text(broken(manifest, change))
+    with browser.served(target) as address:
+        page = open_page(address, expected=["404"])
+        alert = page.get_by_role("alert").filter(has_text=sentence)
+        alert.wait_for(timeout=20_000)
+        assert page.evaluate("() => document.querySelectorAll('img').length") == 0
+
+
+def test_the_page_fits_a_phone(tmp_path, open_page):
+    export_web(splat_scene(random_splats(200, 0), cameras=ring(size=(100, 160))), tmp_path / "page.html")
+    page = open_page((tmp_path / "page.html").as_uri())
+    page.set_viewport_size({"width": 360, "height": 640})
+    browser.wait_until_loaded(page)
+    wide = page.evaluate("() => [document.documentElement.scrollWidth, document.querySelector('nav').scrollWidth]")
+    assert max(wide) <= 360
+    for button in page.get_by_role("button").all():
+        box = button.bounding_box()
+        assert box["width"] >= 40
+        assert box["height"] >= 40
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 360
+    assert np.isfinite(wide).all()

@@ -1,0 +1,132 @@
+// Chunks by priority, a few at a time: low levels first, then what the camera sees, then the order of the manifest.
+
+import type { Chunk } from "./manifest";
+import type { Job, Reply, Request } from "./worker";
+
+const PARALLEL = 4;
+const TRIES = 3;
+
+export interface Wanted {
+  chunk: Chunk;
+  job: Job;
+  seen: () => boolean; // whether the camera looks at it now
+  done: (parts: (Uint8Array | Uint32Array)[]) => void;
+}
+
+export interface Progress {
+  loaded: number; // chunks
+  total: number;
+  bytes: number;
+  totalBytes: number;
+}
+
+export type Source = (file: string, most: number) => Promise<Uint8Array>;
+
+export class Loader {
+  readonly progress: Progress;
+  private readonly waiting: Wanted[];
+  private readonly busy = new Map<number, Wanted>();
+  private fetching = 0;
+  private next = 0;
+
+  constructor(
+    wanted: Wanted[],
+    private readonly source: Source,
+    private readonly post: (request: Request, transfer: Transferable[]) => void,
+    private readonly failed: (sentence: string) => void,
+  ) {
+    this.waiting = [...wanted];
+    const totalBytes = wanted.reduce((sum, w) => sum + w.chunk.bytes, 0);
+    this.progress = { loaded: 0, total: wanted.length, bytes: 0, totalBytes };
+  }
+
+  start(): void {
+    while (this.fetching < PARALLEL && this.waiting.length > 0) void this.fetch(this.take());
+  }
+
+  /** A reply of the worker to one of our chunks. */
+  receive(reply: Exclude<Reply, { type: "order" }>): void {
+    const wanted = this.busy.get(reply.id);
+    if (!wanted) return;
+    this.busy.delete(reply.id);
+    if (reply.type === "failed") this.failed(reply.sentence);
+    else {
+      this.progress.loaded += 1;
+      wanted.done(reply.parts);
+    }
+  }
+
+  private take(): Wanted {
+    let best = 0;
+    const rank = (w: Wanted): number => 2 * w.chunk.level + (w.seen() ? 0 : 1);
+    let least = rank(this.waiting[0]);
+    for (let i = 1; i < this.waiting.length && this.waiting[i].chunk.level <= this.waiting[best].chunk.level; i++) {
+      const r = rank(this.waiting[i]);
+      if (r < least) [best, least] = [i, r];
+    }
+    return this.waiting.splice(best, 1)[0];
+  }
+
+  private async fetch(wanted: Wanted): Promise<void> {
+    this.fetching += 1;
+    const { chunk } = wanted;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const packed = await this.source(chunk.file, Math.max(chunk.bytes, chunk.rawBytes));
+        this.progress.bytes += chunk.bytes;
+        const id = this.next++;
+        this.busy.set(id, wanted);
+        const { file, rawBytes, sha256 } = chunk;
+        this.post({ type: "chunk", id, file, packed, rawBytes, sha256, job: wanted.job }, [packed.buffer as ArrayBuffer]);
+        break;
+      } catch (error) {
+        if (attempt < TRIES) await new Promise((wake) => setTimeout(wake, 300 * attempt));
+        else {
+          this.failed(`${chunk.file}: ${(error as Error).message}`);
+          break;
+        }
+      }
+    }
+    this.fetching -= 1;
+    this.start();
+  }
+}
+
+/** Files beside the page; reading stops at `most` bytes, whatever a server sends. */
+export const hosted =
+  (base: string): Source =>
+  async (file, most) => {
+    const response = await fetch(new URL(file, base), { credentials: "same-origin", redirect: "error" });
+    if (!response.ok || !response.body) throw new Error(`the server answers ${response.status} ${response.statusText}`);
+    const parts: Uint8Array[] = [];
+    let length = 0;
+    const reader = response.body.getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      length += value.length;
+      if (length > most) {
+        await reader.cancel();
+        throw new Error(`the server sends more than the ${most} bytes that the manifest promises`);
+      }
+      parts.push(value);
+    }
+    const all = new Uint8Array(length);
+    let at = 0;
+    for (const part of parts) {
+      all.set(part, at);
+      at += part.length;
+    }
+    return all;
+  };
+
+/** Chunks that the page itself holds, in base64. */
+export const embedded: Source = async (file) => {
+  const element = document.getElementById(file);
+  if (!element) throw new Error("the page does not hold it; export it again");
+  const binary = atob(element.textContent ?? "");
+  element.remove();
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+};

@@ -1,0 +1,118 @@
+// What stands around the picture. Text from outside enters as textContent only.
+
+export interface Actions {
+  bookmark(step: number): void;
+  reset(): void;
+  mode(): void;
+  photograph(): void;
+  toggle(index: number): void;
+}
+
+const KEYS =
+  "drag: turn · right or two fingers: move · wheel or pinch: closer · arrows: turn · + −: closer · W A S D Q E: walk · " +
+  "F: orbit or fly · N, P: next, previous camera · 1–9: camera · R: back · I: figures · C: picture · H: this help";
+
+function make<K extends keyof HTMLElementTagNameMap>(kind: K, parent: Element, text = "", className = ""): HTMLElementTagNameMap[K] {
+  const element = document.createElement(kind);
+  element.textContent = text;
+  if (className) element.className = className;
+  parent.append(element);
+  return element;
+}
+
+export class Panel {
+  private readonly bar: HTMLElement;
+  private readonly done: HTMLElement;
+  private readonly place: HTMLElement;
+  private readonly figures: HTMLElement;
+  private readonly help: HTMLElement;
+  private readonly alert: HTMLElement;
+  private readonly modeButton: HTMLButtonElement;
+
+  constructor(title: string, nodes: { name: string; kind: string; visible: boolean }[], actions: Actions) {
+    const body = document.body;
+    this.done = make("div", body, "", "progress");
+    this.done.setAttribute("role", "progressbar");
+    this.done.setAttribute("aria-label", "loading");
+    this.bar = make("div", this.done);
+    const panel = make("nav", body, "", "panel");
+    panel.setAttribute("aria-label", "scene");
+    make("strong", panel, title);
+    const cameras = make("div", panel, "", "row");
+    this.button(cameras, "‹", "previous camera", () => actions.bookmark(-1));
+    this.place = make("span", cameras);
+    this.place.setAttribute("aria-live", "polite");
+    this.button(cameras, "›", "next camera", () => actions.bookmark(1));
+    this.button(cameras, "back", "back to the first view", actions.reset);
+    this.modeButton = this.button(cameras, "orbit", "orbit or fly", actions.mode);
+    this.button(cameras, "picture", "save a picture", actions.photograph);
+    const figures = this.button(cameras, "figures", "statistics", () => this.toggleFigures());
+    figures.setAttribute("aria-expanded", "false");
+    this.button(cameras, "?", "help", () => this.toggleHelp());
+    if (nodes.length > 1) this.tree(panel, nodes, actions);
+    this.figures = make("pre", panel);
+    this.figures.hidden = true;
+    this.help = make("p", panel, KEYS);
+    this.help.hidden = true;
+    this.alert = make("div", body, "", "alert");
+    this.alert.setAttribute("role", "alert");
+    this.alert.hidden = true;
+  }
+
+  toggleFigures(): void {
+    this.figures.hidden = !this.figures.hidden;
+  }
+
+  toggleHelp(): void {
+    this.help.hidden = !this.help.hidden;
+  }
+
+  camera(name: string): void {
+    this.place.textContent = name;
+  }
+
+  mode(mode: string): void {
+    this.modeButton.textContent = mode;
+  }
+
+  progress(part: number): void {
+    this.done.hidden = part >= 1;
+    this.done.setAttribute("aria-valuenow", String(Math.round(100 * part)));
+    this.bar.style.transform = `scaleX(${part})`;
+  }
+
+  statistics(lines: string[]): void {
+    if (!this.figures.hidden) this.figures.textContent = lines.join("\n");
+  }
+
+  private tree(panel: Element, nodes: { name: string; kind: string; visible: boolean }[], actions: Actions): void {
+    const list = make("div", panel, "", "row");
+    nodes.forEach((node, index) => {
+      const label = make("label", list);
+      const box = make("input", label);
+      box.type = "checkbox";
+      box.checked = node.visible;
+      box.addEventListener("change", () => actions.toggle(index));
+      make("span", label, `${node.name} (${node.kind})`);
+    });
+  }
+
+  private button(parent: Element, text: string, label: string, act: () => void): HTMLButtonElement {
+    const button = make("button", parent, text);
+    button.type = "button";
+    button.title = label;
+    button.setAttribute("aria-label", label);
+    button.addEventListener("click", act);
+    return button;
+  }
+
+  trouble(sentence: string): void {
+    this.alert.hidden = false;
+    this.alert.textContent = sentence;
+  }
+}
+
+/** For what goes wrong before there is a panel. */
+export function refuse(sentence: string): void {
+  make("div", document.body, sentence, "alert").setAttribute("role", "alert");
+}
