@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -65,6 +65,7 @@ class LearnedBackground(nn.Module):
         return [ParameterGroup("background", {"background": self.logits}, constant(1e-2))]
 
 
+@runtime_checkable
 class DirectionColors(Protocol):
     """Colours of directions: what a :class:`SphereBackground` is made of."""
 
