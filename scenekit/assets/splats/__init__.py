@@ -1,11 +1,17 @@
 """Splat formats by name; each is one file with a ``CODEC``. ``files`` reads and writes by path."""
 
-from scenekit.assets.splats import ply
+from scenekit.assets.splats import compressed_ply, glb, ksplat, ply, sog, splat, spz
 from scenekit.assets.splats.codec import Codec
 
 # The first whose bytes fit reads a file.
 CODECS: dict[str, Codec] = {
     "ply": ply.CODEC,
+    "compressed_ply": compressed_ply.CODEC,
+    "spz": spz.CODEC,
+    "sog": sog.CODEC,
+    "glb": glb.CODEC,
+    "splat": splat.CODEC,
+    "ksplat": ksplat.CODEC,
 }
 
 __all__ = ["CODECS", "Codec"]

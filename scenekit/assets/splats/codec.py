@@ -34,7 +34,8 @@ class Codec:
         extensions: with their dots, lower case; of two that fit, the longer one counts.
         sniff: whether a file beginning with these bytes is one; where a format has no mark, never.
         decode: a stream to Gaussians.
-        encode: Gaussians to a stream; None where we do not write the format.
+        encode: Gaussians (at least one, of no higher degree than the format keeps) to a stream; None where we do
+            not write the format.
         exact: whether every float32 value comes back as it was, bit for bit.
         degree: highest degree of spherical harmonics that the format keeps.
         keeps_antialiased: whether it can say that opacities make up for the screen-space blur.

@@ -78,13 +78,17 @@ def read_splats(path: str | Path) -> SplatFile:
 def write_splats(path: str | Path, cloud: GaussianCloud) -> Codec:
     """Write ``cloud`` in the format that the name asks for; whole or not at all. Returns the format.
 
-    Raises BadInput for a name of no format that we write.
+    Harmonics beyond the format's highest degree are left out.
+
+    Raises BadInput for a name of no format that we write, and where there is nothing to write.
     """
     file = Path(path)
     codec = writer_of(file)
+    if len(cloud) == 0:
+        raise BadInput.of(file, wanted="at least one Gaussian", found="none", remedy="keep more of the scene")
     with replacing(file) as temporary, temporary.open("w+b") as stream:
         assert codec.encode is not None
-        codec.encode(cloud, stream)
+        codec.encode(cloud.of_degree(min(cloud.degree, codec.degree)), stream)
     return codec
 
 

@@ -57,7 +57,7 @@ def read_layout(stream: BinaryIO) -> Layout:
         raise Damaged(f"{rest} columns f_rest, which is no degree of spherical harmonics")
     if any(f"f_rest_{index}" not in vertex.names for index in range(rest)):
         raise Damaged("columns f_rest that leave out a number")
-    return Layout(header, vertex.count, degree, _antialiased(header.comments))
+    return Layout(header, vertex.count, degree, is_antialiased(header.comments))
 
 
 def read_blocks(stream: BinaryIO, layout: Layout) -> Iterator[GaussianCloud]:
@@ -113,7 +113,8 @@ def encode(cloud: GaussianCloud, stream: BinaryIO) -> None:
     write_blocks(stream, [cloud], cloud.degree, antialiased=cloud.antialiased)
 
 
-def _antialiased(comments: Sequence[str]) -> bool:
+def is_antialiased(comments: Sequence[str]) -> bool:
+    """Whether a header's comments say that the Gaussians are; of several the last one counts."""
     said = False
     for comment in comments:
         words = comment.lower().split()
