@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from scenekit.kernels import OPS, GridLayout, native
+from scenekit.kernels import OPS, GridLayout, native, simplex_layout
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,20 @@ def ray_points(generator: Generator, rays: int, samples: int) -> Tensor:
     return (camera + (pixels - camera) * along).reshape(-1, 3).clamp(0, 1)
 
 
-def grid_case(levels: int, features: int, log2_table: int, growth: float) -> Case:
-    """Encoding of 131k samples on 2048 rays."""
-    layout = GridLayout.of(3, levels=levels, log2_table=log2_table, base_resolution=16, growth=growth)
+def grid_case(
+    levels: int, features: int, log2_table: int, growth: float, *, op: str = "hash_grid", where: str = "on rays"
+) -> Case:
+    """Encoding of 131k samples, on 2048 rays or anywhere; both kinds of grid have the same vertices."""
+    layout_of = simplex_layout if op == "simplex_grid" else GridLayout.of
+    layout = layout_of(3, levels=levels, log2_table=log2_table, base_resolution=16, growth=growth)
     lists = (list(layout.scales), list(layout.resolutions), list(layout.offsets))
 
     def make(generator: Generator) -> tuple[Any, ...]:
-        return (
-            ray_points(generator, 2048, 64),
-            torch.randn(layout.rows, features, generator=generator),
-            *lists,
-        )
+        anywhere = torch.rand(131072, 3, generator=generator)
+        points = ray_points(generator, 2048, 64) if where == "on rays" else anywhere
+        return points, torch.randn(layout.rows, features, generator=generator), *lists
 
-    return Case("hash_grid", f"131k on rays, L{levels} F{features} 2^{log2_table}", make, (1,))
+    return Case(op, f"131k {where}, L{levels} F{features} 2^{log2_table}", make, (1,))
 
 
 def mlp_case(widths: tuple[int, ...], rows: int) -> Case:
@@ -92,6 +93,11 @@ CASES = [
     grid_case(8, 4, 17, 2.0),
     grid_case(16, 2, 17, 1.38191),
     grid_case(16, 2, 19, 1.38191),
+    *(
+        grid_case(*shape, op=op, where=where)
+        for shape in ((8, 4, 17, 2.0), (16, 2, 19, 1.38191))
+        for op, where in (("hash_grid", "at random"), ("simplex_grid", "at random"), ("simplex_grid", "on rays"))
+    ),
     mlp_case((32, 32, 16), 65536),
     mlp_case((32, 64, 16), 65536),
     mlp_case((32, 64, 64, 3), 65536),

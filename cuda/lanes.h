@@ -37,6 +37,7 @@ template <class T> SK_LEAF T splat(float x) { return T{} + x; }
 
 #if !defined(__CUDACC__)
 SK_LEAF float_x16 select(int_x16 mask, float_x16 yes, float_x16 no) { return mask ? yes : no; }
+SK_LEAF uint_x16 select(int_x16 mask, uint_x16 yes, uint_x16 no) { return mask ? yes : no; }
 SK_LEAF float_x16 bits_to_float(int_x16 x) { return (float_x16)x; }
 SK_LEAF int_x16 float_to_bits(float_x16 x) { return (int_x16)x; }
 SK_LEAF int_x16 to_int(float_x16 x) { return __builtin_convertvector(x, int_x16); }
@@ -69,6 +70,7 @@ typedef uint32_t WideUInt __attribute__((vector_size(4 * WIDTH)));
 #if !defined(__AVX512F__)
 template <> struct Lane<Wide> { using Int = WideInt; using UInt = WideUInt; static constexpr int width = WIDTH; };
 SK_LEAF Wide select(WideInt mask, Wide yes, Wide no) { return mask ? yes : no; }
+SK_LEAF WideUInt select(WideInt mask, WideUInt yes, WideUInt no) { return mask ? yes : no; }
 SK_LEAF Wide min(Wide a, Wide b) { return a < b ? a : b; }
 SK_LEAF Wide max(Wide a, Wide b) { return a > b ? a : b; }
 SK_LEAF Wide sqrt(Wide x) {
@@ -102,6 +104,7 @@ SK_LEAF Wide floor(Wide x) {
 #endif
 
 SK_LEAF float select(bool mask, float yes, float no) { return mask ? yes : no; }
+SK_LEAF unsigned select(bool mask, unsigned yes, unsigned no) { return mask ? yes : no; }
 SK_LEAF float min(float a, float b) { return a < b ? a : b; }
 SK_LEAF float max(float a, float b) { return a > b ? a : b; }
 SK_LEAF float bits_to_float(int x) {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "../hash_grid.h"
+#include "../lanes.h"
 
 namespace scenekit {
 

@@ -2,13 +2,15 @@
 
 from scenekit.kernels.adam import ADAM, adam_
 from scenekit.kernels.composite import COMPOSITE, COMPOSITE_BACKWARD, Composited, composite
-from scenekit.kernels.hash_grid import HASH_GRID, HASH_GRID_BACKWARD, GridLayout, hash_grid
+from scenekit.kernels.grid_layout import GridLayout
+from scenekit.kernels.hash_grid import HASH_GRID, HASH_GRID_BACKWARD, hash_grid
 from scenekit.kernels.intersect import INTERSECT, Tiles, intersect
 from scenekit.kernels.march import MARCH, Marched, StepRule, march, ray_cube
 from scenekit.kernels.mlp import MLP, MLP_BACKWARD, mlp
 from scenekit.kernels.op import Op
 from scenekit.kernels.project import PROJECT, PROJECT_BACKWARD, Projected, project
 from scenekit.kernels.rasterize import RASTERIZE, RASTERIZE_BACKWARD, Raster, rasterize
+from scenekit.kernels.simplex_grid import SIMPLEX_GRID, SIMPLEX_GRID_BACKWARD, simplex_grid, simplex_layout
 from scenekit.kernels.spherical_harmonics import (
     HARMONIC_COLORS,
     HARMONIC_COLORS_BACKWARD,
@@ -39,6 +41,8 @@ OPS: dict[str, Op] = {
         PROJECT_BACKWARD,
         RASTERIZE,
         RASTERIZE_BACKWARD,
+        SIMPLEX_GRID,
+        SIMPLEX_GRID_BACKWARD,
         SPHERICAL_HARMONICS,
         SPHERICAL_HARMONICS_BACKWARD,
         SSIM,
@@ -69,6 +73,8 @@ __all__ = [
     "project",
     "rasterize",
     "ray_cube",
+    "simplex_grid",
+    "simplex_layout",
     "spherical_harmonics",
     "ssim",
     "trace_hash_grid",

@@ -21,7 +21,8 @@ from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.core.protocols import Traced
 from scenekit.kernels import native
 from scenekit.kernels.composite import COMPOSITE, INVISIBLE, STOP, light_before
-from scenekit.kernels.hash_grid import HASH_GRID, GridLayout, packed_layout
+from scenekit.kernels.grid_layout import GridLayout, packed_layout
+from scenekit.kernels.hash_grid import HASH_GRID
 from scenekit.kernels.march import MARCH, StepRule, packed_rule
 from scenekit.kernels.mlp import MLP
 from scenekit.kernels.op import register

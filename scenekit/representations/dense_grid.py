@@ -13,7 +13,8 @@ from scenekit.core.bounds import Bounds
 from scenekit.core.protocols import ParameterGroup
 from scenekit.core.rays import Samples
 from scenekit.core.schedules import exponential
-from scenekit.kernels.hash_grid import GridLayout, hash_grid
+from scenekit.kernels.grid_layout import GridLayout
+from scenekit.kernels.hash_grid import hash_grid
 from scenekit.kernels.spherical_harmonics import C0, harmonic_colors
 
 

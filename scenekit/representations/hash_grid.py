@@ -15,7 +15,8 @@ from scenekit.core.protocols import ParameterGroup, Traced
 from scenekit.core.rays import Rays, Samples, Way
 from scenekit.core.schedules import exponential
 from scenekit.kernels import native
-from scenekit.kernels.hash_grid import GridLayout, hash_grid
+from scenekit.kernels.grid_layout import GridLayout
+from scenekit.kernels.hash_grid import hash_grid
 from scenekit.kernels.march import StepRule
 from scenekit.kernels.trace_hash_grid import GridField, Stretches, trace_hash_grid
 from scenekit.representations.networks import Networks, RadianceNetworks

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from scenekit.kernels.hash_grid import GridLayout
+from scenekit.kernels.grid_layout import GridLayout
+from scenekit.kernels.simplex_grid import simplex_layout
 
 from . import splat_samples as splats
 
@@ -72,6 +73,19 @@ def _grid(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...
 
 def _grid_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
     arguments = _grid(generator, dtype, rows)
+    return normal(generator, dtype, rows, 15), *arguments, [True, True]
+
+
+def _simplices(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """A dense level and two hashed; 5 features are blended as 4 and 1."""
+    layout = simplex_layout(3, levels=3, log2_table=10, base_resolution=5, growth=1.7)
+    table = normal(generator, dtype, layout.rows, 5)
+    positions = uniform(generator, dtype, rows, 3)
+    return positions, table, list(layout.scales), list(layout.resolutions), list(layout.offsets)
+
+
+def _simplices_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    arguments = _simplices(generator, dtype, rows)
     return normal(generator, dtype, rows, 15), *arguments, [True, True]
 
 
@@ -164,6 +178,8 @@ SAMPLES: dict[str, Sample] = {
     "project_backward": Sample(splats.gaussians_backward, rows=2500, half=None),
     "rasterize": Sample(splats.picture, differentiable=(0, 1, 2, 3), half=None),
     "rasterize_backward": Sample(splats.picture_backward, half=None),
+    "simplex_grid": Sample(_simplices, differentiable=(0, 1), rows=5000),
+    "simplex_grid_backward": Sample(_simplices_backward, rows=5000),
     "spherical_harmonics": Sample(lambda g, dtype, n: (directions(g, dtype, n), 4), differentiable=(0,), rows=5000),
     "spherical_harmonics_backward": Sample(
         lambda g, dtype, n: (normal(g, dtype, n, 25), directions(g, dtype, n), 4), rows=5000

@@ -9,7 +9,7 @@ import torch
 from scenekit.core.bounds import Bounds
 from scenekit.core.protocols import Traced
 from scenekit.kernels import native
-from scenekit.kernels.hash_grid import GridLayout
+from scenekit.kernels.grid_layout import GridLayout
 from scenekit.kernels.march import StepRule, ray_cube
 from scenekit.kernels.trace_hash_grid import TRACE_HASH_GRID, GridField, Stretches, trace_hash_grid
 
