@@ -11,6 +11,7 @@ from scenekit.core.checks import BadInput
 # Name: (module with a function ``run(arguments)``, help). A command's libraries load when it is called.
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("scenekit.cli.demo", "the whole loop on an embedded capture, on a CPU, without a download"),
+    "process": ("scenekit.cli.process", "photographs or a video become a capture with camera poses"),
     "train": ("scenekit.cli.train", "photographs with poses become a scene"),
     "evaluate": ("scenekit.cli.evaluate", "held-out PSNR and SSIM of a run"),
     "render": ("scenekit.cli.render", "a film or pictures along a camera path"),

@@ -15,6 +15,7 @@ import tyro
 
 from scenekit.assets.run import require_new, write_checkpoint, write_recipe, write_scene
 from scenekit.cli.options import merged, parse, preset_arguments, say, take
+from scenekit.cli.process import with_poses
 from scenekit.cli.progress import run_steps
 from scenekit.core.checks import BadInput
 from scenekit.data import open_capture
@@ -35,7 +36,8 @@ class General:
     """What to train on and where to put it.
 
     Attributes:
-        capture: folder of photographs with poses (transforms.json, COLMAP, LLFF), or synthetic.
+        capture: folder of photographs with poses (transforms.json, COLMAP, LLFF), or synthetic; photographs alone
+            or a video are processed first.
         output: run folder; runs/CAPTURE-REPRESENTATION where not given.
         downscale: shrink the photographs by this factor, with an area filter.
         resume: continue the run at --output from its newest checkpoint.
@@ -94,7 +96,7 @@ def _begun(general: General, options: Any, name: str) -> tuple[Session, Path]:
     folder = general.output or free_folder(f"{Path(general.capture).resolve().name}-{name}")
     require_new(folder)
     options.fitting.budget()  # refuses before photographs are read
-    capture = open_capture(general.capture, downscale=general.downscale)
+    capture = open_capture(with_poses(general.capture, quiet=general.json), downscale=general.downscale)
     for note in capture.notes:
         say(note)
     session = prepare(capture, options.representation, options.fitting, options.family, cache=folder)

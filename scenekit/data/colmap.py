@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import torch
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
 from scenekit.core.transforms import invert_rigid
+from scenekit.data.decode import find_photographs
 from scenekit.data.lens import Lens
 from scenekit.data.listing import Listing, Photograph, present, rigid_pose
 
@@ -20,6 +23,19 @@ if TYPE_CHECKING:
 LOOKS_FOR = "cameras, images and points3D (.bin or .txt) in sparse/0, sparse, colmap/sparse/0 or the folder itself"
 MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse", "")
 PANORAMAS = ("EQUIRECTANGULAR",)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """COLMAP logs every step to standard error; only errors are of interest here."""
+    import pycolmap
+
+    level = pycolmap.logging.minloglevel
+    pycolmap.logging.minloglevel = pycolmap.logging.ERROR.value
+    try:
+        yield
+    finally:
+        pycolmap.logging.minloglevel = level
 
 
 def sniff(path: Path) -> bool:
@@ -39,7 +55,18 @@ def read(path: Path) -> Listing:
         if image.has_pose
     ]
     photographs, notes = present(folder, listed)
-    return Listing("colmap", path, photographs, len(listed), points=_points(model), notes=notes)
+    without = _without_pose(root, listed)
+    if without:
+        notes = (*notes, f"{without} of {len(listed) + without} photographs in {root} have no pose")
+    return Listing("colmap", path, photographs, len(listed) + without, points=_points(model), notes=notes)
+
+
+def _without_pose(root: Path, listed: list[Photograph]) -> int:
+    """How many of the photographs in a capture's image folder the model could not place."""
+    if root.name != "images":
+        return 0
+    placed = {photograph.name for photograph in listed}
+    return sum(name.relative_to(root).as_posix() not in placed for name in find_photographs(root))
 
 
 def _model_folder(path: Path) -> Path | None:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scenekit.core.checks import BadInput
-from scenekit.data.images import opened, source_map
+from scenekit.data.decode import opened
+from scenekit.data.images import source_map
 from scenekit.data.lens import Lens
 from scenekit.data.listing import Photograph
 

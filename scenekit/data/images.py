@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
+from scenekit.data.decode import opened, pixels_of
 from scenekit.data.lens import Lens, source_positions, undistorted
 from scenekit.data.listing import Photograph
 from scenekit.data.threads import two_at_a_time
 
-LARGEST_PIXELS = 200_000_000  # a decompression bomb, or at least nothing that fits the memory of a small machine
 MAP_STEP = 8  # the distortion map is computed every 8 pixels and interpolated: error below 1e-3 pixels
 BAND_ROWS = 128
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) from the file's header. Raises BadInput for what is no image."""
-    with opened(path) as image:
-        return image.size
 
 
 def load_images(
@@ -53,29 +45,6 @@ def load_images(
 def shrunk(size: tuple[int, int], downscale: float) -> tuple[int, int]:
     """(width, height) after shrinking."""
     return max(1, round(size[0] / downscale)), max(1, round(size[1] / downscale))
-
-
-def opened(path: Path) -> Image.Image:
-    """An image file whose header is read; raises BadInput for what is no image or far too large."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is below
-            image = Image.open(path)
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadInput.of(
-            path,
-            wanted="an image",
-            found=f"none that can be read ({error})",
-            remedy="replace or remove the file",
-        ) from None
-    if image.size[0] * image.size[1] > LARGEST_PIXELS:
-        raise BadInput.of(
-            path,
-            wanted=f"an image of at most {LARGEST_PIXELS // 1_000_000} megapixels",
-            found=f"{image.size[0]}x{image.size[1]}",
-            remedy="shrink it first",
-        )
-    return image
 
 
 def _load(photograph: Photograph, downscale: float) -> UInt8[Tensor, "H W C"]:
@@ -106,19 +75,7 @@ def _decoded(photograph: Photograph) -> Image.Image:
                 found="{}x{}".format(*image.size),
                 remedy="use the image the camera was calibrated for, or correct the size and intrinsics",
             )
-        try:
-            image.load()
-        except (OSError, SyntaxError, ValueError) as error:
-            raise BadInput.of(
-                photograph.path,
-                wanted="a whole image",
-                found=f"a damaged one ({error})",
-                remedy="copy the file again or remove it",
-            ) from None
-        if image.mode.startswith("I"):  # 16-bit grey: PIL's own conversion clips instead of scaling
-            return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")
-        transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-        return image.convert("RGBA" if transparent else "RGB")
+        return pixels_of(photograph.path, image)
 
 
 @lru_cache(maxsize=256)

@@ -17,7 +17,7 @@ from torch import Tensor
 from scenekit.core.bounds import Bounds
 from scenekit.core.checks import BadInput
 from scenekit.core.transforms import Similarity
-from scenekit.data.images import image_size
+from scenekit.data.decode import image_size
 from scenekit.data.lens import Lens
 from scenekit.data.listing import Listing, Photograph, present, rigid_pose
 from scenekit.data.placement import UNBOUNDED_EXTENT

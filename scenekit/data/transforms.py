@@ -20,7 +20,7 @@ from scenekit.core.bounds import Bounds
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
 from scenekit.core.transforms import Similarity
-from scenekit.data.images import image_size
+from scenekit.data.decode import image_size
 from scenekit.data.jsonfile import frames_of, number, read_json_object
 from scenekit.data.lens import Lens
 from scenekit.data.listing import OPENCV_FROM_OPENGL, Listing, Photograph, Split, present, rigid_pose

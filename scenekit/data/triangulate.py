@@ -9,8 +9,6 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +22,7 @@ from scenekit.core.cameras import Cameras
 from scenekit.core.cloud import PointCloud
 from scenekit.core.transforms import invert_rigid
 from scenekit.data.capture import Capture
+from scenekit.data.colmap import quiet
 from scenekit.data.features import Features, detect, match_pairs, neighbours
 from scenekit.data.images import load_images
 
@@ -67,7 +66,7 @@ def triangulate(capture: Capture, cache: Path | None = None) -> Triangulation:
     wall, cpu = time.perf_counter(), time.process_time()
     images, cameras = _photographs(capture)
     pairs = neighbours(cameras, NEIGHBOURS)
-    with _quiet():
+    with quiet():
         features = detect(images)
         matches = zip(pairs, match_pairs(cameras, features, pairs), strict=True)
         model = _triangulated(cameras, features, {p: m for p, m in matches if len(m) >= FEWEST_MATCHES})
@@ -108,19 +107,6 @@ def _triangulated(
         options.mapper.filter_max_reproj_error = LARGEST_ERROR
         options.mapper.filter_min_tri_angle = SMALLEST_ANGLE
         return pycolmap.triangulate_points(model, path, folder, folder, options=options)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """COLMAP logs every step to standard error; only errors are of interest here."""
-    import pycolmap
-
-    level = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = pycolmap.logging.ERROR.value
-    try:
-        yield
-    finally:
-        pycolmap.logging.minloglevel = level
 
 
 def _posed_model(cameras: Cameras, features: list[Features]) -> pycolmap.Reconstruction:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from scenekit.core.checks import BadInput
-from scenekit.data import images, open_capture
+from scenekit.data import decode, open_capture
 from scenekit.data.images import load_images
 from scenekit.data.lens import Lens
 from scenekit.data.listing import Photograph
@@ -84,7 +84,7 @@ def test_an_image_of_another_size_than_its_camera_is_refused(tmp_path: Path) -> 
 
 @pytest.mark.bad_input
 def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "LARGEST_PIXELS", 100)
+    monkeypatch.setattr(decode, "LARGEST_PIXELS", 100)
     Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
     with pytest.raises(BadInput, match="found 20x20; shrink it first"):
         load_images([photograph(tmp_path / "a.png", (20, 20))])
