@@ -1,12 +1,15 @@
 """Differentiable operators: per op one public checked function, a plain-torch reference, native bodies."""
 
 from scenekit.kernels.adam import ADAM, adam_
+from scenekit.kernels.assign_fours import ASSIGN_FOURS, assign_fours_
 from scenekit.kernels.composite import COMPOSITE, COMPOSITE_BACKWARD, Composited, composite
 from scenekit.kernels.grid_layout import GridLayout
+from scenekit.kernels.grid_sort import neighbour_variance, sort_into_grid
 from scenekit.kernels.hash_grid import HASH_GRID, HASH_GRID_BACKWARD, hash_grid
 from scenekit.kernels.intersect import INTERSECT, Tiles, intersect
 from scenekit.kernels.march import MARCH, Marched, StepRule, march, ray_cube
 from scenekit.kernels.mlp import MLP, MLP_BACKWARD, mlp
+from scenekit.kernels.neighbourhood_means import NEIGHBOURHOOD_MEANS, neighbourhood_means
 from scenekit.kernels.op import Op
 from scenekit.kernels.project import PROJECT, PROJECT_BACKWARD, Projected, project
 from scenekit.kernels.rasterize import RASTERIZE, RASTERIZE_BACKWARD, Raster, rasterize
@@ -27,6 +30,7 @@ OPS: dict[str, Op] = {
     op.name: op
     for op in (
         ADAM,
+        ASSIGN_FOURS,
         COMPOSITE,
         COMPOSITE_BACKWARD,
         HARMONIC_COLORS,
@@ -37,6 +41,7 @@ OPS: dict[str, Op] = {
         MARCH,
         MLP,
         MLP_BACKWARD,
+        NEIGHBOURHOOD_MEANS,
         PROJECT,
         PROJECT_BACKWARD,
         RASTERIZE,
@@ -63,6 +68,7 @@ __all__ = [
     "Stretches",
     "Tiles",
     "adam_",
+    "assign_fours_",
     "composite",
     "harmonic_colors",
     "harmonics_by_recurrence",
@@ -70,11 +76,14 @@ __all__ = [
     "intersect",
     "march",
     "mlp",
+    "neighbour_variance",
+    "neighbourhood_means",
     "project",
     "rasterize",
     "ray_cube",
     "simplex_grid",
     "simplex_layout",
+    "sort_into_grid",
     "spherical_harmonics",
     "ssim",
     "trace_hash_grid",

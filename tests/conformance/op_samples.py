@@ -151,6 +151,14 @@ def _step(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...
     return normal(generator, dtype, rows), gradient, *moments, [0.01, 0.9, 0.99, 1e-8, 0.1], 3, True
 
 
+def _grid_to_sort(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Blocks of 6 in a grid of 13 by 11, so that cells rest; they begin near the border."""
+    values = normal(generator, dtype, 13, 11, 5)
+    order = torch.randperm(13 * 11, generator=generator).reshape(13, 11)
+    groups = torch.randperm(36, generator=generator).reshape(-1, 4)[:rows]
+    return values, order, normal(generator, dtype, 13, 11, 5), groups, [6, 9, 4]
+
+
 def _pictures(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
     target = uniform(generator, dtype, rows, 9, 3)
     return target + 0.1 * normal(generator, dtype, rows, 9, 3), target
@@ -162,6 +170,8 @@ def _pictures_backward(generator: Generator, dtype: torch.dtype, rows: int) -> t
 
 SAMPLES: dict[str, Sample] = {
     "adam_": Sample(_step, rows=100_000),
+    # Which rows move where hangs on the rounding of sums.
+    "assign_fours_": Sample(_grid_to_sort, reference_dtype=torch.float32, half=None),
     "composite": Sample(_fog, differentiable=(0, 1), rows=2000),
     "composite_backward": Sample(_fog_backward, rows=2000),
     "harmonic_colors": Sample(_colors, differentiable=(0, 1), rows=5000),
@@ -174,6 +184,7 @@ SAMPLES: dict[str, Sample] = {
     "march": Sample(_rays, rows=1000, reference_dtype=torch.float32, half=None),
     "mlp": Sample(_mlp, differentiable=(0, 1), rows=9001),
     "mlp_backward": Sample(_mlp_backward, rows=9001),
+    "neighbourhood_means": Sample(lambda g, dtype, n: (normal(g, dtype, n + 9, 11, 3), 4), rows=40),
     "project": Sample(splats.gaussians, differentiable=(0, 1, 2, 3), rows=2500, half=None),
     "project_backward": Sample(splats.gaussians_backward, rows=2500, half=None),
     "rasterize": Sample(splats.picture, differentiable=(0, 1, 2, 3), half=None),
