@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,11 +14,13 @@ from PIL import Image
 
 from scenekit.assets.atomic import replacing
 from scenekit.cli.options import parse, say
+from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.data import Capture, open_capture
 from scenekit.recipes import load
 from scenekit.renderers.scene import Scene
 from scenekit.training.evaluate import Score, over_white, scores
+from scenekit.training.held_out import fitted_pose, following, right_half
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Evaluate:
         run: folder that train wrote.
         capture: where the photographs are now, if they have moved.
         split: which photographs: test (held out) or train.
+        fit_poses: move held-out cameras with the learnt ones, then optimise each pose with the scene frozen.
+        fit_exposure: fit the exposure on the left half of each photograph and judge the right half alone.
         pictures: write each rendering beside its photograph into RUN/renders.
         json: print one JSON object.
     """
@@ -35,6 +40,8 @@ class Evaluate:
     run: Annotated[Path, tyro.conf.Positional]
     capture: str | None = None
     split: Literal["test", "train"] = "test"
+    fit_poses: bool = False
+    fit_exposure: bool = False
     pictures: bool = False
     json: bool = False
 
@@ -43,7 +50,7 @@ def run(arguments: list[str]) -> None:
     """Render the photographs' cameras and compare."""
     options = parse(Evaluate, "evaluate", arguments, "Held-out PSNR and SSIM of a run.")
     scene = load(options.run)
-    result = evaluate(scene, options.run, options.capture, options.split, options.pictures)
+    result = evaluate(scene, options)
     if options.json:
         print(json.dumps(result))
         return
@@ -52,30 +59,60 @@ def run(arguments: list[str]) -> None:
     print(
         f"{'mean of ' + str(len(result['images'])) + ' views':40} {result['psnr']:6.2f} dB  SSIM {result['ssim']:.4f}"
     )
+    if "uncorrected" in result:
+        print(f"{'uncorrected':40} {result['uncorrected']['psnr']:6.2f} dB  SSIM {result['uncorrected']['ssim']:.4f}")
     say(f"scope: {result['scope']}")
 
 
-def evaluate(scene: Scene, folder: Path, path: str | None, split: str, pictures: bool) -> dict[str, Any]:
+def evaluate(scene: Scene, options: Evaluate) -> dict[str, Any]:
     """Scores of a run on its own capture (or the same one elsewhere), with their scope in words."""
     source = scene.recipe["capture"]
-    capture = open_capture(path or source["path"], downscale=source["downscale"])
-    chosen = capture.test if split == "test" else capture.train
+    capture = open_capture(options.capture or source["path"], downscale=source["downscale"])
+    chosen = capture.test if options.split == "test" else capture.train
     if not chosen:
-        raise BadInput.of(capture.name, wanted=f"photographs in the {split} split", found="none",
+        raise BadInput.of(capture.name, wanted=f"photographs in the {options.split} split", found="none",
                           remedy="use --split train, or a capture with more photographs")  # fmt: skip
-    views = []
+    plain = _scored(scene, capture, chosen, capture.cameras[chosen], exposure=options.fit_exposure, fit=False)
+    views = plain
+    if options.fit_poses or options.fit_exposure:
+        cameras = _posed(scene, capture, chosen) if options.fit_poses else capture.cameras[chosen]
+        views = _scored(scene, capture, chosen, cameras, exposure=options.fit_exposure, fit=True)
+    if options.pictures:
+        for index, view in zip(chosen, views, strict=True):
+            save_beside(options.run / "renders" / f"{Path(view.name).stem}.png", view, capture.images[index])
+    result: dict[str, Any] = _means(views)
+    if views is not plain:
+        result["uncorrected"] = _means(plain)
+    result["images"] = [{"name": view.name, "psnr": view.psnr, "ssim": view.ssim} for view in views]
+    result["scope"] = scope_of(capture, options.split, len(chosen)) + _fitted(options)
+    return result
+
+
+def _scored(
+    scene: Scene, capture: Capture, chosen: Sequence[int], cameras: Cameras, *, exposure: bool, fit: bool
+) -> list[Score]:
     images = [capture.images[i] for i in chosen]
-    names = [capture.names[i] for i in chosen]
-    for index, score in zip(chosen, scores(scene, capture.cameras[chosen], images, names), strict=True):
-        views.append(score)
-        if pictures:
-            save_beside(folder / "renders" / f"{Path(score.name).stem}.png", score, capture.images[index])
-    return {
-        "psnr": sum(view.psnr for view in views) / len(views),
-        "ssim": sum(view.ssim for view in views) / len(views),
-        "images": [{"name": view.name, "psnr": view.psnr, "ssim": view.ssim} for view in views],
-        "scope": scope_of(capture, split, len(chosen)),
-    }
+    views = list(scores(scene, cameras, images, [capture.names[i] for i in chosen]))
+    if not exposure:
+        return views
+    return [right_half(view, over_white(image), fit=fit) for view, image in zip(views, images, strict=True)]
+
+
+def _posed(scene: Scene, capture: Capture, chosen: Sequence[int]) -> Cameras:
+    learnt = list(capture.train)
+    start = following(capture.cameras[list(chosen)], capture.cameras[learnt], scene.cameras[learnt])
+    poses = [fitted_pose(scene, start[i], capture.images[index]) for i, index in enumerate(chosen)]
+    return replace(start, world_from_camera=torch.cat([camera.world_from_camera for camera in poses]))
+
+
+def _means(views: Sequence[Score]) -> dict[str, float]:
+    count = len(views)
+    return {"psnr": sum(view.psnr for view in views) / count, "ssim": sum(view.ssim for view in views) / count}
+
+
+def _fitted(options: Evaluate) -> str:
+    poses = "; each pose optimised with the scene frozen" if options.fit_poses else ""
+    return poses + ("; exposure fitted on the left half, judged on the right" if options.fit_exposure else "")
 
 
 def scope_of(capture: Capture, split: str, count: int) -> str:

@@ -20,8 +20,9 @@ from scenekit.cli.progress import run_steps
 from scenekit.core.checks import BadInput
 from scenekit.data import open_capture
 from scenekit.data.triangulate import Triangulation
-from scenekit.recipes import Fitting, Session, prepare, resume
+from scenekit.recipes import Fitting, Session, Supervision, prepare, resume
 from scenekit.recipes.families import FAMILIES
+from scenekit.recipes.train import corrected_cameras
 from scenekit.renderers.scene import Scene
 from scenekit.representations import REPRESENTATIONS
 
@@ -85,6 +86,7 @@ def options_type(name: str) -> type[Any]:
         "Train",
         ("general", General, False),
         ("fitting", Fitting, False),
+        ("supervision", Supervision, False),
         ("representation", kind, False),
         ("family", family.fitting, False),
     )
@@ -99,7 +101,9 @@ def _begun(general: General, options: Any, name: str) -> tuple[Session, Path]:
     capture = open_capture(with_poses(general.capture, quiet=general.json), downscale=general.downscale)
     for note in capture.notes:
         say(note)
-    session = prepare(capture, options.representation, options.fitting, options.family, cache=folder)
+    session = prepare(
+        capture, options.representation, options.fitting, options.family, options.supervision, cache=folder
+    )
     if session.triangulation is not None:
         say(_cost(session.triangulation))
     write_recipe(folder, session.scene.recipe)
@@ -139,6 +143,7 @@ def train_session(
         say(f"interrupted at step {training.index}; continue with: scenekit train --resume -o {folder}")
         raise
     write_checkpoint(folder, training.index, training.state_dict())
+    session.scene.cameras = corrected_cameras(session)
     write_scene(folder, session.scene)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {

@@ -329,7 +329,10 @@ class Correction(Protocol):
         ...
 
     def rendering(self, rendering: Rendering, batch: Batch) -> Rendering:
-        """The rendering, background included, as the batch's cameras would have recorded it."""
+        """The rendering as the batch's cameras would have recorded it.
+
+        It has its background where the photographs are opaque; photographs with alpha show the scene alone.
+        """
         ...
 
     def loss(self, rendering: Rendering, batch: Batch) -> Mapping[str, Tensor]:

@@ -87,6 +87,24 @@ class Similarity:
         origin = torch.zeros(3, dtype=torch.float64) if centre is None else centre.double()
         return cls(float(scale), turn, -scale * (turn @ origin))
 
+    @classmethod
+    def between(cls, given: Float[Tensor, "N 3"], wanted: Float[Tensor, "N 3"]) -> Similarity:
+        """The similarity that takes ``given`` points nearest to ``wanted`` ones in the mean square (Umeyama 1991).
+
+        Points on a line leave the turn about it open; a single point, or coincident ones, give a translation.
+        """
+        a, b = given.double(), wanted.double()
+        middle_a, middle_b = a.mean(0), b.mean(0)
+        spread = (a - middle_a).square().sum()
+        left, strengths, right = torch.svd((b - middle_b).T @ (a - middle_a))  # right: columns
+        signs = torch.ones(3, dtype=torch.float64)
+        signs[2] = torch.det(left @ right.T).sign()
+        if float(spread) < 1e-18:
+            return cls(1.0, torch.eye(3, dtype=torch.float64), middle_b - middle_a)
+        rotation = left @ torch.diag(signs) @ right.T
+        scale = float((strengths * signs).sum() / spread)
+        return cls(scale, rotation, middle_b - scale * (rotation @ middle_a))
+
     def inverse(self) -> Similarity:
         """The similarity that undoes this one."""
         turn = self.rotation.T

@@ -25,6 +25,7 @@ def _parts(
     batches = ImageBatches(views, coarse)
     spread = range(0, len(views.images), max(1, len(views.images) // PROBE_IMAGES))
     probe = [batches.image(index) for index in list(spread)[:PROBE_IMAGES]]
+    renderer.depth_in_training = views.depths is not None or views.normals is not None
     controllers = DENSIFICATION[representation.densification](renderer.primitives)
     return Parts(batches, l1_dssim(fitting.ssim_weight), controllers, None, probe)
 

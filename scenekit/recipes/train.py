@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,20 @@ from typing import Any
 import torch
 
 from scenekit.assets.run import RECIPE, read_checkpoint, read_recipe
+from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
+from scenekit.core.protocols import Correction
 from scenekit.data import Capture, open_capture
 from scenekit.data.triangulate import Triangulation, triangulate
 from scenekit.recipes.background import BackgroundChoice, choose_background
 from scenekit.recipes.configs import Fitting, from_plain, to_plain
+from scenekit.recipes.corrections import Supervision, corrections_of, views_of
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
 from scenekit.recipes.load import configs_of, section
 from scenekit.renderers.scene import Scene
 from scenekit.representations import REPRESENTATIONS
-from scenekit.training.batches import Views
 from scenekit.training.photographs import Photographs
 from scenekit.training.steps import Step, Training
 from scenekit.training.steps import steps as training_steps
@@ -38,6 +40,7 @@ class Session:
     scene: Scene
     capture: Capture
     triangulation: Triangulation | None = None
+    corrections: Sequence[Correction] = ()
 
 
 def prepare(
@@ -45,6 +48,7 @@ def prepare(
     representation: Any,
     fitting: Fitting | None = None,
     family_fitting: Any = None,
+    supervision: Supervision | None = None,
     *,
     cache: Path | None = None,
 ) -> Session:
@@ -55,6 +59,7 @@ def prepare(
         representation: a config from ``REPRESENTATIONS``, such as ``HashGrid()``.
         fitting: limits, seed, background.
         family_fitting: ``VolumeFitting`` or ``SplatFitting``; the family's default where None.
+        supervision: masks, measured geometry, and what is learnt of cameras and exposure; masks alone where None.
         cache: folder in which triangulated points are kept.
     """
     family = FAMILIES[representation.renderer]
@@ -68,23 +73,24 @@ def prepare(
     triangulation = triangulate(capture, cache) if points is None and family.needs_points else None
     if triangulation is not None:
         points = triangulation.points
-    inside = capture.cameras.moved(capture.scene_from_world).to(dtype=torch.float32)
-    views = Views(inside[capture.train], tuple(capture.images[i] for i in capture.train))
+    supervision = supervision or Supervision()
+    views = views_of(capture, supervision)
     around = Surroundings(capture.bounds, views.cameras, _points_in_scene(points, capture), generator)
     renderer = family.build(representation, family_fitting, around)
     parts = family.parts(renderer, representation, family_fitting, views)
     choice = choose_background(
         fitting.background,
-        has_alpha=capture.has_alpha,
+        has_alpha=any(image.shape[-1] == 4 for image in views.images),
         behind=capture.background,
         family_default=family.background,
     )
     background = choice.build(generator)
-    recipe = _recipe(representation, family_fitting, fitting, capture, choice)
+    recipe = _recipe(representation, family_fitting, fitting, supervision, capture, choice)
     scene = Scene(renderer, background, capture.scene_from_world, capture.cameras, capture.bounds, recipe)
-    objective = Photographs(renderer, background, parts.batches, parts.loss, watched=parts.probe)
+    corrections = corrections_of(capture, supervision)
+    objective = Photographs(renderer, background, parts.batches, parts.loss, corrections, parts.probe)
     training = Training(objective, budget, generator, controllers=parts.controllers, averages=parts.averages)
-    return Session(training, scene, capture, triangulation)
+    return Session(training, scene, capture, triangulation, corrections)
 
 
 def resume(run: Path, fitting: Mapping[str, Any] | None = None) -> Session:
@@ -98,9 +104,9 @@ def resume(run: Path, fitting: Mapping[str, Any] | None = None) -> Session:
     options = section(recipe, "training", where) | dict(fitting or {})
     source = section(recipe, "capture", where)
     capture = open_capture(source["path"], downscale=source["downscale"])
-    session = prepare(
-        capture, representation, from_plain(Fitting, options, f"{where}: training"), family_fitting, cache=run
-    )
+    fitting_options = from_plain(Fitting, options, f"{where}: training")
+    supervision = from_plain(Supervision, recipe.get("supervision", {}), f"{where}: supervision")
+    session = prepare(capture, representation, fitting_options, family_fitting, supervision, cache=run)
     session.training.load_state_dict(read_checkpoint(run))
     return session
 
@@ -129,7 +135,26 @@ def train(
     for step in training_steps(session.training):
         if report is not None:
             report(step)
+    session.scene.cameras = corrected_cameras(session)
     return session.scene
+
+
+@torch.no_grad()
+def corrected_cameras(session: Session) -> Cameras:
+    """The capture's cameras in ``world``, those of the training photographs as the training has corrected them."""
+    corrections = session.corrections
+    given = session.capture.cameras
+    if not corrections:
+        return given
+    frame = session.scene.scene_from_world
+    inside = session.scene.cameras_in_scene(given)
+    for correction in corrections:
+        inside = correction.cameras(inside)
+    moved = inside.to(dtype=torch.float64).moved(frame.inverse())
+    learnt = list(session.capture.train)
+    poses, intrinsics = given.world_from_camera.clone(), moved.intrinsics
+    poses[learnt] = moved.world_from_camera[learnt]
+    return replace(given, world_from_camera=poses, intrinsics=intrinsics)
 
 
 def _points_in_scene(points: PointCloud | None, capture: Capture) -> PointCloud | None:
@@ -140,13 +165,19 @@ def _points_in_scene(points: PointCloud | None, capture: Capture) -> PointCloud 
 
 
 def _recipe(
-    representation: Any, family_fitting: Any, fitting: Fitting, capture: Capture, background: BackgroundChoice
+    representation: Any,
+    family_fitting: Any,
+    fitting: Fitting,
+    supervision: Supervision,
+    capture: Capture,
+    background: BackgroundChoice,
 ) -> dict[str, Any]:
     """Everything needed to build the renderer again and to go on training, as plain values."""
     return {
         "representation": {"name": _name_of(representation), "config": to_plain(representation)},
         "family": to_plain(family_fitting),
         "training": to_plain(fitting),
+        "supervision": to_plain(supervision),
         "capture": {
             "path": capture.name if capture.root is None else str(capture.root.resolve()),
             "downscale": capture.downscale,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
@@ -69,15 +69,11 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
     ) -> _View:
         """One camera's picture."""
         size = camera.sizes[0]
-        flat = project(
-            splats.means,
-            splats.quaternions,
-            splats.scales,
-            camera_from_world,
-            camera.intrinsics[0],
-            size,
-            near=self.near,
-        )
+        intrinsics = camera.intrinsics[0]
+        shapes = (splats.means, splats.quaternions, splats.scales)
+        flat = project(*shapes, camera_from_world, intrinsics.detach(), size, near=self.near)
+        if intrinsics.requires_grad:
+            flat = _through(intrinsics, flat)
         if flat.means2d.requires_grad:
             flat.means2d.retain_grad()
         opacities = splats.opacities * flat.compensations if self.antialiased else splats.opacities
@@ -88,6 +84,18 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
             tiles = intersect(flat.means2d, flat.radii, flat.conics, opacities, flat.depths, size)
         raster = rasterize(flat.means2d, flat.conics, opacities, features, tiles, size)
         return _View(raster.features, raster.opacities, flat, (flat.radii > 0).all(-1))
+
+
+def _through(intrinsics: Float[Tensor, "4"], flat: Projected) -> Projected:
+    """The same projection, whose gradients reach the intrinsics too: ellipses scale with the focal lengths.
+
+    The blur, which does not scale, is counted as if it did.
+    """
+    given = intrinsics.detach()
+    zoom, centre = intrinsics[:2] / given[:2], given[2:]
+    means2d = (flat.means2d - centre) * zoom + intrinsics[2:]
+    shrink = torch.stack([zoom[0] * zoom[0], zoom[0] * zoom[1], zoom[1] * zoom[1]])
+    return replace(flat, means2d=means2d, conics=flat.conics / shrink)
 
 
 def colors_from(splats: Splats, centre: Float[Tensor, "3"]) -> Float[Tensor, "N 3"]:

@@ -156,7 +156,11 @@ class VolumeRenderer(nn.Module):
         return {"distortion": self.marching.distortion * spread}
 
     def _lit(self, rays: Rays, context: Context) -> Marched:
-        """The samples that light reaches, by the field's own fused path if it has one."""
+        """The samples that light reaches, by the field's own fused path if it has one.
+
+        Where they lie does not follow the rays' gradients; what the field says there does.
+        """
+        rays = replace(rays, origins=rays.origins.detach(), directions=rays.directions.detach())
         way = self._way(rays, context)
         marched = _march(rays, way)
         counts = self.field.reach(rays, way) if isinstance(self.field, Tracer) else None

@@ -9,7 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scenekit.core.protocols import Background, Batch, Context, Correction, ParameterGroup, Renderer, over_background
+from scenekit.core.protocols import (
+    Background,
+    Batch,
+    Context,
+    Correction,
+    ParameterGroup,
+    Renderer,
+    Rendering,
+    over_background,
+)
 from scenekit.training.batches import Batches
 from scenekit.training.losses import Loss
 from scenekit.training.objective import Outcome
@@ -36,35 +45,49 @@ class Photographs:
 
     def losses(self, context: Context) -> Outcome:
         """Render the next batch as its cameras would have recorded it, and compare where it can be believed."""
-        batch = self.batches.next(context)
+        batch, rendering, seen, target = self._look(self.batches.next(context), context)
+        self.batches.feedback(rendering)
+        terms = dict(self.loss(seen.color, target)) | dict(rendering.terms)
+        for correction in self.corrections:
+            terms |= correction.loss(seen, batch)
+        unit = "samples" if "samples" in rendering.trace else "splats"
+        return Outcome(terms, _squared(seen, target, batch), int(rendering.trace[unit]), unit, rendering)
+
+    @torch.no_grad()
+    def probe(self, context: Context) -> float:
+        """Over the watched batches."""
+        looks = [self._look(batch, context) for batch in self.watched]
+        squared = [_squared(seen, target, batch) for batch, _, seen, target in looks]
+        return sum(squared) / max(1, len(squared))
+
+    def _look(self, batch: Batch, context: Context) -> tuple[Batch, Rendering, Rendering, Tensor]:
+        """The batch with its cameras as they stood, its rendering, what they would have recorded, what they did."""
         cameras = batch.cameras
         for correction in self.corrections:
             cameras = correction.cameras(cameras)
         batch = replace(batch, cameras=cameras)
         rendering = self.renderer.render(cameras, batch.pixels, context=context)
-        self.batches.feedback(rendering)
         behind = self.background.colors(cameras, batch.pixels, context)
-        seen = over_background(rendering, behind)
+        seen = self._recorded(rendering, behind, batch)
+        target = over(batch.target, behind.detach())
+        judged = None if batch.valid is None else batch.valid[..., None]
+        if self.corrections:
+            # A saturated photograph says no more than: at least this bright.
+            burnt = (target > SATURATED) & (seen.color.detach() > target)
+            judged = ~burnt if judged is None else judged & ~burnt
+        return batch, rendering, seen, believed(target, seen.color, judged)
+
+    def _recorded(self, rendering: Rendering, behind: Tensor, batch: Batch) -> Rendering:
+        """Corrected and over the background; a background that stands for alpha was never photographed."""
+        if not self.corrections:
+            return over_background(rendering, behind)
+        transparent = batch.target.shape[-1] == 4
+        seen = _unmultiplied(rendering) if transparent else over_background(rendering, behind)
         for correction in self.corrections:
             seen = correction.rendering(seen, batch)
-        target = believed(over(batch.target, behind.detach()), seen.color, batch.valid)
-        terms = dict(self.loss(seen.color, target)) | dict(rendering.terms)
-        for correction in self.corrections:
-            terms |= correction.loss(seen, batch)
-        unit = "samples" if "samples" in rendering.trace else "splats"
-        squared = _mean_square(seen.color.detach() - target, batch.valid)
-        return Outcome(terms, squared, int(rendering.trace[unit]), unit, rendering)
-
-    @torch.no_grad()
-    def probe(self, context: Context) -> float:
-        """Over the watched batches."""
-        squared = []
-        for batch in self.watched:
-            rendering = self.renderer.render(batch.cameras, batch.pixels, context=context)
-            behind = self.background.colors(batch.cameras, batch.pixels, context)
-            error = over_background(rendering, behind).color - over(batch.target, behind)
-            squared.append(float(error.square().mean()))
-        return sum(squared) / max(1, len(squared))
+        if not transparent:
+            return seen
+        return over_background(replace(seen, color=seen.color * seen.opacity[..., None]), behind)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The renderer's, the background's and the corrections'."""
@@ -85,13 +108,22 @@ class Photographs:
             part.load_state_dict(state.get(name, {}))
 
 
-def believed(target: Tensor, seen: Tensor, valid: Tensor | None) -> Tensor:
-    """The target, and where it is not to be believed what is seen anyway: no loss, no gradient, for any loss."""
-    return target if valid is None else torch.where(valid[..., None], target, seen.detach())
+SATURATED = 254 / 255
 
 
-def _mean_square(error: Tensor, valid: Tensor | None) -> float:
-    return float((error if valid is None else error[valid]).square().mean()) if error.numel() else 0.0
+def _unmultiplied(rendering: Rendering) -> Rendering:
+    return replace(rendering, color=rendering.color / rendering.opacity.clamp(min=1e-6)[..., None])
+
+
+def believed(target: Tensor, seen: Tensor, judged: Tensor | None) -> Tensor:
+    """The target, and where it is not judged what is seen anyway: no loss, no gradient, for any loss."""
+    return target if judged is None else torch.where(judged, target, seen.detach())
+
+
+def _squared(seen: Rendering, target: Tensor, batch: Batch) -> float:
+    error = seen.color.detach() - target
+    error = error if batch.valid is None else error[batch.valid]
+    return float(error.square().mean()) if error.numel() else 0.0
 
 
 def over(target: Tensor, behind: Tensor) -> Tensor:

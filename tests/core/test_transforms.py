@@ -1,3 +1,4 @@
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,3 +63,20 @@ def test_world_coordinates_of_millions_of_metres_keep_their_millimetres() -> Non
     far = torch.tensor([[4.5e6, 5.3e6, 200.001]], dtype=torch.float64)
     there = Similarity.of(0.01, far[0] - 1)
     torch.testing.assert_close(there.inverse().points(there.points(far)), far, rtol=0, atol=1e-6)
+
+
+def test_the_similarity_between_points_is_the_one_that_moved_them() -> None:
+    generator = torch.Generator().manual_seed(3)
+    points = torch.randn(20, 3, generator=generator, dtype=torch.float64)
+    turn = matrix_from_quaternion(torch.randn(4, generator=generator, dtype=torch.float64))
+    made = Similarity(1.7, turn, torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64))
+    found = Similarity.between(points, made.points(points))
+    assert found.scale == pytest.approx(1.7)
+    torch.testing.assert_close(found.rotation, turn)
+    torch.testing.assert_close(found.translation, made.translation)
+
+
+def test_a_mirrored_cloud_gives_a_rotation_all_the_same() -> None:
+    points = torch.randn(20, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    found = Similarity.between(points, points * torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64))
+    assert float(torch.det(found.rotation)) == pytest.approx(1.0)
