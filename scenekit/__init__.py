@@ -7,6 +7,7 @@
     capture = sk.open_capture("fox", downscale=4)
     scene = sk.train(capture, sk.HashGrid(), steps=2000)
     picture = scene.render(capture.cameras[capture.test[0]]).color
+    sk.export(scene, "fox.spz")
     sk.view(scene)
 """
 
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
+    from scenekit.assets.exporters import export
     from scenekit.core.checks import BadInput
     from scenekit.data import Capture, open_capture
     from scenekit.live import view
@@ -36,6 +38,7 @@ _HOMES = {
     "Gaussians": "scenekit.representations",
     "HashGrid": "scenekit.representations",
     "Scene": "scenekit.renderers.scene",
+    "export": "scenekit.assets.exporters",
     "load": "scenekit.recipes",
     "open_capture": "scenekit.data",
     "train": "scenekit.recipes",
@@ -49,6 +52,7 @@ __all__ = [
     "Gaussians",
     "HashGrid",
     "Scene",
+    "export",
     "load",
     "open_capture",
     "train",

@@ -16,7 +16,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("scenekit.cli.evaluate", "held-out PSNR and SSIM of a run"),
     "render": ("scenekit.cli.render", "a film or pictures along a camera path"),
     "view": ("scenekit.cli.view", "scenes in the browser"),
-    "info": ("scenekit.cli.info", "what is in a run or a capture"),
+    "export": ("scenekit.cli.export", "a scene as a file, in the world's own frame"),
+    "import": ("scenekit.cli.import_file", "a file from elsewhere becomes a run"),
+    "info": ("scenekit.cli.info", "what is in a run, a file or a capture"),
     "doctor": ("scenekit.cli.doctor", "which backend serves each operator, and what would make it faster"),
 }
 

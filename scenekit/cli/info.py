@@ -1,4 +1,4 @@
-"""``scenekit info RUN|CAPTURE``: what is in it."""
+"""``scenekit info RUN|FILE|CAPTURE``: what is in it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from scenekit.assets.run import RECIPE, SCENE, checkpoints
+from scenekit.assets.splats.files import is_splats, read_splats
 from scenekit.cli.options import parse
 from scenekit.data import open_capture
 from scenekit.recipes import load
@@ -20,7 +21,7 @@ class Info:
     """What to describe.
 
     Attributes:
-        path: a run folder or a capture.
+        path: a run folder, a splat file or a capture.
         json: print one JSON object.
     """
 
@@ -29,15 +30,24 @@ class Info:
 
 
 def run(arguments: list[str]) -> None:
-    """Describe a run or a capture."""
-    options = parse(Info, "info", arguments, "What is in a run or a capture.")
-    folder = Path(options.path)
-    facts = describe_run(folder) if (folder / RECIPE).exists() else open_capture(options.path).describe()
+    """Describe a run, a file or a capture."""
+    options = parse(Info, "info", arguments, "What is in a run, a file or a capture.")
+    facts = describe(options.path)
     if options.json:
         print(json.dumps(facts))
         return
     for key, value in facts.items():
         print(f"{key:18} {value if not isinstance(value, list) else ', '.join(map(str, value))}")
+
+
+def describe(path: str) -> dict[str, Any]:
+    """Plain facts about whatever is at ``path``; raises BadInput where it is nothing that we know."""
+    place = Path(path)
+    if (place / RECIPE).exists():
+        return describe_run(place)
+    if place.is_file() and is_splats(place):
+        return read_splats(place).describe()
+    return open_capture(path).describe()
 
 
 def describe_run(folder: Path) -> dict[str, Any]:

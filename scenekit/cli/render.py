@@ -26,7 +26,7 @@ class Render:
     """What to film.
 
     Attributes:
-        run: folder that train wrote.
+        run: folder that train wrote, or a splat file.
         output: OUT.mp4, or a folder for PNG pictures.
         path: orbit, spiral, or a JSON file of poses.
         frames: how many; those of the file where a file gives the poses, else 120.

@@ -1,4 +1,4 @@
-"""``scenekit view RUN...``: scenes in the browser."""
+"""``scenekit view RUN|FILE...``: scenes in the browser."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class View:
     """What to show.
 
     Attributes:
-        runs: folders that train wrote; several are shown one at a time, by name.
+        runs: folders that train wrote, or splat files; several are shown one at a time, by name.
         port: on loopback; any free one for 0.
     """
 

@@ -1,4 +1,4 @@
-"""A run folder becomes a scene again."""
+"""A run folder becomes a scene again, and a splat file becomes one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from scenekit.assets.run import RECIPE, SCENE, read_recipe, read_scene
+from scenekit.assets.splats.files import read_splats
 from scenekit.core.bounds import Bounds
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
@@ -17,13 +18,23 @@ from scenekit.recipes.background import BackgroundChoice
 from scenekit.recipes.configs import from_plain
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
+from scenekit.recipes.imported import scene_of_file
 from scenekit.renderers.scene import Scene
 from scenekit.representations import REPRESENTATIONS
 
 
-def load(run: str | Path) -> Scene:
+def load(path: str | Path) -> Scene:
+    """The trained scene of a run folder, or the scene of a splat file with cameras made up around it.
+
+    Raises BadInput for what is neither, or unfinished, or damaged.
+    """
+    if Path(path).is_file():
+        return scene_of_file(read_splats(path))
+    return load_run(Path(path))
+
+
+def load_run(folder: Path) -> Scene:
     """The trained scene of a run folder; raises BadInput where it is none, unfinished or damaged."""
-    folder = Path(run)
     recipe = read_recipe(folder)
     where = str(folder / RECIPE)
     representation, fitting = configs_of(recipe, where)

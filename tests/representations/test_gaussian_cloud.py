@@ -22,7 +22,9 @@ def test_a_moved_cloud_looks_the_same_from_moved_cameras() -> None:
     cameras = Cameras(pose[None], torch.tensor([[60.0, 60.0, 24.0, 16.0]]), ((48, 32),))
     before = picture(cloud, cameras)
     assert before.std() > 0.05
-    torch.testing.assert_close(picture(cloud.moved(move), cameras.moved(move)), before, atol=2e-4, rtol=0)
+    error = (picture(cloud.moved(move), cameras.moved(move)) - before).abs()
+    assert error.mean() < 1e-5
+    assert error.max() < 1 / 255  # rounding may push a splat over the edge of what is drawn at all
     # Were the harmonics left behind, it would show.
     lazy = cloud.moved(move)
     lazy.harmonics.copy_(cloud.harmonics)

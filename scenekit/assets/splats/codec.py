@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from torch import Tensor
 
@@ -38,6 +38,7 @@ class Codec:
             not write the format.
         exact: whether every float32 value comes back as it was, bit for bit.
         degree: highest degree of spherical harmonics that the format keeps.
+        half_turn: about which axis the format's axes are turned against ours; None where they are the same.
         keeps_antialiased: whether it can say that opacities make up for the screen-space blur.
         order: which Gaussian stands in which place in what ``encode`` writes; None where all stay in place.
     """
@@ -49,6 +50,7 @@ class Codec:
     encode: Callable[[GaussianCloud, BinaryIO], None] | None
     exact: bool = False
     degree: int = 3
+    half_turn: Literal["x", "z"] | None = None
     keeps_antialiased: bool = False
     order: Callable[[GaussianCloud], Tensor] | None = None
 

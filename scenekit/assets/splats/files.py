@@ -92,6 +92,13 @@ def write_splats(path: str | Path, cloud: GaussianCloud) -> Codec:
     return codec
 
 
+def is_splats(file: Path) -> bool:
+    """Whether an existing file has the bytes or the name of a splat format."""
+    with file.open("rb") as stream:
+        head = stream.read(HEAD)
+    return any(codec.sniff(head) for codec in CODECS.values()) or _by_extension(file) is not None
+
+
 def codec_of(file: Path) -> str:
     """The format of an existing file, by its first bytes, else by its name; raises BadInput for none."""
     try:

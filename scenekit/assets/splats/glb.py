@@ -222,5 +222,6 @@ CODEC = Codec(
     sniff=lambda head: head.startswith(MAGIC),
     decode=decode,
     encode=encode,
+    half_turn="z",
     degree=3,
 )

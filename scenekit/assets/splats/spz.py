@@ -236,6 +236,7 @@ CODEC = Codec(
     sniff=lambda head: head.startswith((GZIP, MAGIC)),
     decode=decode,
     encode=encode,
+    half_turn="x",
     degree=4,
     keeps_antialiased=True,
     order=morton_order,

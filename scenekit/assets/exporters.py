@@ -1,0 +1,132 @@
+"""What leaves the tool: the exporters by file extension, each a way to write and, where it can, a way to verify."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from scenekit.assets.frames import Axis, file_from_world
+from scenekit.assets.splats import CODECS
+from scenekit.assets.splats.files import read_splats, write_splats
+from scenekit.assets.verify import Verification, verify
+from scenekit.core.checks import BadInput
+from scenekit.core.transforms import Similarity
+from scenekit.renderers.scene import Scene
+from scenekit.renderers.splats import SplatRenderer
+from scenekit.representations.gaussian_cloud import GaussianCloud, cloud_of
+from scenekit.representations.gaussians import GaussianModel
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is exported: a scene, and where it was read from a splat file or edited, its Gaussians as they stand.
+
+    Attributes:
+        scene: to render, to take cameras from, and to make other files of.
+        gaussians: in ``world``, bit for bit as a file had them; None for a run.
+    """
+
+    scene: Scene
+    gaussians: GaussianCloud | None = None
+
+    def cloud(self) -> GaussianCloud:
+        """The Gaussians in ``world``; raises BadInput for a scene of another kind."""
+        return world_cloud(self.scene) if self.gaussians is None else self.gaussians
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """A kind of file.
+
+    Attributes:
+        write: source, target and ``file_from_world`` to the file and plain facts about it; raises BadInput.
+        verify: the same arguments, once the file is there; None where a file cannot be compared with its scene.
+        half_turn: about which axis the file's axes are turned against ``world`` while it is written.
+    """
+
+    write: Callable[[Source, Path, Similarity], Mapping[str, Any]]
+    verify: Callable[[Source, Path, Similarity], Verification] | None = None
+    half_turn: Literal["x", "z"] | None = None
+
+
+def world_cloud(scene: Scene) -> GaussianCloud:
+    """The Gaussians of a scene, training's normalisation undone; raises BadInput where it is made of something else."""
+    renderer = scene.renderer
+    if not isinstance(renderer, SplatRenderer) or not isinstance(renderer.primitives, GaussianModel):
+        kind = scene.recipe.get("representation", {}).get("name", type(renderer).__name__)
+        raise BadInput.of("export", wanted="a scene made of Gaussians", found=f"one made of '{kind}'",
+                          remedy="train one with -r gaussians")  # fmt: skip
+    return cloud_of(renderer.primitives).moved(scene.scene_from_world.inverse())
+
+
+def _write_splats(source: Source, target: Path, file_from_world: Similarity) -> Mapping[str, Any]:
+    cloud = source.cloud().moved(file_from_world)
+    codec = write_splats(target, cloud)
+    return {
+        "file": str(target),
+        "format": codec.name,
+        "gaussians": len(cloud),
+        "harmonics_degree": min(cloud.degree, codec.degree),
+        "bytes": target.stat().st_size,
+    }
+
+
+def _verify_splats(source: Source, target: Path, file_from_world: Similarity) -> Verification:
+    found = read_splats(target)
+    codec = CODECS[found.codec]
+    wanted = source.cloud().moved(file_from_world)
+    wanted = wanted if codec.order is None else wanted[codec.order(wanted)]
+    return verify(source.scene, wanted, found.cloud, source.scene.scene_from_world.after(file_from_world.inverse()))
+
+
+EXPORTERS: dict[str, Exporter] = {
+    extension: Exporter(_write_splats, _verify_splats, codec.half_turn)
+    for codec in CODECS.values()
+    if codec.encode is not None
+    for extension in codec.extensions
+}
+
+
+def exporter_of(target: Path) -> Exporter:
+    """What writes a file of this name; of two extensions that fit, the longer counts. Raises BadInput for none."""
+    fitting = [extension for extension in EXPORTERS if target.name.lower().endswith(extension)]
+    if not fitting:
+        raise BadInput.of(target, wanted=f"a name that ends in {', '.join(EXPORTERS)}", found=f"'{target.name}'",
+                          remedy="choose one of them")  # fmt: skip
+    return EXPORTERS[max(fitting, key=len)]
+
+
+def export(
+    scene: Scene | Source,
+    target: str | Path,
+    *,
+    up: Axis | None = None,
+    scale: float = 1.0,
+    verify: bool = False,
+) -> dict[str, Any]:
+    """Write a scene as a file, in the frame of ``world`` unless asked otherwise; its extension says which kind.
+
+    Args:
+        scene: in memory; or with its Gaussians as another file had them.
+        target: written whole or not at all.
+        up: axis of the file that is to point up.
+        scale: units of the file in a unit of the world.
+        verify: read the file back, render it at the scene's cameras and add what was lost.
+
+    Returns plain facts. Raises BadInput, before anything is written, for what cannot be written so.
+    """
+    file = Path(target)
+    exporter = exporter_of(file)
+    if not 0 < scale < float("inf"):
+        raise BadInput.of("--scale", wanted="a positive number", found=str(scale), remedy="correct it")
+    if verify and exporter.verify is None:
+        raise BadInput.of("--verify", wanted="a file of splats", found=f"'{file.name}'",
+                          remedy="leave it out for this kind of file")  # fmt: skip
+    source = scene if isinstance(scene, Source) else Source(scene)
+    frame = file_from_world(source.scene.cameras, up, scale, exporter.half_turn)
+    facts = dict(exporter.write(source, file, frame))
+    if verify and exporter.verify is not None:
+        facts |= exporter.verify(source, file, frame).to_plain()
+    return facts
