@@ -2,7 +2,8 @@
 
 A capture names the files itself, or they lie in ``masks/``, ``depths/`` and ``normals/`` under the photographs' own
 names: ``masks/IMG_1.png`` or ``masks/IMG_1.jpg.png`` for ``images/IMG_1.jpg``. White of a mask is believed and black
-is not. Depth is along z, 0 where nothing was measured: 16-bit PNG in millimetres, or ``.npy``. Normals are ``.npy``
+is not. Depth is along z, 0 where nothing was measured: 16-bit PNG in millimetres, ``.npy``
+or ``.exr``, with fewer pixels than the photograph where its sensor has fewer. Normals are ``.npy``
 or PNG with ``rgb = (normal + 1) / 2 * 255`` in the camera's OpenCV axes.
 """
 
@@ -18,12 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scenekit.core.checks import BadInput
-from scenekit.data.decode import opened
+from scenekit.data.decode import opened, read_exr
 from scenekit.data.images import source_map
 from scenekit.data.lens import Lens
 from scenekit.data.listing import Photograph
 
 Size = tuple[int, int]
+SAME_PROPORTIONS = 0.02  # sensors of depth see what the camera sees, in fewer pixels
 
 
 def load_masks(
@@ -38,8 +40,10 @@ def load_depths(
     root: Path, photographs: Sequence[Photograph], sizes: Sequence[Size]
 ) -> tuple[Float[Tensor, "_H _W"], ...] | None:
     """Measured depth along z in ``world`` units, 0 where nothing was measured; None where no photograph has any."""
-    files = [photograph.depth or _beside(root, "depths", photograph, (".png", ".npy")) for photograph in photographs]
-    return _loaded(files, photographs, sizes, _read_depth, lambda size: torch.zeros(size[1], size[0]))
+    files = [
+        photograph.depth or _beside(root, "depths", photograph, (".png", ".npy", ".exr")) for photograph in photographs
+    ]
+    return _loaded(files, photographs, sizes, _read_depth, lambda size: torch.zeros(size[1], size[0]), any_size=True)
 
 
 def load_normals(
@@ -67,31 +71,43 @@ def _loaded(
     sizes: Sequence[Size],
     read: Callable[[Path, Photograph], Tensor],
     absent: Callable[[Size], Tensor],
+    *,
+    any_size: bool = False,
 ) -> tuple[Tensor, ...] | None:
     if all(file is None for file in files):
         return None
     return tuple(
-        absent(size) if file is None else _fitted(read(file, photograph), file, photograph.lens, size)
+        absent(size) if file is None else _fitted(read(file, photograph), file, photograph.lens, size, any_size)
         for file, photograph, size in zip(files, photographs, sizes, strict=True)
     )
 
 
-def _fitted(values: Tensor, file: Path, lens: Lens, size: Size) -> Tensor:
+def _fitted(values: Tensor, file: Path, lens: Lens, size: Size, any_size: bool) -> Tensor:
     """Through the same lens and to the same size; the nearest value, since a mean over an edge was never measured."""
     height, width = values.shape[:2]
-    if (width, height) != lens.size:
+    if not any_size and (width, height) != lens.size:
         raise BadInput.of(
             file,
             wanted="{}x{} like its photograph".format(*lens.size),
             found=f"{width}x{height}",
             remedy="make it at the photograph's size",
         )
-    rows = ((torch.arange(size[1]) + 0.5) * (height / size[1])).long()
-    columns = ((torch.arange(size[0]) + 0.5) * (width / size[0])).long()
+    if abs(width / height / (lens.size[0] / lens.size[1]) - 1) > SAME_PROPORTIONS:
+        raise BadInput.of(
+            file,
+            wanted="the proportions {}x{} of its photograph".format(*lens.size),
+            found=f"{width}x{height}",
+            remedy="crop neither of the two",
+        )
+    across = (torch.arange(size[0]) + 0.5) * (lens.size[0] / size[0])
+    down = (torch.arange(size[1]) + 0.5) * (lens.size[1] / size[1])
     if lens.is_pinhole:
-        return values[rows][:, columns].contiguous()
-    u, v = source_map(lens)[rows][:, columns].floor().long().unbind(-1)
-    return values[v.clamp(0, height - 1), u.clamp(0, width - 1)].contiguous()
+        v, u = torch.meshgrid(down, across, indexing="ij")
+    else:
+        u, v = source_map(lens)[down.long()][:, across.long()].unbind(-1)
+    columns = (u * (width / lens.size[0])).floor().long().clamp(0, width - 1)
+    rows = (v * (height / lens.size[1])).floor().long().clamp(0, height - 1)
+    return values[rows, columns].contiguous()
 
 
 def _read_mask(file: Path, photograph: Photograph) -> Bool[Tensor, "H W"]:
@@ -101,7 +117,10 @@ def _read_mask(file: Path, photograph: Photograph) -> Bool[Tensor, "H W"]:
 
 
 def _read_depth(file: Path, photograph: Photograph) -> Float[Tensor, "H W"]:
-    values = _array(file, 2) if file.suffix == ".npy" else _pixels(file).astype(np.float32)
+    if file.suffix.lower() == ".exr":
+        values = _linear(file)
+    else:
+        values = _array(file, 2) if file.suffix == ".npy" else _pixels(file).astype(np.float32)
     if values.ndim != 2:
         raise BadInput.of(
             file, wanted="one channel of depth", found=f"shape {list(values.shape)}", remedy="write 16-bit grey"
@@ -121,6 +140,13 @@ def _read_normals(file: Path, photograph: Photograph) -> Float[Tensor, "H W 3"]:
     known = (length > 0.5) & length.isfinite()
     turned = (local / length.clamp(min=1e-6)) @ photograph.world_from_camera[:, :3].float().T
     return torch.where(known, turned, torch.zeros(()))
+
+
+def _linear(file: Path) -> NDArray[np.float32]:
+    try:
+        return read_exr(file)[..., 0]
+    except OSError as error:
+        raise BadInput.of(file, wanted="an EXR file", found=str(error), remedy="write it again") from None
 
 
 def _array(file: Path, dimensions: int) -> NDArray[np.float32]:

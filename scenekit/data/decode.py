@@ -17,6 +17,7 @@ from scenekit.core.checks import BadInput
 LARGEST_PIXELS = 200_000_000  # a decompression bomb, or at least nothing that fits the memory of a small machine
 HEIC = (".heic", ".heif", ".hif")
 EXR = ".exr"
+SINGLE = ("Y", "Z", "R", "V")  # what programs call the one channel of grey or depth
 # What a folder of photographs may hold.
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", *HEIC, EXR)
 # What PIL raises for damaged files; some of its parsers let these through.
@@ -98,7 +99,7 @@ def has_alpha(image: Image.Image) -> bool:
 
 
 def read_exr(path: Path) -> Float32[np.ndarray, "H W C"]:
-    """Linear colours, straight from an EXR file: C is 1 (grey), 3 or 4 (premultiplied alpha last).
+    """Linear colours, straight from an EXR file: C is 1 (grey, depth), 3 or 4 (premultiplied alpha last).
 
     Raises BadInput where the package for it is missing, or the file holds no colours.
     """
@@ -108,11 +109,11 @@ def read_exr(path: Path) -> Float32[np.ndarray, "H W C"]:
             channels = {name: np.asarray(channel.pixels) for name, channel in file.channels().items()}
     except RuntimeError as error:
         raise OSError(str(error)) from None
-    found = next((channels[name] for name in ("RGBA", "RGB", "Y") if name in channels), None)
+    found = next((channels[name] for name in ("RGBA", "RGB", *SINGLE) if name in channels), None)
     if found is None:
         raise BadInput.of(
             path,
-            wanted="channels RGB, RGBA or Y",
+            wanted=f"channels RGB, RGBA or one of {', '.join(SINGLE)}",
             found=", ".join(channels) or "none",
             remedy="export colours",
         )

@@ -6,7 +6,18 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from scenekit.core.checks import BadInput
-from scenekit.data import blender, colmap, llff, transforms
+from scenekit.data import (
+    blender,
+    bundler,
+    colmap,
+    llff,
+    metashape,
+    opensfm,
+    polycam,
+    realitycapture,
+    record3d,
+    transforms,
+)
 from scenekit.data.listing import Listing
 
 
@@ -31,9 +42,15 @@ class Reader(Protocol):
 # The first that recognises a folder reads it.
 READERS: dict[str, Reader] = {
     "blender": blender,
+    "opensfm": opensfm,
     "transforms": transforms,
     "llff": llff,
     "colmap": colmap,
+    "bundler": bundler,
+    "polycam": polycam,
+    "record3d": record3d,
+    "metashape": metashape,
+    "realitycapture": realitycapture,
 }
 
 

@@ -90,7 +90,26 @@ def _photograph(file: _File, frame: Mapping[str, Any]) -> Photograph:
     pose = rigid_pose(file.path, frame["file_path"], frame["transform_matrix"])
     pose[:, :3] = pose[:, :3] @ OPENCV_FROM_OPENGL
     keys = ChainMap(dict(frame), dict(file.values))
-    return Photograph(frame["file_path"], path, _lens(file.path, keys, path), file.world_from_file.poses(pose))
+    lens = _lens(file.path, keys, path)
+    mask, depth = _companion(file, frame, "mask_path"), _companion(file, frame, "depth_file_path")
+    # nerfstudio's depth is measured before it applies its scale: in millimetres of ``world``.
+    return Photograph(frame["file_path"], path, lens, file.world_from_file.poses(pose), mask, depth)
+
+
+def _companion(file: _File, frame: Mapping[str, Any], key: str) -> Path | None:
+    """The mask or depth that a frame names."""
+    name = frame.get(key)
+    if name is None:
+        return None
+    path = file.path.parent / str(name)
+    if not path.is_file():
+        raise BadInput.of(
+            file.path,
+            wanted=f"the file {path} of '{key}'",
+            found="none",
+            remedy="add it or remove the key from that frame",
+        )
+    return path
 
 
 def _image_file(root: Path, name: str) -> Path:

@@ -6,8 +6,10 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from scenekit.core.checks import BadInput
 from scenekit.core.transforms import Similarity, matrix_from_quaternion
@@ -177,3 +179,31 @@ def write_ply(path: Path, positions: torch.Tensor) -> None:
     lines += [f"property uchar {channel}" for channel in ("red", "green", "blue")]
     rows = [" ".join(f"{value!r}" for value in row) + " 255 0 51" for row in positions.tolist()]
     path.write_text("\n".join([*lines, "end_header", *rows, ""]))
+
+
+def test_a_frame_names_its_mask_and_its_depth(tmp_path: Path) -> None:
+    root = write_transforms(tmp_path / "capture", sample())
+    values = json.loads((root / "transforms.json").read_text())
+    values["frames"][1] |= {"mask_path": "m/one.png", "depth_file_path": "d/one.png"}
+    values["applied_scale"] = 4.0
+    save_json(root / "transforms.json", values)
+    for folder in ("m", "d"):
+        (root / folder).mkdir()
+    Image.fromarray(np.tile(np.array([0, 255], np.uint8), (18, 12))).save(root / "m" / "one.png")
+    Image.fromarray(np.full((18, 24), 1250, np.uint16)).save(root / "d" / "one.png")
+    capture = open_capture(root)
+    assert capture.masks is not None
+    assert capture.depths is not None
+    assert capture.masks[1].float().mean() == 0.5
+    assert capture.masks[0].all()
+    torch.testing.assert_close(capture.depths[1], torch.full((18, 24), 1.25))
+
+
+@pytest.mark.bad_input
+def test_an_absent_depth_that_a_frame_names_is_refused(tmp_path: Path) -> None:
+    root = write_transforms(tmp_path / "capture", sample())
+    values = json.loads((root / "transforms.json").read_text())
+    values["frames"][1]["depth_file_path"] = "d/one.png"
+    save_json(root / "transforms.json", values)
+    with pytest.raises(BadInput, match=r"d/one.png of 'depth_file_path', found none"):
+        open_capture(root)
