@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from scenekit.live import view
     from scenekit.recipes import load, train
     from scenekit.renderers.scene import Scene
-    from scenekit.representations import DenseGrid, Gaussians, HashGrid
+    from scenekit.representations import DenseGrid, Gaussians, HashGrid, SimplexGrid
 
 _HOMES = {
     "BadInput": "scenekit.core.checks",
@@ -38,6 +38,7 @@ _HOMES = {
     "Gaussians": "scenekit.representations",
     "HashGrid": "scenekit.representations",
     "Scene": "scenekit.renderers.scene",
+    "SimplexGrid": "scenekit.representations",
     "export": "scenekit.assets.exporters",
     "load": "scenekit.recipes",
     "open_capture": "scenekit.data",
@@ -52,6 +53,7 @@ __all__ = [
     "Gaussians",
     "HashGrid",
     "Scene",
+    "SimplexGrid",
     "export",
     "load",
     "open_capture",

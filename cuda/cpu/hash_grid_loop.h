@@ -19,4 +19,8 @@ struct Grid {
 void encode_block(const float* points, int64_t stride, int64_t count, const float* table, const Grid& grid,
                   float* out);
 
+// The same of a grid of simplices.
+void encode_simplices(const float* points, int64_t stride, int64_t count, const float* table, const Grid& grid,
+                      float* out);
+
 }  // namespace scenekit

@@ -78,6 +78,15 @@ template <class Use> void with_dimensions(int64_t dimensions, Use use) {
 
 }  // namespace
 
+namespace scenekit {
+
+void encode_simplices(const float* points, int64_t stride, int64_t count, const float* table, const Grid& grid,
+                      float* out) {
+  encode<Simplex<3>>(points, stride, count, table, grid, out);
+}
+
+}  // namespace scenekit
+
 SCENEKIT_EXPORT void scenekit_simplex_grid(const float* positions, const float* table, int64_t count,
                                            int64_t dimensions, int64_t features, int64_t levels, const float* scales,
                                            const int64_t* resolutions, const int64_t* offsets, float* out) {

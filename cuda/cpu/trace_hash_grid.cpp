@@ -1,4 +1,4 @@
-// Pictures of a hash grid in one pass, nothing between the stages ever reaching main memory. A thread follows
+// Pictures of a grid in one pass, nothing between the stages ever reaching main memory. A thread follows
 // some hundred neighbouring rays at once, a few samples of each in a round: marched, encoded, turned into
 // densities, composited; only samples that are seen are asked for their colour. A ray that is done makes room
 // for the next, so that rounds stay full.
@@ -37,7 +37,7 @@ struct Field {
   Network density, color;
   float log_density, per_side;
   int degree;
-  bool contracted, shaded;
+  bool contracted, shaded, simplices;
 };
 
 struct Pixels {
@@ -75,7 +75,8 @@ class Round {
       fill();
       if (followers_.empty()) return;
       collect();
-      encode_block(points_, BLOCK, count_, field_.table, field_.grid, encoded_.data());
+      (field_.simplices ? encode_simplices : encode_block)(points_, BLOCK, count_, field_.table, field_.grid,
+                                                           encoded_.data());
       forward_rows(field_.density, encoded_.data(), count_, features_.data(), work_density_);
       find_alphas();
       blend();
@@ -204,7 +205,7 @@ class Round {
 }  // namespace
 
 // `sizes`: max_samples, cascades, grid, powers, features, levels, layers of density and colour, degree, whether
-// contracted, whether colours are wanted. `numbers`: log of the initial density, half the side of the field.
+// contracted, whether colours are wanted, whether cells are simplices. `numbers`: log of the initial density, half the side of the field.
 SCENEKIT_EXPORT void scenekit_trace_hash_grid(
     const float* origins, const float* directions, const float* near, const float* far, const float* jitter,
     int64_t count, const uint8_t* cells, const float* constants, const float* powers, const int64_t* sizes,
@@ -222,7 +223,8 @@ SCENEKIT_EXPORT void scenekit_trace_hash_grid(
               0.5f / numbers[1],
               (int)sizes[8],
               sizes[9] != 0,
-              sizes[10] != 0};
+              sizes[10] != 0,
+              sizes[11] != 0};
   Pixels pixels{colors, opacities, distances, samples};
   int64_t task = std::clamp((count + TASKS - 1) / TASKS, SHORTEST, LONGEST);
   parallel(count, task, [&](int64_t begin, int64_t end, int) {

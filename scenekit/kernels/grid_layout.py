@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -28,12 +29,14 @@ class GridLayout:
         scales: per level, cells per unit of x; not whole in general.
         resolutions: per level, vertices per axis.
         offsets: first row of every level, and the number of rows: one entry more than levels.
+        simplices: whether cells are simplices, and vertices counted along skewed axes; else cubes.
     """
 
     dimensions: int
     scales: tuple[float, ...]
     resolutions: tuple[int, ...]
     offsets: tuple[int, ...]
+    simplices: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.dimensions <= len(PRIMES):
@@ -51,15 +54,7 @@ class GridLayout:
         """The layout of instant-ngp: at most ``2^log2_table`` rows a level, fewer where all vertices fit."""
         scales = tuple(as_float32(base_resolution * growth**level - 1.0) for level in range(levels))
         resolutions = tuple(math.ceil(scale) + 1 for scale in scales)
-        return cls.packed(dimensions, scales, resolutions, log2_table)
-
-    @classmethod
-    def packed(
-        cls, dimensions: int, scales: tuple[float, ...], resolutions: tuple[int, ...], log2_table: int
-    ) -> GridLayout:
-        """One level after the other, of at most ``2^log2_table`` rows, fewer where all vertices fit."""
-        rows = [min(-(-(r**dimensions) // 8) * 8, 2**log2_table) for r in resolutions]
-        return cls(dimensions, scales, resolutions, tuple(itertools.accumulate(rows, initial=0)))
+        return cls(dimensions, scales, resolutions, offsets_of(dimensions, resolutions, log2_table))
 
     @property
     def levels(self) -> int:
@@ -75,6 +70,19 @@ class GridLayout:
     def level_rows(self) -> tuple[int, ...]:
         """Rows of each level."""
         return tuple(b - a for a, b in itertools.pairwise(self.offsets))
+
+
+def check_kind(layout: GridLayout, *, simplices: bool) -> None:
+    """Raises ValueError for a layout of cells of the other kind."""
+    if layout.simplices != simplices:
+        wanted, found = ("simplices", "cubes") if simplices else ("cubes", "simplices")
+        raise ValueError(f"layout: wanted cells that are {wanted}, found {found}")
+
+
+def offsets_of(dimensions: int, resolutions: Sequence[int], log2_table: int) -> tuple[int, ...]:
+    """Of levels of at most ``2^log2_table`` rows, fewer where all vertices fit."""
+    rows = [min(-(-(r**dimensions) // 8) * 8, 2**log2_table) for r in resolutions]
+    return tuple(itertools.accumulate(rows, initial=0))
 
 
 def as_float32(x: float) -> float:

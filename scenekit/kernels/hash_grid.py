@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenekit.core.checks import check_same_kind, check_shape
-from scenekit.kernels.grid_layout import GridLayout, rows_of
+from scenekit.kernels.grid_layout import GridLayout, check_kind, rows_of
 from scenekit.kernels.grid_op import register_grid
 
 
@@ -30,6 +30,7 @@ def hash_grid(
     check_shape("positions", positions, ("S", layout.dimensions), {})
     check_shape("table", table, (layout.rows, "F"), {})
     check_same_kind("table", table, positions=positions)
+    check_kind(layout, simplices=False)
     return HASH_GRID(positions, table, layout.scales, layout.resolutions, layout.offsets)
 
 

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenekit.core.checks import check_same_kind, check_shape
-from scenekit.kernels.grid_layout import GridLayout, as_float32, rows_of
+from scenekit.kernels.grid_layout import GridLayout, as_float32, check_kind, offsets_of, rows_of
 from scenekit.kernels.grid_op import register_grid
 
 
@@ -36,7 +36,8 @@ def simplex_layout(dimensions: int, *, levels: int, log2_table: int, base_resolu
     # The last vertex follows the cell of the farthest corner, which rounding may put one cell on.
     reach = math.sqrt(dimensions + 1) * (1 + 1e-6)
     resolutions = tuple(math.floor(scale * reach + 0.5) + 2 for scale in scales)
-    return GridLayout.packed(dimensions, scales, resolutions, log2_table)
+    offsets = offsets_of(dimensions, resolutions, log2_table)
+    return GridLayout(dimensions, scales, resolutions, offsets, simplices=True)
 
 
 def simplex_grid(
@@ -50,6 +51,7 @@ def simplex_grid(
     check_shape("positions", positions, ("S", layout.dimensions), {})
     check_shape("table", table, (layout.rows, "F"), {})
     check_same_kind("table", table, positions=positions)
+    check_kind(layout, simplices=True)
     return SIMPLEX_GRID(positions, table, layout.scales, layout.resolutions, layout.offsets)
 
 

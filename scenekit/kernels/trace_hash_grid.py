@@ -1,8 +1,9 @@
-"""Pictures of a hash grid in one pass: march, encode, density, transmittance, colour, nothing written between.
+"""Pictures of a grid of cubes or simplices in one pass: march, encode, density, transmittance, colour.
 
-The result is that of the operators one after the other: a ray ends where less than ``composite.STOP`` of the
-light is left, and a sample with a weight of at most ``composite.INVISIBLE`` keeps its part of opacity and
-distance but is not asked for its colour. There are no gradients: training asks it only how far light reaches.
+Nothing is written between them. The result is that of the operators one after the other: a ray ends where less
+than ``composite.STOP`` of the light is left, and a sample with a weight of at most ``composite.INVISIBLE`` keeps its
+part of opacity and distance but is not asked for its colour. There are no gradients: training asks it only how far
+light reaches.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from scenekit.kernels.hash_grid import HASH_GRID
 from scenekit.kernels.march import MARCH, StepRule, packed_rule
 from scenekit.kernels.mlp import MLP
 from scenekit.kernels.op import register
+from scenekit.kernels.simplex_grid import SIMPLEX_GRID
 from scenekit.kernels.spherical_harmonics import MAX_DEGREE, SPHERICAL_HARMONICS
 
 SATURATED = 30.0  # of the raw density, whose exponential is the density
@@ -33,7 +35,7 @@ SATURATED = 30.0  # of the raw density, whose exponential is the density
 
 @dataclass(frozen=True)
 class GridField:
-    """A hash grid with its two networks.
+    """A grid of cubes or of simplices with its two networks.
 
     Attributes:
         table: rows of all levels [E F].
@@ -77,6 +79,7 @@ class _Arguments(NamedTuple):
     scales: Sequence[float]
     resolutions: Sequence[int]
     offsets: Sequence[int]
+    simplices: bool
     density: Sequence[Tensor]
     color: Sequence[Tensor]
     log_density: float
@@ -126,6 +129,7 @@ def trace_hash_grid(
         layout.scales,
         layout.resolutions,
         layout.offsets,
+        layout.simplices,
         list(field.density),
         list(field.color),
         field.log_density,
@@ -183,7 +187,8 @@ def _reference(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     distances, deltas, offsets = steps
     owners = torch.repeat_interleave(offsets.diff(), output_size=len(distances))
     positions = Bounds(a.extent, a.contracted).normalize(origins[owners] + directions[owners] * distances[:, None])
-    encoded = HASH_GRID.reference(positions, a.table.to(dtype), a.scales, a.resolutions, a.offsets)
+    grid = SIMPLEX_GRID if a.simplices else HASH_GRID
+    encoded = grid.reference(positions, a.table.to(dtype), a.scales, a.resolutions, a.offsets)
     features = _network(encoded, a.density)
     density = (features[:, 0] + a.log_density).clamp(max=SATURATED).exp()
     alphas = -torch.expm1(-density * deltas)
@@ -220,7 +225,7 @@ def _cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     widths = [torch.tensor([w[0].shape[1], *(x.shape[0] for x in w)]) for w in (a.density, a.color)]
     layers = len(a.density), len(a.color)
     numbers = (a.max_samples, cascades, grid, len(powers), a.table.shape[1], len(a.scales), *layers, a.degree)
-    sizes = torch.tensor([*numbers, int(a.contracted), int(a.shaded)])
+    sizes = torch.tensor([*numbers, int(a.contracted), int(a.shaded), int(a.simplices)])
     space = torch.tensor([a.log_density, a.extent], dtype=torch.float32)
     layout = packed_layout(tuple(a.scales), tuple(a.resolutions), tuple(a.offsets))
     color, samples = a.near.new_empty(count, 3), torch.empty(count, dtype=torch.int64)
@@ -241,7 +246,7 @@ def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 TRACE_HASH_GRID = register(
     "trace_hash_grid(Tensor origins, Tensor directions, Tensor near, Tensor far, Tensor jitter, Tensor occupancy, "
     "float[] rule, int max_samples, Tensor table, float[] scales, int[] resolutions, int[] offsets, "
-    "Tensor[] density, Tensor[] color, float log_density, float extent, bool contracted, bool shaded) "
+    "bool simplices, Tensor[] density, Tensor[] color, float log_density, float extent, bool contracted, bool shaded) "
     "-> (Tensor colors, Tensor opacities, Tensor distances, Tensor samples)",
     _reference,
     fake=_fake,

@@ -3,7 +3,8 @@
 from scenekit.representations.dense_grid import DenseGrid
 from scenekit.representations.gaussians import Gaussians
 from scenekit.representations.hash_grid import HashGrid
+from scenekit.representations.simplex_grid import SimplexGrid
 
-REPRESENTATIONS = {"hash_grid": HashGrid, "dense_grid": DenseGrid, "gaussians": Gaussians}
+REPRESENTATIONS = {"hash_grid": HashGrid, "dense_grid": DenseGrid, "gaussians": Gaussians, "simplex_grid": SimplexGrid}
 
-__all__ = ["REPRESENTATIONS", "DenseGrid", "Gaussians", "HashGrid"]
+__all__ = ["REPRESENTATIONS", "DenseGrid", "Gaussians", "HashGrid", "SimplexGrid"]

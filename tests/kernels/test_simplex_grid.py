@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from scenekit.kernels import GridLayout, native, simplex_grid, simplex_layout
+from scenekit.kernels import GridLayout, hash_grid, native, simplex_grid, simplex_layout
 from scenekit.kernels.grid_layout import PRIMES
 from scenekit.kernels.simplex_grid import SIMPLEX_GRID
 
@@ -34,7 +35,7 @@ def _results(positions: Tensor, table: Tensor, layout: GridLayout) -> list[Tenso
 def _one_level(dimensions: int, scale: float) -> GridLayout:
     """A dense level of any scale, which every vertex of the cube fits."""
     resolution = math.floor(scale * math.sqrt(dimensions + 1) + 0.5) + 2
-    return GridLayout(dimensions, (scale,), (resolution,), (0, resolution**dimensions))
+    return GridLayout(dimensions, (scale,), (resolution,), (0, resolution**dimensions), simplices=True)
 
 
 def _unskewed(layout: GridLayout) -> Tensor:
@@ -115,7 +116,7 @@ def test_ties_and_faces_of_the_cube_match_float64():
 
 def test_equal_coordinates_get_the_same_gradients_as_the_reference():
     """All fractions are equal: the order of the axes decides, and it must be the same order."""
-    layout = GridLayout(3, (4.0,), (10,), (0, 1000))
+    layout = GridLayout(3, (4.0,), (10,), (0, 1000), simplices=True)
     table = _inputs(layout, 4)[1]
     positions = torch.linspace(0.01, 0.99, 37)[:, None].expand(37, 3).contiguous()
     gradient = torch.ones(37, 4)
@@ -130,7 +131,7 @@ def test_equal_coordinates_get_the_same_gradients_as_the_reference():
 
 @pytest.mark.parametrize("dimensions", DIMENSIONS)
 def test_negative_skewed_coordinates_are_hashed_as_32_bit_numbers(dimensions: int):
-    layout = GridLayout(dimensions, (40.0,), (100,), (0, 256))
+    layout = GridLayout(dimensions, (40.0,), (100,), (0, 256), simplices=True)
     table = torch.arange(256.0, dtype=torch.float64)[:, None]
     vertex = torch.tensor([-3, 5, -1, -7, 2, -4][:dimensions])
     y = vertex.double() - 0.5
@@ -213,3 +214,7 @@ def test_wrong_arguments_are_named():
         simplex_grid(positions, table[1:], layout)
     with pytest.raises(TypeError, match=r"positions: wanted torch\.float64"):
         simplex_grid(positions, table.double(), layout)
+    with pytest.raises(ValueError, match="layout: wanted cells that are simplices, found cubes"):
+        simplex_grid(positions, table, replace(layout, simplices=False))
+    with pytest.raises(ValueError, match="layout: wanted cells that are cubes, found simplices"):
+        hash_grid(positions, table, layout)

@@ -11,15 +11,19 @@ from scenekit.core.protocols import Traced
 from scenekit.kernels import native
 from scenekit.kernels.grid_layout import GridLayout
 from scenekit.kernels.march import StepRule, ray_cube
+from scenekit.kernels.simplex_grid import simplex_layout
 from scenekit.kernels.trace_hash_grid import TRACE_HASH_GRID, GridField, Stretches, trace_hash_grid
 
 CONE = StepRule(0.01, 0.2, 1 / 64)
 DEGREE = 3
 
 
-def field(bounds: Bounds, log_density: float = 1.0, features: int = 4, width: int = 24) -> GridField:
+def field(
+    bounds: Bounds, log_density: float = 1.0, features: int = 4, width: int = 24, *, simplices: bool = False
+) -> GridField:
     generator = torch.Generator().manual_seed(0)
-    layout = GridLayout.of(3, levels=4, log2_table=10, base_resolution=4, growth=1.8)
+    layout_of = simplex_layout if simplices else GridLayout.of
+    layout = layout_of(3, levels=4, log2_table=10, base_resolution=4, growth=1.8)
 
     def matrix(out: int, inputs: int) -> torch.Tensor:
         return torch.randn(out, inputs, generator=generator) * (1.5 / inputs**0.5)
@@ -45,7 +49,7 @@ def cells(cascades: int, grid: int = 16, share: float = 0.4) -> torch.Tensor:
 
 def plain(rays: Stretches, occupancy: torch.Tensor, rule: StepRule, most: int, of: GridField) -> Traced:
     layout, rules = of.layout, [rule.smallest, rule.largest, rule.cone]
-    grid = (of.table, layout.scales, layout.resolutions, layout.offsets, of.density, of.color)
+    grid = (of.table, layout.scales, layout.resolutions, layout.offsets, layout.simplices, of.density, of.color)
     space = (of.log_density, of.bounds.field_extent, of.bounds.contracted, True)
     return Traced(*TRACE_HASH_GRID.reference(*rays, occupancy, rules, most, *grid, *space))
 
@@ -74,6 +78,11 @@ def test_without_colours_the_rest_is_the_same():
     black = trace_hash_grid(rays, cells(1), CONE, 100, of, shaded=False)
     assert not black.colors.any()
     assert all(torch.equal(a, b) for a, b in zip(whole[1:], black[1:], strict=True))
+
+
+def test_a_grid_of_simplices_is_seen_as_such():
+    rays, of = stretches(3000, 1.0), field(Bounds(), simplices=True)
+    assert_near(trace_hash_grid(rays, cells(1), CONE, 200, of), plain(rays, cells(1), CONE, 200, of))
 
 
 @pytest.mark.parametrize(("features", "width"), [(1, 5), (2, 64), (8, 16)])

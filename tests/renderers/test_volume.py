@@ -6,8 +6,10 @@ from scenekit.core.cameras import Cameras, Pixels, every_pixel, look_at
 from scenekit.core.protocols import EVAL, Context, ParameterGroup, Renderer, Rendering, Tracer, over_background
 from scenekit.core.rays import Samples
 from scenekit.renderers.volume import Marching, VolumeRenderer
-from scenekit.representations.hash_grid import HashGrid, HashGridField
+from scenekit.representations.grid_field import GridRadianceField
+from scenekit.representations.hash_grid import HashGrid
 from scenekit.representations.networks import Networks
+from scenekit.representations.simplex_grid import SimplexGrid
 
 
 class Fog(torch.nn.Module):
@@ -105,8 +107,11 @@ def test_whole_images_of_several_sizes_are_refused() -> None:
 
 
 @pytest.mark.parametrize("bounds", [Bounds(), Bounds(8.0, contracted=True, near=0.1)], ids=str)
-def test_a_field_that_traces_shows_what_it_shows_sample_by_sample(bounds: Bounds) -> None:
-    config = HashGrid(levels=3, log2_table=10, finest=64, networks=Networks(width=16, initial_density=2.0))
+@pytest.mark.parametrize("kind", [HashGrid, SimplexGrid])
+def test_a_field_that_traces_shows_what_it_shows_sample_by_sample(
+    bounds: Bounds, kind: type[HashGrid] | type[SimplexGrid]
+) -> None:
+    config = kind(levels=3, log2_table=10, finest=64, networks=Networks(width=16, initial_density=2.0))
     field = config.build(bounds, torch.Generator().manual_seed(0))
     assert isinstance(field, Tracer)
     with torch.no_grad():
@@ -134,7 +139,7 @@ def test_training_asks_for_the_samples_that_are_reached_either_way(monkeypatch: 
         return renderer.render(camera(), every_pixel(camera()), context=context)
 
     fused = trained()
-    monkeypatch.setattr(HashGridField, "reach", lambda *_: None)
+    monkeypatch.setattr(GridRadianceField, "reach", lambda *_: None)
     plain = trained()
     assert fused.color.requires_grad
     for name in ("distances", "deltas", "offsets"):

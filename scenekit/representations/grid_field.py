@@ -1,0 +1,123 @@
+"""A grid of features, of cubes or of simplices, and a field of it: what hash grids and simplex grids share."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from scenekit.core.bounds import Bounds
+from scenekit.core.protocols import ParameterGroup, Traced
+from scenekit.core.rays import Rays, Samples, Way
+from scenekit.core.schedules import exponential
+from scenekit.kernels import native
+from scenekit.kernels.grid_layout import GridLayout
+from scenekit.kernels.hash_grid import hash_grid
+from scenekit.kernels.march import StepRule
+from scenekit.kernels.simplex_grid import simplex_grid
+from scenekit.kernels.trace_hash_grid import GridField, Stretches, trace_hash_grid
+from scenekit.representations.networks import Networks, RadianceNetworks
+
+
+class GridConfig(Protocol):
+    """What a field of either grid is made from."""
+
+    @property
+    def finest(self) -> int:
+        """Cells a side of the finest level, over the inner cube of the scene."""
+        ...
+
+    @property
+    def networks(self) -> Networks:
+        """What makes density and colour of the features."""
+        ...
+
+    @property
+    def learning_rate(self) -> float:
+        """At the start."""
+        ...
+
+    def encoding(self, dimensions: int, finest: float, generator: torch.Generator | None = None) -> GridEncoding:
+        """Fresh features."""
+        ...
+
+
+def growth_of(coarsest: int, finest: float, levels: int) -> float:
+    """By how much the resolution grows from level to level, so that the last has ``finest`` cells a side."""
+    return math.exp(math.log(max(1.0, finest / coarsest)) / max(1, levels - 1))
+
+
+class GridEncoding(nn.Module):
+    """The table of all levels; ``layout`` says what its cells are."""
+
+    def __init__(
+        self, layout: GridLayout, features: int, learning_rate: float, generator: torch.Generator | None
+    ) -> None:
+        super().__init__()
+        self.layout = layout
+        self.dimensions = layout.dimensions
+        self.features = layout.levels * features
+        self.learning_rate = learning_rate
+        table = torch.empty(layout.rows, features)
+        self.table = nn.Parameter(table.uniform_(-1e-4, 1e-4, generator=generator))
+
+    def forward(self, positions: Float[Tensor, "S D"]) -> Float[Tensor, "S F"]:
+        """Blends of the vertices around each position in [0, 1]^D, level after level."""
+        encode = simplex_grid if self.layout.simplices else hash_grid
+        return encode(positions, self.table, self.layout)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The table learns where it was touched (instant-ngp); the rate ends at a hundredth."""
+        rate = exponential(self.learning_rate, self.learning_rate / 100, warm_up=0.01, hold=0.2)
+        return [ParameterGroup("table", {"encoding.table": self.table}, rate, betas=(0.9, 0.99), sparse=True)]
+
+
+class GridRadianceField(nn.Module):
+    """Density and colour of a grid, with fused passes for pictures."""
+
+    def __init__(self, config: GridConfig, bounds: Bounds, generator: torch.Generator | None) -> None:
+        super().__init__()
+        self.config = config
+        self.bounds = bounds
+        self.encoding = config.encoding(3, config.finest * bounds.field_extent, generator)
+        self.networks = RadianceNetworks(config.networks, self.encoding.features, generator)
+
+    def density(self, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S F"]]:
+        """See :meth:`RadianceNetworks.density`."""
+        return self.networks.density(self.encoding(self.bounds.normalize(samples.positions)))
+
+    def color(self, features: Float[Tensor, "S F"], samples: Samples) -> Float[Tensor, "S 3"]:
+        """See :meth:`RadianceNetworks.color`."""
+        return self.networks.color(features, samples.directions)
+
+    @torch.no_grad()
+    def trace(self, rays: Rays, way: Way) -> Traced | None:
+        """See :class:`~scenekit.core.protocols.Tracer`; None without native code."""
+        return self._trace(rays, way, shaded=True)
+
+    @torch.no_grad()
+    def reach(self, rays: Rays, way: Way) -> Int[Tensor, " R"] | None:
+        """See :class:`~scenekit.core.protocols.Tracer`; None without native code."""
+        traced = self._trace(rays, way, shaded=False)
+        return None if traced is None else traced.samples
+
+    def _trace(self, rays: Rays, way: Way, *, shaded: bool) -> Traced | None:
+        if not native.serves(rays.origins, self.encoding.table):
+            return None
+        field = GridField(
+            self.encoding.table,
+            self.encoding.layout,
+            tuple(self.networks.density_weights),
+            tuple(self.networks.color_weights),
+            self.networks.log_density,
+            self.bounds,
+        )
+        stretches = Stretches(rays.origins, rays.directions, way.near, way.far, way.jitter)
+        return trace_hash_grid(stretches, way.occupancy, StepRule(*way.rule), way.max_samples, field, shaded=shaded)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The encoding's and the networks'."""
+        return [*self.encoding.parameter_groups(), *self.networks.parameter_groups(self.config.learning_rate)]
