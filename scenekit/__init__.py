@@ -24,6 +24,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from scenekit.assets.exporters import export
+    from scenekit.assets.meshes import Mesh, Meshing, mesh
     from scenekit.core.checks import BadInput
     from scenekit.data import Capture, open_capture
     from scenekit.live import view
@@ -41,6 +42,9 @@ _HOMES = {
     "SimplexGrid": "scenekit.representations",
     "export": "scenekit.assets.exporters",
     "load": "scenekit.recipes",
+    "Mesh": "scenekit.assets.meshes",
+    "Meshing": "scenekit.assets.meshes",
+    "mesh": "scenekit.assets.meshes",
     "open_capture": "scenekit.data",
     "train": "scenekit.recipes",
     "view": "scenekit.live",
@@ -52,10 +56,13 @@ __all__ = [
     "DenseGrid",
     "Gaussians",
     "HashGrid",
+    "Mesh",
+    "Meshing",
     "Scene",
     "SimplexGrid",
     "export",
     "load",
+    "mesh",
     "open_capture",
     "train",
     "view",

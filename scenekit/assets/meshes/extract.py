@@ -1,0 +1,108 @@
+"""From a scene to a mesh: views, a surface by one of three methods, cleaning, colours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+
+from scenekit.assets.meshes.appearance import colored
+from scenekit.assets.meshes.cleaning import is_closed, large_pieces, simplified
+from scenekit.assets.meshes.density import sample_density
+from scenekit.assets.meshes.fusion import Box, fuse
+from scenekit.assets.meshes.isosurface import zero_level
+from scenekit.assets.meshes.poisson import enough, poisson
+from scenekit.assets.meshes.surface import Mesh, library
+from scenekit.assets.meshes.texture import textured
+from scenekit.assets.meshes.views import SurfacePoints, Views, chosen_cameras, surface_points, take_views
+from scenekit.core.checks import BadInput
+from scenekit.renderers.scene import Scene
+
+
+@dataclass(frozen=True)
+class Meshing:
+    """How a mesh is made.
+
+    Attributes:
+        method: tsdf fuses rendered depth; density follows a field's level; poisson goes through points.
+        resolution: cells along the longest side.
+        views: pictures of the scene that are looked at, at most.
+        size: longer side of those pictures, in pixels.
+        watertight: close the surface where nothing was seen, and leave out hollows.
+        smallest: area of the pieces that stay, as a share of the largest one's; smaller ones float.
+        faces: triangles at most; 0 for as many as there are.
+        texture: texels a side of a texture; 0 for colours at the vertices.
+    """
+
+    method: Literal["tsdf", "density", "poisson"] = "tsdf"
+    resolution: int = 256
+    views: int = 64
+    size: int = 512
+    watertight: bool = False
+    smallest: float = 0.02
+    faces: int = 0
+    texture: int = 0
+
+
+class Material(NamedTuple):
+    """What a method works on."""
+
+    scene: Scene
+    views: Views
+    points: SurfacePoints
+    box: Box
+    options: Meshing
+
+
+def mesh(scene: Scene, options: Meshing | None = None, *, box: Box | None = None) -> Mesh:
+    """A coloured triangle mesh of a scene, in ``world``: ``sk.mesh(scene, sk.Meshing(texture=2048))``.
+
+    ``box`` (in ``world``) crops; without it the mesh holds what the views see within the scene's bounds.
+    Raises BadInput where nothing is seen, or where a surface cannot be closed.
+    """
+    options = options or Meshing()
+    for name in ("open3d", "trimesh", *(["xatlas"] if options.texture else [])):
+        library(name)
+    if len(scene.cameras) == 0:
+        raise BadInput("mesh: wanted a scene with cameras, found none; give it some with cameras_around")
+    views = take_views(scene, chosen_cameras(scene.cameras, options.views, options.size))
+    points = surface_points(views)
+    inside = _inside(scene, points) if box is None else box.contains(points.positions)
+    points = SurfacePoints(points.positions[inside], points.normals[inside], points.colors[inside])
+    if not enough(points):
+        raise BadInput("mesh: wanted a scene with surfaces in view, found hardly any; train longer or widen the crop")
+    material = Material(scene, views, points, box or Box.around(points.positions), options)
+    surface = large_pieces(METHODS[options.method](material), options.smallest, solid=options.watertight)
+    surface = simplified(surface, options.faces) if options.faces else surface
+    if options.watertight and not is_closed(surface):
+        raise BadInput(
+            f"mesh: wanted a closed surface, found one with holes by the method {options.method}; use tsdf, or "
+            "more faces"
+        )
+    return textured(surface, views, options.texture) if options.texture else colored(surface, views)
+
+
+def _inside(scene: Scene, points: SurfacePoints) -> torch.Tensor:
+    """Points of the marched cube, or of the inner one where the scene goes on for ever."""
+    reach = 1.0 if scene.bounds.contracted else scene.bounds.extent
+    return (scene.scene_from_world.points(points.positions).abs() <= reach).all(-1)
+
+
+def _tsdf(material: Material) -> Mesh:
+    volume = fuse(material.views, material.points.positions, material.box, material.options.resolution)
+    return zero_level(volume, closed=material.options.watertight)
+
+
+def _density(material: Material) -> Mesh:
+    volume = sample_density(material.scene, material.box, material.options.resolution)
+    return zero_level(volume, closed=True)
+
+
+def _poisson(material: Material) -> Mesh:
+    options = material.options
+    return poisson(material.points, material.box, options.resolution, closed=options.watertight)
+
+
+METHODS: dict[str, Callable[[Material], Mesh]] = {"tsdf": _tsdf, "density": _density, "poisson": _poisson}

@@ -1,0 +1,102 @@
+"""Meshes as GLB, PLY and OBJ, through trimesh."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from scenekit.assets.atomic import replacing
+from scenekit.assets.meshes.surface import Mesh, library
+from scenekit.core.checks import BadInput
+
+SUFFIXES = (".glb", ".ply", ".obj")
+
+
+def check_mesh_target(target: Path, *, texture: bool) -> None:
+    """Raises BadInput where a mesh cannot be written to ``target``, before anything is computed."""
+    if target.suffix.lower() not in SUFFIXES:
+        raise BadInput.of(target, wanted=f"a file ending in {', '.join(SUFFIXES)}", found=f"'{target.suffix}'",
+                          remedy="choose one")  # fmt: skip
+    if texture and target.suffix.lower() == ".ply":
+        raise BadInput.of(target, wanted="a file that holds a texture", found=".ply",
+                          remedy="write .glb or .obj, or leave --texture out for colours at the vertices")  # fmt: skip
+
+
+def write_mesh(target: Path, mesh: Mesh) -> None:
+    """Write the mesh, its colours or its texture; an OBJ gets its material and picture beside it."""
+    check_mesh_target(target, texture=mesh.texture is not None)
+    suffix = target.suffix.lower()
+    made = _to_trimesh(mesh, linear=suffix == ".glb")
+    if suffix == ".obj":
+        text, beside = library("trimesh.exchange.obj").export_obj(
+            made, return_texture=True, mtl_name=f"{target.stem}.mtl", include_normals=False
+        )
+        parts = {target.name: text.encode(), **beside}
+    else:
+        parts = {target.name: made.export(file_type=suffix[1:])}
+    for name, data in parts.items():
+        with replacing(target.with_name(name)) as file:
+            file.write_bytes(data if isinstance(data, bytes) else data.encode())
+
+
+def read_mesh(source: Path) -> Mesh:
+    """Triangles of a file that trimesh reads, with colours where they stand at vertices or in a texture.
+
+    Raises BadInput where there are none.
+    """
+    trimesh = library("trimesh")
+    try:
+        found = trimesh.load(source, force="mesh", process=False)
+        faces = torch.from_numpy(np.array(found.faces, dtype=np.int64))
+        vertices = torch.from_numpy(np.array(found.vertices, dtype=np.float64))
+    except Exception as error:  # trimesh has no errors of its own for damaged files
+        found = " ".join(str(error).split()) or type(error).__name__
+        raise BadInput.of(source, wanted="a mesh", found=found, remedy="give a GLB, PLY or OBJ file") from error
+    if len(faces) == 0 or not bool(torch.isfinite(vertices).all()):
+        raise BadInput.of(source, wanted="a mesh", found="no triangles", remedy="give a GLB, PLY or OBJ file")
+    linear = source.suffix.lower() in (".glb", ".gltf")
+    return Mesh(vertices, faces, *_appearance(found.visual, linear))
+
+
+def _appearance(visual: Any, linear: bool) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    if visual.kind == "texture" and visual.uv is not None:
+        material = visual.material
+        image = material.baseColorTexture if "PBR" in type(material).__name__ else material.image
+        if image is not None:
+            pixels = torch.from_numpy(np.array(image.convert("RGB"))).float() / 255
+            return None, torch.from_numpy(np.array(visual.uv, dtype=np.float64)), pixels
+    if visual.kind == "vertex":
+        colors = torch.from_numpy(np.array(visual.vertex_colors[:, :3])).float() / 255
+        return (srgb_from_linear(colors) if linear else colors), None, None
+    return None, None, None
+
+
+def _to_trimesh(mesh: Mesh, *, linear: bool) -> Any:
+    trimesh = library("trimesh")
+    visual = None
+    if mesh.texture is not None and mesh.coordinates is not None:
+        image = Image.fromarray((mesh.texture * 255).round().to(torch.uint8).numpy())
+        material = trimesh.visual.material.PBRMaterial(
+            baseColorTexture=image, metallicFactor=0.0, roughnessFactor=1.0, doubleSided=True
+        ) if linear else trimesh.visual.material.SimpleMaterial(image=image)  # fmt: skip
+        visual = trimesh.visual.TextureVisuals(uv=mesh.coordinates.numpy(), material=material)
+    elif mesh.colors is not None:
+        colors = linear_from_srgb(mesh.colors) if linear else mesh.colors
+        bytes_ = (colors * 255).round().to(torch.uint8).numpy()
+        visual = trimesh.visual.ColorVisuals(vertex_colors=bytes_)
+    return trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), visual=visual, process=False)
+
+
+def linear_from_srgb(colors: Tensor) -> Tensor:
+    """Light of sRGB colours: what glTF keeps at vertices (textures stay sRGB)."""
+    return torch.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+
+
+def srgb_from_linear(light: Tensor) -> Tensor:
+    """The inverse of :func:`linear_from_srgb`."""
+    return torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clamp(min=0) ** (1 / 2.4) - 0.055)

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from scenekit.assets.meshes import Meshing, mesh
+from scenekit.assets.meshes.compare import compare
+from scenekit.assets.meshes.files import read_mesh, write_mesh
+from scenekit.assets.meshes.surface import Mesh
+from scenekit.core.checks import BadInput
+
+from .balls import CENTRE, RADIUS, SCALE, color_of, exact_ball
+
+pytest.importorskip("open3d", reason="meshes need the extra: pip install 'scenekit[mesh]'")
+
+
+@pytest.fixture(scope="module")
+def textured() -> Mesh:
+    return mesh(exact_ball(size=96), Meshing(resolution=32, texture=128, faces=800))
+
+
+@pytest.fixture(scope="module")
+def truth() -> Mesh:
+    """A fine ball with the colours that the scene shows."""
+    trimesh = pytest.importorskip("trimesh")
+    ball = trimesh.creation.icosphere(5, RADIUS / SCALE)
+    normals = torch.from_numpy(ball.vertices / (RADIUS / SCALE))
+    colors = color_of(normals @ exact_ball(count=1, size=8).scene_from_world.rotation.T).float()
+    return Mesh(torch.from_numpy(ball.vertices) + CENTRE, torch.from_numpy(ball.faces).long(), colors)
+
+
+def test_a_texture_shows_what_the_views_saw(textured: Mesh, truth: Mesh):
+    assert textured.texture is not None
+    assert textured.texture.shape == (128, 128, 3)
+    likeness = compare(textured, truth, samples=5000)
+    assert likeness.texture_psnr is not None
+    assert likeness.texture_psnr > 34
+    assert likeness.f_score > 0.99
+
+
+def test_without_a_texture_the_vertices_have_the_colors(truth: Mesh):
+    likeness = compare(mesh(exact_ball(size=96), Meshing(resolution=32)), truth, samples=5000)
+    assert likeness.texture_psnr is not None
+    assert likeness.texture_psnr > 36
+
+
+@pytest.mark.parametrize("name", ["ball.glb", "ball.obj"])
+def test_a_textured_file_read_back_is_the_same_mesh(tmp_path: Path, textured: Mesh, truth: Mesh, name: str):
+    write_mesh(tmp_path / name, textured)
+    back = read_mesh(tmp_path / name)
+    assert len(back) == len(textured)
+    torch.testing.assert_close(back.vertices, textured.vertices, atol=1e-6, rtol=1e-6)
+    assert back.texture is not None
+    # Bytes for colours, and v counted from below: the texture lies where it lay.
+    assert compare(back, truth, samples=5000).texture_psnr == pytest.approx(
+        compare(textured, truth, samples=5000).texture_psnr, abs=0.2
+    )
+
+
+@pytest.mark.parametrize("name", ["ball.glb", "ball.ply", "ball.obj"])
+def test_colors_at_vertices_survive_every_format(tmp_path: Path, truth: Mesh, name: str):
+    write_mesh(tmp_path / name, truth)
+    back = read_mesh(tmp_path / name)
+    assert back.colors is not None
+    assert truth.colors is not None
+    assert torch.equal(back.faces, truth.faces)
+    torch.testing.assert_close(back.colors, truth.colors, atol=0.02, rtol=0)
+
+
+@pytest.mark.bad_input
+def test_a_ply_cannot_hold_a_texture(tmp_path: Path, textured: Mesh):
+    with pytest.raises(BadInput, match=r"write \.glb or \.obj"):
+        write_mesh(tmp_path / "ball.ply", textured)
+
+
+@pytest.mark.bad_input
+def test_a_file_without_triangles_is_refused(tmp_path: Path):
+    (tmp_path / "points.ply").write_bytes(b"ply\nformat ascii 1.0\nelement vertex 0\nproperty float x\nend_header\n")
+    with pytest.raises(BadInput, match="wanted a mesh"):
+        read_mesh(tmp_path / "points.ply")
