@@ -7,7 +7,6 @@ export function openContext(canvas: HTMLCanvasElement): GL {
   if (!gl) throw new Error("This browser has no WebGL2, or it is switched off; try another browser or switch on graphics acceleration.");
   if (!gl.getExtension("EXT_color_buffer_float") && !gl.getExtension("EXT_color_buffer_half_float"))
     throw new Error("This graphics card cannot draw into half-float pictures, which splats need; try another device.");
-  gl.getExtension("OES_texture_float_linear");
   return gl;
 }
 
@@ -71,11 +70,11 @@ export function bind(gl: GL, program: Program, name: string, unit: number, targe
   gl.uniform1i(program.at(name), unit);
 }
 
-/** A picture to draw into: colour in half floats, and a depth buffer if wanted. */
+/** A picture to draw into: colour, and a depth buffer if wanted. */
 export class Target {
   color: WebGLTexture | null = null;
+  depth: WebGLTexture | null = null;
   private readonly buffer: WebGLFramebuffer;
-  private depth: WebGLRenderbuffer | null = null;
   width = 0;
   height = 0;
 
@@ -90,16 +89,14 @@ export class Target {
     gl.viewport(0, 0, width, height);
     if (width === this.width && height === this.height) return;
     gl.deleteTexture(this.color);
-    gl.deleteRenderbuffer(this.depth);
+    gl.deleteTexture(this.depth);
     [this.width, this.height] = [width, height];
     gl.activeTexture(gl.TEXTURE0);
     this.color = table(gl, this.format, width, height);
     gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, this.color, 0);
     if (this.deep) {
-      this.depth = gl.createRenderbuffer()!;
-      gl.bindRenderbuffer(gl.RENDERBUFFER, this.depth);
-      gl.renderbufferStorage(gl.RENDERBUFFER, gl.DEPTH_COMPONENT24, width, height);
-      gl.framebufferRenderbuffer(gl.FRAMEBUFFER, gl.DEPTH_ATTACHMENT, gl.RENDERBUFFER, this.depth);
+      this.depth = table(gl, { internal: gl.DEPTH_COMPONENT24, format: gl.DEPTH_COMPONENT, type: gl.UNSIGNED_INT }, width, height);
+      gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.DEPTH_ATTACHMENT, gl.TEXTURE_2D, this.depth, 0);
     }
     if (gl.checkFramebufferStatus(gl.FRAMEBUFFER) !== gl.FRAMEBUFFER_COMPLETE && !gl.isContextLost())
       throw new Error("This graphics card cannot draw into half-float pictures, which splats need; try another device.");

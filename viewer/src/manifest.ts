@@ -2,6 +2,7 @@
 
 import { array, BadManifest, choice, flag, integer, number, numbers, object, range, text, type Values } from "./checks";
 import type { Mat34, Vec3 } from "./maths";
+import { parseVolume, type VolumeNode } from "./manifest-volume";
 
 export const LIMITS = {
   nodes: 64,
@@ -64,7 +65,8 @@ export interface ShapeNode extends Node {
   pixels: number; // width of points
 }
 
-export type AnyNode = SplatNode | ShapeNode;
+export type AnyNode = SplatNode | ShapeNode | VolumeNode;
+export type NodeBase = Node;
 
 export interface Manifest {
   title: string;
@@ -128,7 +130,7 @@ function camera(value: unknown, index: number): Camera {
 function node(value: unknown, index: number): AnyNode {
   const where = `nodes[${index}]`;
   const n = object(value, where);
-  const kind = choice(n.kind, `${where}.kind`, ["splats", "points", "lines", "mesh"] as const);
+  const kind = choice(n.kind, `${where}.kind`, ["splats", "volume", "points", "lines", "mesh"] as const);
   const base = {
     name: text(n.name, `${where}.name`),
     visible: flag(n.visible, `${where}.visible`),
@@ -136,6 +138,7 @@ function node(value: unknown, index: number): AnyNode {
     chunks: array(n.chunks, `${where}.chunks`, LIMITS.chunks).map((c, i) => chunk(c, `${where}.chunks[${i}]`)),
   };
   if (kind === "splats") return { ...base, kind, ...splats(n, where, base.chunks) };
+  if (kind === "volume") return parseVolume(n, where, base);
   return { ...base, kind, ...shape(n, kind, where, base.chunks) };
 }
 

@@ -40,6 +40,8 @@ export class Page implements Handle {
   private dirty = true;
   private scheduled = false;
   private movedAt = -1e9;
+  private posing: Promise<unknown> = Promise.resolve();
+  private isPosing = false;
   private pictured = false;
   private firstPicture = 0;
   private loadedAt = 0;
@@ -102,11 +104,18 @@ export class Page implements Handle {
 
   async photograph(camera: Omit<Camera, "name">): Promise<Uint8Array> {
     const view = this.viewpoint.seen(camera.pose, camera.intrinsics, camera.size);
-    this.sort(view);
-    await this.sorter.whenSettled();
-    const pixels = this.stage.take(view);
-    this.wake();
-    return pixels;
+    // One after another, and without frames in between: both want the splats sorted for a view of their own.
+    const taken = this.posing.then(async () => {
+      this.isPosing = true;
+      this.sort(view);
+      await this.sorter.whenSettled();
+      const pixels = this.stage.take(view);
+      this.isPosing = false;
+      this.wake();
+      return pixels;
+    });
+    this.posing = taken.catch(() => undefined);
+    return taken;
   }
 
   show(bookmark: number): void {
@@ -161,7 +170,7 @@ export class Page implements Handle {
     const flying = this.viewpoint.fly(now);
     if (flying) this.movedAt = now;
     const moving = this.controls.active || now - this.movedAt < STILL;
-    if (this.pace.busy) return this.wake();
+    if (this.pace.busy || this.isPosing) return this.wake();
     if (!this.firstPicture && this.pace.finished > 0 && this.pictured) this.firstPicture = now;
     const wasDirty = this.dirty;
     this.dirty = false;

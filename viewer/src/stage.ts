@@ -1,10 +1,13 @@
-// Everything that is drawn, and in which order: shapes, then splats over them, then the background behind it all.
+// Everything that is drawn, and in which order: shapes, volumes up to them, splats over both where they are nearer,
+// and the background behind it all.
 
 import { bind, COVER, Program, Target, type GL } from "./gl";
 import type { Wanted } from "./loader";
 import type { AnyNode, Manifest, ShapeNode, SplatNode } from "./manifest";
 import { Shapes } from "./shapes";
 import { Splats, type View } from "./splats";
+import type { VolumeNode } from "./manifest-volume";
+import { Volumes } from "./volumes";
 
 const RESOLVE = `#version 300 es
 precision highp float;
@@ -22,6 +25,8 @@ export class Stage {
   readonly hidden: Set<number>;
   private readonly shapes: Shapes;
   private readonly shapeIds: number[];
+  private readonly volumes: Volumes | null;
+  private readonly volumeIds: number[];
   private readonly resolve: Program;
   private readonly picture: Target;
   private readonly photograph: Target;
@@ -33,14 +38,22 @@ export class Stage {
     this.shapeIds = ids("points", "lines", "mesh");
     this.splats = new Splats(gl, splatIds.map((i) => nodes[i] as SplatNode), splatIds);
     this.shapes = new Shapes(gl, this.shapeIds.map((i) => nodes[i] as ShapeNode));
+    this.volumeIds = ids("volume");
+    const { volumeIds } = this;
+    this.volumes = volumeIds.length ? new Volumes(gl, volumeIds.map((i) => nodes[i] as VolumeNode)) : null;
     this.hidden = new Set(nodes.flatMap((node, i) => (node.visible ? [] : [i])));
     this.resolve = new Program(gl, COVER, RESOLVE);
-    this.picture = new Target(gl, { internal: gl.RGBA16F, format: gl.RGBA, type: gl.HALF_FLOAT }, true);
+    // Half floats hold what splats add up; a volume's colours are used as they are, and may have all bits.
+    const able = ["EXT_color_buffer_float", "EXT_float_blend", "OES_texture_float_linear"].every((name) => gl.getExtension(name));
+    const fine = splatIds.length === 0 && able;
+    const format = fine ? { internal: gl.RGBA32F, type: gl.FLOAT } : { internal: gl.RGBA16F, type: gl.HALF_FLOAT };
+    this.picture = new Target(gl, { ...format, format: gl.RGBA }, true);
     this.photograph = new Target(gl, { internal: gl.RGBA8, format: gl.RGBA, type: gl.UNSIGNED_BYTE }, false);
   }
 
   wanted(eye: () => View, changed: (sort: boolean) => void): Wanted[] {
-    return [...this.splats.wanted(eye, () => changed(true)), ...this.shapes.wanted(() => changed(false))];
+    const still = (): void => changed(false);
+    return [...this.splats.wanted(eye, () => changed(true)), ...this.shapes.wanted(still), ...(this.volumes?.wanted(still) ?? [])];
   }
 
   /** To the canvas, whose size may be another one. */
@@ -54,7 +67,7 @@ export class Stage {
 
   /** Whether there is anything of the scene to see yet. */
   get drew(): boolean {
-    return this.splats.sorted > 0;
+    return this.splats.sorted > 0 || (this.volumes?.shown ?? 0) > 0;
   }
 
   /** RGBA, rows from the top. */
@@ -78,6 +91,8 @@ export class Stage {
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     this.shapes.draw(view, (index) => this.hidden.has(this.shapeIds[index]));
+    const { picture, volumeIds } = this;
+    this.volumes?.draw(view, picture, (index) => this.hidden.has(volumeIds[index]), this.splats.sorted > 0);
     this.splats.draw(view);
   }
 

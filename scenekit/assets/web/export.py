@@ -12,10 +12,12 @@ from scenekit.assets.web.chunks import Chunk, PackedChunk, pack
 from scenekit.assets.web.page import check_page_target, write_page
 from scenekit.assets.web.shapes import Shape, frustums, shape_node
 from scenekit.assets.web.splats import quantise
+from scenekit.assets.web.volume import volume_chunks, volume_values
 from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.core.protocols import EVAL
 from scenekit.core.transforms import Similarity
+from scenekit.distill.bake import BakedRenderer
 from scenekit.renderers.paths import focus, up_direction
 from scenekit.renderers.scene import Scene
 from scenekit.renderers.splats import SplatRenderer
@@ -31,7 +33,8 @@ def export_web(scenes: Scene | Mapping[str, Scene], target: str | Path, *, shape
     """Write a page that shows ``scenes`` (one, or several by name) without a server; returns its size in bytes.
 
     Args:
-        scenes: the first one's frame becomes the page's; its cameras become bookmarks, its background is behind all.
+        scenes: Gaussians, or fields as :func:`scenekit.distill.bake.bake` leaves them. The first one's frame becomes
+            the page's; its cameras become bookmarks, its background is behind all.
         target: ``*.html`` for a single file that opens from disk, else a folder to host.
         shapes: points, lines and meshes to show beside them.
 
@@ -82,21 +85,22 @@ def build_manifest(title: str, scene: Scene, nodes: Sequence[Node]) -> tuple[dic
 def _scene_node(name: str, scene: Scene, first: Scene) -> Node:
     """A scene in the frame of the page, which is that of ``first``."""
     page_from_node = first.scene_from_world.after(scene.scene_from_world.inverse())
+    place = {"name": name, "visible": True, "page_from_node": page_from_node.to_json()}
     renderer = scene.renderer
+    if isinstance(renderer, BakedRenderer):
+        return {"kind": "volume", **place, **volume_values(renderer)}, volume_chunks(renderer)
     if not isinstance(renderer, SplatRenderer):
         raise BadInput.of(
             f"scene '{name}'",
-            wanted="Gaussians",
+            wanted="Gaussians or a baked field",
             found=type(renderer).__name__,
-            remedy="convert it first",
+            remedy="bake it first",
         )
     with torch.no_grad():
         quantised = quantise(renderer.primitives.splats(scene.cameras_in_scene(scene.cameras), EVAL))
     node = {
         "kind": "splats",
-        "name": name,
-        "visible": True,
-        "page_from_node": page_from_node.to_json(),
+        **place,
         "count": quantised.count,
         "degree": quantised.degree,
         "antialiased": renderer.antialiased,

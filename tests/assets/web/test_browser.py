@@ -15,6 +15,7 @@ from scenekit.training.evaluate import to_bytes
 
 from . import browser
 from .scenes import FixedSplats, random_splats, ring, splat_scene, turned
+from .volumes import random_baked
 
 pytestmark = browser.MARKS
 
@@ -107,6 +108,51 @@ def test_two_scenes_that_overlap_are_blended_as_one(tmp_path, open_page):
         page.get_by_label("b (splats)").uncheck(force=True)
         seen, wanted = drawn_by(page, parts[0], 0)
         assert browser.psnr(seen, wanted) >= 55
+
+
+@pytest.mark.parametrize("extent", [1.0, 4.0])
+def test_a_baked_field_looks_in_the_page_as_its_twin_renders_it(tmp_path, open_page, extent):
+    scene = replace(splat_scene(random_splats(0), scene_from_world=turned(0.8)), renderer=random_baked(extent))
+    page_of(tmp_path / "page", scene)
+    with browser.served(tmp_path / "page") as address:
+        page = open_page(address)
+        browser.wait_until_loaded(page)
+        for index in (0, 1):
+            seen, wanted = drawn_by(page, scene, index)
+            difference = np.abs(seen - wanted) * 255
+            assert wanted.std() > 0.1
+            assert difference.max() <= 3.001
+            assert difference.mean() <= 0.05
+
+
+def test_a_volume_hides_the_splats_behind_it_and_ends_at_a_wall(tmp_path, open_page):
+    baked = random_baked()
+    with torch.no_grad():
+        baked.occupied[:] = False
+        baked.occupied[:, 6:10, 6:10, 6:10] = True  # a cube about the middle
+        baked.field.grid[:] = torch.tensor([8.0, 7.0, -7.0, -7.0, 0.0, 0.0, 0.0, 0.0])  # red
+        for table in (*baked.field.planes, baked.field.network[-1]):
+            table.zero_()
+    splats = random_splats(2, degree=0)
+    splats.means[:] = torch.tensor([[0.0, 0.0, 0.9], [0.0, 0.0, -0.9]])
+    splats.scales[:], splats.opacities[:] = 0.05, 1.0
+    splats.harmonics[:] = torch.tensor([[[-2.0, 2.0, -2.0]], [[-2.0, -2.0, 2.0]]])  # green at +z, blue at -z
+    white = torch.ones(3, 3)
+    wall = Shape("mesh", "wall", torch.tensor([[-9.0, -9.0, 0.6], [9.0, -9.0, 0.6], [0.0, 9.0, 0.6]]), white,
+                 triangles=torch.tensor([[0, 1, 2]]))  # fmt: skip
+    scene = splat_scene(splats)
+    export_web({"splats": scene, "field": replace(scene, renderer=baked)}, tmp_path / "page", shapes=[wall])
+    with browser.served(tmp_path / "page") as address:
+        page = open_page(address)
+        browser.wait_until_loaded(page)
+        front, _ = drawn_by(page, scene, 0)  # from +z: the wall hides the red cube, green stands before it
+        page.get_by_label("wall (mesh)").uncheck(force=True)
+        cube, _ = drawn_by(page, scene, 0)  # green before the cube, blue behind it
+    red, green, blue = (cube[..., c] - cube[..., [d for d in range(3) if d != c]].max(-1) > 0.7 for c in range(3))
+    assert green.any()
+    assert red.sum() > 50
+    assert not blue.any()
+    assert not (front[..., 0] - front[..., 1] > 0.3).any()
 
 
 def test_a_single_file_opens_from_disk_and_shows_what_the_folder_shows(tmp_path, open_page):

@@ -1,0 +1,1 @@
+"""How one representation becomes another."""
