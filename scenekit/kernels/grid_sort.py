@@ -60,7 +60,7 @@ def neighbour_variance(values: Float[Tensor, "N C"]) -> float:
     """Mean over both directions of the variance of differences of neighbours (VAD): low is smooth."""
     side = math.isqrt(len(values))
     grid = values.reshape(side, side, -1)
-    return float(torch.stack([grid.diff(dim=axis).var() for axis in (0, 1)]).mean())
+    return float(torch.stack([grid.diff(dim=axis).var(correction=0) for axis in (0, 1)]).mean())
 
 
 def _settle(grid: Tensor, order: Tensor, radius: int, improvement: float, generator: torch.Generator | None) -> None:

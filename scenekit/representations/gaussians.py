@@ -16,6 +16,7 @@ from scenekit.core.cloud import PointCloud
 from scenekit.core.protocols import Context, ParameterGroup, Splats
 from scenekit.core.schedules import exponential
 from scenekit.kernels.spherical_harmonics import C0
+from scenekit.representations.compact import smoothness
 from scenekit.representations.point_clouds import neighbour_distances, random_cloud
 
 # A mean squared distance below this is a duplicate point; its Gaussian would never be seen.
@@ -58,6 +59,7 @@ class Gaussians:
         densify_until: progress after which the count stays.
         gradient_threshold: 3DGS's, on screen positions in normalised device coordinates.
         regularization: weight of the mean opacity and the mean scale in the loss; MCMC wants 0.01.
+        compact: keep the Gaussians in a sorted square grid, and the grid smooth, so that files of them are small.
         rates: learning rates.
     """
 
@@ -74,6 +76,7 @@ class Gaussians:
     densify_until: float = 0.5
     gradient_threshold: float = 2e-4
     regularization: float = 0.0
+    compact: bool = False
     rates: GaussianRates = field(default_factory=GaussianRates)
 
     def build(
@@ -147,6 +150,8 @@ class GaussianModel(nn.Module):
         weight, terms = self.config.regularization, {}
         if context.training and weight > 0:
             terms = {"opacities": weight * opacities.mean(), "scales": weight * scales.mean()}
+        if context.training and self.config.compact:
+            terms["smoothness"] = smoothness(self.opacity_logits, self.quaternions)
         return Splats(self.means, self.quaternions, scales, opacities, harmonics, degree, terms)
 
     def parameter_groups(self) -> list[ParameterGroup]:

@@ -88,6 +88,8 @@ class DefaultDensification:
 
     @torch.no_grad()
     def _gather(self, rendering: Rendering) -> None:
+        if len(self.seen) != len(self.model):  # another controller has dropped rows since: none has a gradient yet
+            self._forget_gradients(len(self.model))
         means2d, sizes = rendering.trace["means2d"], rendering.trace["sizes"]
         for means, visible, (width, height) in zip(means2d, rendering.trace["visible"], sizes, strict=True):
             if means.grad is None:

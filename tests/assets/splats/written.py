@@ -163,6 +163,7 @@ SAMPLES: dict[str, Callable[[], bytes]] = {
     "ply": lambda: encoded("ply", sample_cloud(20, 1)),
     "compressed_ply": lambda: encoded("compressed_ply", sample_cloud(20, 1)),
     "spz": lambda: encoded("spz", sample_cloud(20, 1)),
+    "sogc": lambda: encoded("sogc", sample_cloud(20, 1)),
     "sog": lambda: encoded("sog", sample_cloud(20, 1)),
     "glb": lambda: encoded("glb", sample_cloud(20, 1)),
     "splat": lambda: encoded("splat", sample_cloud(20, 0)),
