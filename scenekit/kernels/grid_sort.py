@@ -26,7 +26,7 @@ def sort_into_grid(
     values: Float[Tensor, "N C"],
     generator: torch.Generator | None = None,
     *,
-    improvement: float = 1e-4,
+    improvement: float = 3e-4,
     radius: float | None = None,
 ) -> Int[Tensor, " N"]:
     """Indices that put ``values`` into a square grid, row by row, with like beside like.
