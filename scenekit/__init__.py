@@ -25,6 +25,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if TYPE_CHECKING:
     from scenekit.assets.exporters import export
     from scenekit.assets.meshes import Mesh, Meshing, mesh
+    from scenekit.assets.web import export_web
     from scenekit.core.checks import BadInput
     from scenekit.data import Capture, open_capture
     from scenekit.live import view
@@ -41,6 +42,7 @@ _HOMES = {
     "Scene": "scenekit.renderers.scene",
     "SimplexGrid": "scenekit.representations",
     "export": "scenekit.assets.exporters",
+    "export_web": "scenekit.assets.web",
     "load": "scenekit.recipes",
     "Mesh": "scenekit.assets.meshes",
     "Meshing": "scenekit.assets.meshes",
@@ -61,6 +63,7 @@ __all__ = [
     "Scene",
     "SimplexGrid",
     "export",
+    "export_web",
     "load",
     "mesh",
     "open_capture",

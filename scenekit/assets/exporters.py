@@ -11,6 +11,7 @@ from scenekit.assets.frames import Axis, file_from_world
 from scenekit.assets.splats import CODECS
 from scenekit.assets.splats.files import read_splats, write_splats
 from scenekit.assets.verify import Verification, verify
+from scenekit.assets.web import export_web
 from scenekit.core.checks import BadInput
 from scenekit.core.transforms import Similarity
 from scenekit.renderers.scene import Scene
@@ -44,11 +45,13 @@ class Exporter:
         write: source, target and ``file_from_world`` to the file and plain facts about it; raises BadInput.
         verify: the same arguments, once the file is there; None where a file cannot be compared with its scene.
         half_turn: about which axis the file's axes are turned against ``world`` while it is written.
+        page: whether it is one for browsers, for which fields are baked.
     """
 
     write: Callable[[Source, Path, Similarity], Mapping[str, Any]]
     verify: Callable[[Source, Path, Similarity], Verification] | None = None
     half_turn: Literal["x", "z"] | None = None
+    page: bool = False
 
 
 def world_cloud(scene: Scene) -> GaussianCloud:
@@ -81,16 +84,30 @@ def _verify_splats(source: Source, target: Path, file_from_world: Similarity) ->
     return verify(source.scene, wanted, found.cloud, source.scene.scene_from_world.after(file_from_world.inverse()))
 
 
+def _write_page(source: Source, target: Path, file_from_world: Similarity) -> Mapping[str, Any]:
+    if file_from_world.to_json() != Similarity.identity().to_json():
+        raise BadInput.of("--up, --scale", wanted="neither for a page, which turns itself upright", found="one of them",
+                          remedy="leave it out")  # fmt: skip
+    size = export_web(source.scene, target)
+    return {"file": str(target), "format": "page for browsers", "bytes": size}
+
+
+FOLDER = "/"  # a name without an extension
 EXPORTERS: dict[str, Exporter] = {
     extension: Exporter(_write_splats, _verify_splats, codec.half_turn)
     for codec in CODECS.values()
     if codec.encode is not None
     for extension in codec.extensions
-}
+} | {".html": Exporter(_write_page, page=True), FOLDER: Exporter(_write_page, page=True)}
 
 
 def exporter_of(target: Path) -> Exporter:
-    """What writes a file of this name; of two extensions that fit, the longer counts. Raises BadInput for none."""
+    """What writes a file of this name; of two extensions that fit, the longer counts. Raises BadInput for none.
+
+    A name without an extension is a folder: a page to host.
+    """
+    if not target.suffix:
+        return EXPORTERS[FOLDER]
     fitting = [extension for extension in EXPORTERS if target.name.lower().endswith(extension)]
     if not fitting:
         raise BadInput.of(target, wanted=f"a name that ends in {', '.join(EXPORTERS)}", found=f"'{target.name}'",

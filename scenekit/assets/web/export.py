@@ -17,10 +17,11 @@ from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.core.protocols import EVAL
 from scenekit.core.transforms import Similarity
-from scenekit.distill.bake import BakedRenderer
+from scenekit.distill.bake import BakedRenderer, bake
 from scenekit.renderers.paths import focus, up_direction
 from scenekit.renderers.scene import Scene
 from scenekit.renderers.splats import SplatRenderer
+from scenekit.renderers.volume import VolumeRenderer
 
 FORMAT, VERSION = "scenekit-web", 1
 MOST_BOOKMARKS = 2000
@@ -33,8 +34,8 @@ def export_web(scenes: Scene | Mapping[str, Scene], target: str | Path, *, shape
     """Write a page that shows ``scenes`` (one, or several by name) without a server; returns its size in bytes.
 
     Args:
-        scenes: Gaussians, or fields as :func:`scenekit.distill.bake.bake` leaves them. The first one's frame becomes
-            the page's; its cameras become bookmarks, its background is behind all.
+        scenes: Gaussians; fields as :func:`scenekit.distill.bake.bake` leaves them, or any others, which are baked
+            now. The first one's frame becomes the page's; its cameras become bookmarks, its background is behind all.
         target: ``*.html`` for a single file that opens from disk, else a folder to host.
         shapes: points, lines and meshes to show beside them.
 
@@ -86,15 +87,15 @@ def _scene_node(name: str, scene: Scene, first: Scene) -> Node:
     """A scene in the frame of the page, which is that of ``first``."""
     page_from_node = first.scene_from_world.after(scene.scene_from_world.inverse())
     place = {"name": name, "visible": True, "page_from_node": page_from_node.to_json()}
-    renderer = scene.renderer
+    renderer = bake(scene) if isinstance(scene.renderer, VolumeRenderer) else scene.renderer
     if isinstance(renderer, BakedRenderer):
         return {"kind": "volume", **place, **volume_values(renderer)}, volume_chunks(renderer)
     if not isinstance(renderer, SplatRenderer):
         raise BadInput.of(
             f"scene '{name}'",
-            wanted="Gaussians or a baked field",
+            wanted="Gaussians or a field",
             found=type(renderer).__name__,
-            remedy="bake it first",
+            remedy="convert it first",
         )
     with torch.no_grad():
         quantised = quantise(renderer.primitives.splats(scene.cameras_in_scene(scene.cameras), EVAL))

@@ -71,7 +71,7 @@ def test_places_and_scenes_that_do_not_fit_are_refused_in_one_sentence(tmp_path)
     with pytest.raises(BadInput, match="at least one scene"):
         export_web({}, tmp_path / "page")
     scene.renderer = torch.nn.Identity()
-    with pytest.raises(BadInput, match="Identity"):
+    with pytest.raises(BadInput, match="wanted Gaussians or a field, found Identity"):
         export_web(scene, tmp_path / "page")
     assert not (tmp_path / "page").exists()
 

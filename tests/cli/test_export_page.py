@@ -1,0 +1,50 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from scenekit.assets.splats.files import write_splats
+from scenekit.cli import main
+from tests.cli.test_commands import train
+from tests.representations.gaussian_clouds import sample_cloud
+
+COARSE = ["--bake.resolution", "32", "--bake.planes", "32", "--bake.steps", "3", "--bake.rays", "128",
+          "--bake.march-steps", "64"]  # fmt: skip
+
+
+def nodes(page: Path) -> dict[str, str]:
+    manifest = json.loads((page / "scene.json").read_text())
+    return {node["name"]: node["kind"] for node in manifest["nodes"]}
+
+
+def test_splats_become_a_single_file_or_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_splats(tmp_path / "a.ply", sample_cloud(40, 1))
+    assert main(["export", str(tmp_path / "a.ply"), str(tmp_path / "page.html"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["bytes"] == (tmp_path / "page.html").stat().st_size
+    assert main(["export", str(tmp_path / "a.ply"), str(tmp_path / "page")]) == 0
+    assert nodes(tmp_path / "page") == {"scene": "splats", "photographs": "lines"}
+
+
+def test_a_field_is_baked_on_the_way(tmp_path: Path) -> None:
+    assert train(tmp_path / "run", "--steps", "30") == 0
+    assert main(["export", str(tmp_path / "run"), str(tmp_path / "page"), *COARSE]) == 0
+    assert nodes(tmp_path / "page") == {"scene": "volume", "photographs": "lines"}
+
+
+@pytest.mark.bad_input
+def test_what_a_page_cannot_be_is_said_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_splats(tmp_path / "a.ply", sample_cloud(4, 0))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    for target, options, sentence in (
+        ("page.html", ["--up", "z"], "leave it out"),
+        ("page.html", ["--verify"], "wanted a file of splats"),
+        ("mine", [], "wanted a new folder"),
+    ):
+        assert main(["export", str(tmp_path / "a.ply"), str(tmp_path / target), *options]) == 2
+        assert sentence in capsys.readouterr().err.replace("\n", " ")
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+    assert not (tmp_path / "page.html").exists()
