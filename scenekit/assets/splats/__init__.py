@@ -1,6 +1,6 @@
 """Splat formats by name; each is one file with a ``CODEC``. ``files`` reads and writes by path."""
 
-from scenekit.assets.splats import compressed_ply, glb, ksplat, ply, sog, sorted_grid, splat, spz
+from scenekit.assets.splats import checkpoint, compressed_ply, glb, ksplat, ply, sog, sorted_grid, splat, spz
 from scenekit.assets.splats.codec import Codec
 
 # The first whose bytes fit reads a file.
@@ -13,6 +13,7 @@ CODECS: dict[str, Codec] = {
     "glb": glb.CODEC,
     "splat": splat.CODEC,
     "ksplat": ksplat.CODEC,
+    "checkpoint": checkpoint.CODEC,
 }
 
 __all__ = ["CODECS", "Codec"]

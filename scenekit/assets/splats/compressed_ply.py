@@ -51,14 +51,14 @@ def decode(stream: BinaryIO) -> GaussianCloud:
         log_scales = _between(chunks, SCALE_BOUNDS, chunk, _thirds(packed["packed_scale"]))
         if COLOR_BOUNDS[0] in chunks:
             rgb = _between(chunks, COLOR_BOUNDS, chunk, rgb)
-        constant = (rgb - 0.5) / C0
+        constant = ((rgb - 0.5) / C0).astype(np.float32)
     harmonics = np.concatenate([constant[:, None], _rest(stream, header, len(packed))], 1)
     return GaussianCloud(
-        torch.from_numpy(means.astype(np.float32)),
-        torch.from_numpy(log_scales.astype(np.float32)),
+        torch.from_numpy(means),
+        torch.from_numpy(log_scales),
         from_smallest_three((rotation >> 30).astype(np.int64), three * 2 - 1),
         opacity_logits((color & 255).astype(np.uint8)),
-        torch.from_numpy(harmonics.astype(np.float32)),
+        torch.from_numpy(harmonics),
         is_antialiased(header.comments),
     )
 
@@ -103,13 +103,14 @@ def _table(stream: BinaryIO, header: Header, name: str) -> np.ndarray:
 
 def _floats(stream: BinaryIO, header: Header, name: str) -> dict[str, np.ndarray]:
     table = _table(stream, header, name)
-    return {column: table[column].astype(np.float64) for column in table.dtype.names or ()}
+    with np.errstate(invalid="ignore"):
+        return {column: table[column].astype(np.float64) for column in table.dtype.names or ()}
 
 
 def _rest(stream: BinaryIO, header: Header, count: int) -> np.ndarray:
     """The harmonics beyond the constant ones, [N K 3]."""
     if all(element.name != "sh" for element in header.elements):
-        return np.zeros((count, 0, 3))
+        return np.zeros((count, 0, 3), np.float32)
     try:
         table = _table(stream, header, "sh")
     except ValueError as error:
@@ -118,8 +119,8 @@ def _rest(stream: BinaryIO, header: Header, count: int) -> np.ndarray:
     if len(table) != count or len(names) not in (9, 24, 45) or any(table.dtype[name] != np.uint8 for name in names):
         raise Damaged(f"{len(names)} columns and {len(table)} rows of harmonics")
     values = table.view(np.uint8).reshape(count, len(names)).astype(np.float32)
-    share = np.where(values == 0, 0, np.where(values == 255, 1, (values + 0.5) / 256))
-    return ((share - 0.5) * HARMONICS_RANGE).reshape(count, 3, -1).transpose(0, 2, 1)
+    share = np.where(values == 0, 0, np.where(values == 255, 1, (values + 0.5) / 256)).astype(np.float32)
+    return ((share - 0.5) * HARMONICS_RANGE).reshape(count, 3, len(names) // 3).transpose(0, 2, 1)
 
 
 def _unpacked(values: np.ndarray, shift: int, width: int) -> np.ndarray:
@@ -134,7 +135,7 @@ def _thirds(values: np.ndarray) -> np.ndarray:
 def _between(chunks: dict[str, np.ndarray], names: tuple[str, ...], chunk: np.ndarray, share: np.ndarray) -> np.ndarray:
     low = np.stack([chunks[name] for name in names[:3]], -1)[chunk]
     high = np.stack([chunks[name] for name in names[3:]], -1)[chunk]
-    return low * (1 - share) + high * share
+    return (low * (1 - share) + high * share).astype(np.float32)
 
 
 def _within(values: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -123,7 +123,7 @@ def _in_order(values: np.ndarray) -> torch.Tensor:
     parts = [np.zeros((len(values), 0, 3), np.float32)]
     for start, end in ((0, 9), (9, 24)):
         if values.shape[1] >= end:
-            parts.append(values[:, start:end].reshape(len(values), 3, -1).transpose(0, 2, 1))
+            parts.append(values[:, start:end].reshape(len(values), 3, (end - start) // 3).transpose(0, 2, 1))
     return torch.from_numpy(np.concatenate(parts, 1))
 
 

@@ -71,7 +71,7 @@ def decode(stream: BinaryIO) -> GaussianCloud:
         torch.from_numpy(packed.scales.astype(np.float32) / SCALE_STEPS - SCALE_SHIFT),
         _first_three(packed.rotations) if packed.version < 3 else _smallest_three(packed.rotations),
         opacity_logits(packed.alphas[:, 0]),
-        torch.from_numpy(np.concatenate([constant[:, None], rest.reshape(len(rest), -1, 3)], 1)),
+        torch.from_numpy(np.concatenate([constant[:, None], rest.reshape(len(rest), rest.shape[1] // 3, 3)], 1)),
         packed.antialiased,
     )
     return half_turned(cloud, "x")

@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +14,9 @@ from scenekit.assets.splats.codec import Damaged
 from scenekit.assets.splats.packing import half_turned, morton_order
 from scenekit.core.transforms import Similarity, matrix_from_quaternion
 from scenekit.representations.gaussian_cloud import GaussianCloud
-from tests.assets.splats.written import encoded, ksplat, sog_of_version_1, spz
+from tests.assets.splats.written import checkpoint, encoded, ksplat, sog_of_version_1, spz
 from tests.conformance.test_codecs import covariances
-from tests.representations.gaussian_clouds import sample_cloud
+from tests.representations.gaussian_clouds import assert_same_bits, sample_cloud
 
 
 def decoded(name: str, data: bytes) -> GaussianCloud:
@@ -79,6 +80,36 @@ def test_sog_of_version_1() -> None:
     torch.testing.assert_close(found.opacity_logits, cloud.opacity_logits, atol=0.04, rtol=0)
     torch.testing.assert_close(found.harmonics, cloud.harmonics, atol=0.03, rtol=0)
     assert same_turns(found, cloud)
+
+
+@pytest.mark.parametrize("trainer", ["nerfstudio", "gsplat", "inria"])
+def test_checkpoints_of_other_trainers_are_taken_in_bit_for_bit(trainer: str) -> None:
+    cloud = sample_cloud(20, 3)
+    assert_same_bits(decoded("checkpoint", checkpoint(cloud, trainer)), cloud)
+
+
+@pytest.mark.bad_input
+def test_a_checkpoint_that_would_run_code_is_refused_and_runs_none(tmp_path: Path) -> None:
+    class Mine:
+        def __reduce__(self) -> tuple[object, ...]:
+            return Path.touch, (tmp_path / "run",)
+
+    stream = io.BytesIO()
+    torch.save({"splats": Mine(), "step": 1}, stream)
+    with pytest.raises(Damaged, match="cannot be loaded safely"):
+        decoded("checkpoint", stream.getvalue())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.bad_input
+def test_a_checkpoint_whose_few_bytes_claim_to_be_many_is_refused() -> None:
+    cloud = sample_cloud(1, 1)
+    wide = {name: torch.zeros(1).expand(10**9, 3) for name in ("means", "scales", "quats", "opacities", "sh0", "shN")}
+    stream = io.BytesIO()
+    torch.save({"splats": wide}, stream)
+    with pytest.raises(Damaged, match="tensors larger than the file"):
+        decoded("checkpoint", stream.getvalue())
+    assert len(decoded("checkpoint", checkpoint(cloud, "gsplat"))) == 1
 
 
 def glb_with(change: object, cloud: GaussianCloud) -> bytes:

@@ -159,6 +159,32 @@ def sog_of_version_1(cloud: GaussianCloud) -> bytes:
     return stream.getvalue()
 
 
+def checkpoint(cloud: GaussianCloud, trainer: str) -> bytes:
+    """What a trainer saves, its optimizer's state included."""
+    parts = (cloud.means, cloud.log_scales, cloud.quaternions, cloud.opacity_logits[:, None])
+    constant, rest = cloud.harmonics[:, :1], cloud.harmonics[:, 1:]
+    learnt = [torch.nn.Parameter(part.clone()) for part in (*parts, constant, rest)]
+    saved: object
+    if trainer == "nerfstudio":
+        learnt[4] = torch.nn.Parameter(constant[:, 0].clone())
+        names = ("means", "scales", "quats", "opacities", "features_dc", "features_rest")
+        model = {f"_model.gauss_params.{name}": part for name, part in zip(names, learnt, strict=True)}
+        saved = {"step": 7, "pipeline": model | {"_model.other": torch.zeros(2)}, "optimizers": {}, "scalers": {}}
+    elif trainer == "gsplat":
+        learnt[3] = torch.nn.Parameter(cloud.opacity_logits.clone())
+        names = ("means", "scales", "quats", "opacities", "sh0", "shN")
+        saved = {"step": 7, "splats": dict(zip(names, learnt, strict=True))}
+    else:
+        optimizer = torch.optim.Adam([{"params": [part], "lr": 0.1} for part in learnt])
+        means, scales, quats, opacities, dc, others = learnt
+        counts = torch.zeros(len(cloud))
+        state = optimizer.state_dict()
+        saved = ((3, means, dc, others, scales, quats, opacities, counts, counts, counts, state, 4.5), 30_000)
+    stream = io.BytesIO()
+    torch.save(saved, stream)
+    return stream.getvalue()
+
+
 SAMPLES: dict[str, Callable[[], bytes]] = {
     "ply": lambda: encoded("ply", sample_cloud(20, 1)),
     "compressed_ply": lambda: encoded("compressed_ply", sample_cloud(20, 1)),
@@ -167,5 +193,6 @@ SAMPLES: dict[str, Callable[[], bytes]] = {
     "sog": lambda: encoded("sog", sample_cloud(20, 1)),
     "glb": lambda: encoded("glb", sample_cloud(20, 1)),
     "splat": lambda: encoded("splat", sample_cloud(20, 0)),
+    "checkpoint": lambda: checkpoint(sample_cloud(20, 1), "gsplat"),
     "ksplat": lambda: ksplat(sample_cloud(20, 1), 1),
 }
