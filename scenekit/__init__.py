@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from scenekit.live import view
     from scenekit.recipes import load, train
     from scenekit.renderers.scene import Scene
-    from scenekit.representations import DenseGrid, Gaussians, HashGrid, SimplexGrid
+    from scenekit.representations import RBF, DenseGrid, Gaussians, HashGrid, SimplexGrid
 
 _HOMES = {
     "BadInput": "scenekit.core.checks",
@@ -39,6 +39,7 @@ _HOMES = {
     "DenseGrid": "scenekit.representations",
     "Gaussians": "scenekit.representations",
     "HashGrid": "scenekit.representations",
+    "RBF": "scenekit.representations",
     "Scene": "scenekit.renderers.scene",
     "SimplexGrid": "scenekit.representations",
     "export": "scenekit.assets.exporters",
@@ -53,6 +54,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "RBF",
     "BadInput",
     "Capture",
     "DenseGrid",

@@ -9,10 +9,12 @@ from scenekit.kernels.hash_grid import HASH_GRID, HASH_GRID_BACKWARD, hash_grid
 from scenekit.kernels.intersect import INTERSECT, Tiles, intersect
 from scenekit.kernels.march import MARCH, Marched, StepRule, march, ray_cube
 from scenekit.kernels.mlp import MLP, MLP_BACKWARD, mlp
+from scenekit.kernels.nearest import NEAREST, nearest
 from scenekit.kernels.neighbourhood_means import NEIGHBOURHOOD_MEANS, neighbourhood_means
 from scenekit.kernels.op import Op
 from scenekit.kernels.project import PROJECT, PROJECT_BACKWARD, Projected, project
 from scenekit.kernels.rasterize import RASTERIZE, RASTERIZE_BACKWARD, Raster, rasterize
+from scenekit.kernels.rbf import adaptive_rbf, rbf_neurons
 from scenekit.kernels.simplex_grid import SIMPLEX_GRID, SIMPLEX_GRID_BACKWARD, simplex_grid, simplex_layout
 from scenekit.kernels.spherical_harmonics import (
     HARMONIC_COLORS,
@@ -42,6 +44,7 @@ OPS: dict[str, Op] = {
         MLP,
         MLP_BACKWARD,
         NEIGHBOURHOOD_MEANS,
+        NEAREST,
         PROJECT,
         PROJECT_BACKWARD,
         RASTERIZE,
@@ -68,6 +71,7 @@ __all__ = [
     "Stretches",
     "Tiles",
     "adam_",
+    "adaptive_rbf",
     "assign_fours_",
     "composite",
     "harmonic_colors",
@@ -76,11 +80,13 @@ __all__ = [
     "intersect",
     "march",
     "mlp",
+    "nearest",
     "neighbour_variance",
     "neighbourhood_means",
     "project",
     "rasterize",
     "ray_cube",
+    "rbf_neurons",
     "simplex_grid",
     "simplex_layout",
     "sort_into_grid",

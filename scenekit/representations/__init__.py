@@ -3,8 +3,15 @@
 from scenekit.representations.dense_grid import DenseGrid
 from scenekit.representations.gaussians import Gaussians
 from scenekit.representations.hash_grid import HashGrid
+from scenekit.representations.rbf import RBF
 from scenekit.representations.simplex_grid import SimplexGrid
 
-REPRESENTATIONS = {"hash_grid": HashGrid, "dense_grid": DenseGrid, "gaussians": Gaussians, "simplex_grid": SimplexGrid}
+REPRESENTATIONS = {
+    "hash_grid": HashGrid,
+    "dense_grid": DenseGrid,
+    "gaussians": Gaussians,
+    "rbf": RBF,
+    "simplex_grid": SimplexGrid,
+}
 
-__all__ = ["REPRESENTATIONS", "DenseGrid", "Gaussians", "HashGrid", "SimplexGrid"]
+__all__ = ["RBF", "REPRESENTATIONS", "DenseGrid", "Gaussians", "HashGrid", "SimplexGrid"]

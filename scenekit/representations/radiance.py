@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenekit.core.bounds import Bounds
-from scenekit.core.protocols import Encoding, ParameterGroup
+from scenekit.core.protocols import Adaptive, Controller, Encoding, ParameterGroup
 from scenekit.core.rays import Samples
+from scenekit.representations.adaptation import Adaptation
 from scenekit.representations.networks import RadianceNetworks
 
 
@@ -31,6 +33,15 @@ class RadianceField(nn.Module):
     def color(self, features: Float[Tensor, "S F"], samples: Samples) -> Float[Tensor, "S 3"]:
         """See :meth:`RadianceNetworks.color`."""
         return self.networks.color(features, samples.directions)
+
+    def controllers(self) -> list[Controller]:
+        """An adaptive encoding moves to where density is, once early in training."""
+        return [Adaptation(self.encoding, self._opacity)] if isinstance(self.encoding, Adaptive) else []
+
+    def _opacity(self, positions: Float[Tensor, "S 3"], length: float) -> Float[Tensor, " S"]:
+        """Of a stretch of ``length``, in sides of the field's cube, at positions in it."""
+        density, _ = self.networks.density(self.encoding(positions))
+        return -torch.expm1(-density * length * 2 * self.bounds.field_extent)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The encoding's and the networks'."""

@@ -89,6 +89,11 @@ def _simplices_backward(generator: Generator, dtype: torch.dtype, rows: int) -> 
     return normal(generator, dtype, rows, 15), *arguments, [True, True]
 
 
+def _points(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Queries also outside the box of the points."""
+    return 1.4 * uniform(generator, dtype, rows, 3) - 0.2, uniform(generator, dtype, 900, 3), 5
+
+
 def _colors(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
     """More coefficients than degree 3 uses."""
     return normal(generator, dtype, rows, 20, 3), directions(generator, dtype, rows), 3
@@ -185,6 +190,8 @@ SAMPLES: dict[str, Sample] = {
     "mlp": Sample(_mlp, differentiable=(0, 1), rows=9001),
     "mlp_backward": Sample(_mlp_backward, rows=9001),
     "neighbourhood_means": Sample(lambda g, dtype, n: (normal(g, dtype, n + 9, 11, 3), 4), rows=40),
+    # Which points are nearest hangs on rounding.
+    "nearest": Sample(_points, rows=700, reference_dtype=torch.float32, half=None),
     "project": Sample(splats.gaussians, differentiable=(0, 1, 2, 3), rows=2500, half=None),
     "project_backward": Sample(splats.gaussians_backward, rows=2500, half=None),
     "rasterize": Sample(splats.picture, differentiable=(0, 1, 2, 3), half=None),

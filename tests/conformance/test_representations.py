@@ -23,6 +23,12 @@ from scenekit.training.steps import steps
 SMALL = {
     "hash_grid": {"levels": 4, "log2_table": 12, "finest": 128, "networks": {"width": 16, "color_layers": 1}},
     "simplex_grid": {"levels": 4, "log2_table": 12, "finest": 128, "networks": {"width": 16, "color_layers": 1}},
+    "rbf": {
+        "levels": 4,
+        "log2_table": 12,
+        "finest": 128,
+        "networks": {"width": 16, "density_layers": 0, "color_layers": 1},
+    },
     "dense_grid": {"resolution": 32},
     "gaussians": {"max_count": 3000, "harmonics_degree": 1},
 }
