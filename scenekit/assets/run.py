@@ -17,6 +17,7 @@ from scenekit.assets.atomic import replacing
 from scenekit.assets.state import read_state, read_tensors, write_state
 from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
+from scenekit.core.lenses import KINDS, PINHOLE, Lens
 from scenekit.renderers.scene import Scene
 
 FORMAT = "scenekit-run"
@@ -75,6 +76,13 @@ def write_scene(run: Path, scene: Scene) -> None:
         "cameras.intrinsics": scene.cameras.intrinsics,
         "cameras.sizes": torch.tensor(scene.cameras.sizes, dtype=torch.int64).reshape(-1, 2),
     }
+    if scene.cameras.lenses is not None:
+        kinds = [-1 if lens is None else KINDS.index(lens.kind) for lens in scene.cameras.lenses]
+        distortions = [(lens or PINHOLE).distortion for lens in scene.cameras.lenses]
+        tensors |= {
+            "cameras.lens_kinds": torch.tensor(kinds),
+            "cameras.distortions": torch.tensor(distortions, dtype=torch.float64),
+        }
     with replacing(run / SCENE) as file:
         file.write_bytes(save({name: tensor.detach().contiguous() for name, tensor in tensors.items()}))
 
@@ -94,10 +102,17 @@ def read_scene(run: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], Cameras
     cameras = part("cameras.")
     try:
         sizes = tuple((int(w), int(h)) for w, h in cameras["sizes"])
-        views = Cameras(cameras["world_from_camera"], cameras["intrinsics"], sizes)
-    except KeyError as error:
+        views = Cameras(cameras["world_from_camera"], cameras["intrinsics"], sizes, lenses=_lenses(cameras))
+    except (KeyError, IndexError) as error:
         raise BadInput.of(file, wanted=f"cameras.{error.args[0]}", found="none", remedy="train again") from error
     return part("renderer."), part("background."), views
+
+
+def _lenses(cameras: Mapping[str, Tensor]) -> tuple[Lens | None, ...] | None:
+    if "lens_kinds" not in cameras:
+        return None
+    rows = zip(cameras["lens_kinds"].tolist(), cameras["distortions"].tolist(), strict=True)
+    return tuple(None if kind < 0 else Lens(KINDS[kind], tuple(distortion)) for kind, distortion in rows)
 
 
 def write_checkpoint(run: Path, step: int, state: Mapping[str, Any]) -> None:

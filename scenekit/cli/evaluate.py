@@ -67,7 +67,8 @@ def run(arguments: list[str]) -> None:
 def evaluate(scene: Scene, options: Evaluate) -> dict[str, Any]:
     """Scores of a run on its own capture (or the same one elsewhere), with their scope in words."""
     source = scene.recipe["capture"]
-    capture = open_capture(options.capture or source["path"], downscale=source["downscale"])
+    path = options.capture or source["path"]
+    capture = open_capture(path, downscale=source["downscale"], keep_lens=source.get("keep_lens", False))
     chosen = capture.test if options.split == "test" else capture.train
     if not chosen:
         raise BadInput.of(capture.name, wanted=f"photographs in the {options.split} split", found="none",
@@ -119,8 +120,10 @@ def scope_of(capture: Capture, split: str, count: int) -> str:
     """What a figure is about: data, size, split, preparation, device."""
     sizes = sorted(set(capture.cameras.sizes))
     size = "x".join(map(str, sizes[0])) if len(sizes) == 1 else f"{len(sizes)} sizes"
+    pinholes = capture.cameras.are_pinholes
+    prepared = "undistorted and cropped to valid pixels" if pinholes else "through their lenses"
     return (
-        f"{capture.name}, {count} {split} views at {size}, undistorted and cropped to valid pixels, then area-filtered "
+        f"{capture.name}, {count} {split} views at {size}, {prepared}, then area-filtered "
         f"in memory by {capture.downscale:g}; 8-bit sRGB; mean of per-view values; cpu"
     )
 

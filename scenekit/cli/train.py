@@ -41,6 +41,7 @@ class General:
             or a video are processed first.
         output: run folder; runs/CAPTURE-REPRESENTATION where not given.
         downscale: shrink the photographs by this factor, with an area filter.
+        keep_lens: cast rays through the photographs' own lenses instead of undistorting them first.
         resume: continue the run at --output from its newest checkpoint.
         live: show the scene in the browser while it trains.
         json: print one JSON object with the figures of the training, and no bar.
@@ -49,6 +50,7 @@ class General:
     capture: Annotated[str, tyro.conf.Positional] = ""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     downscale: float = 1.0
+    keep_lens: bool = False
     resume: bool = False
     live: bool = False
     json: bool = False
@@ -98,7 +100,8 @@ def _begun(general: General, options: Any, name: str) -> tuple[Session, Path]:
     folder = general.output or free_folder(f"{Path(general.capture).resolve().name}-{name}")
     require_new(folder)
     options.fitting.budget()  # refuses before photographs are read
-    capture = open_capture(with_poses(general.capture, quiet=general.json), downscale=general.downscale)
+    path = with_poses(general.capture, quiet=general.json)
+    capture = open_capture(path, downscale=general.downscale, keep_lens=general.keep_lens)
     for note in capture.notes:
         say(note)
     session = prepare(

@@ -1,4 +1,4 @@
-"""Pinhole cameras in batches: OpenCV axes (x right, y down, z forward), pixel centres at +0.5."""
+"""Cameras in batches: OpenCV axes (x right, y down, z forward), pixel centres at +0.5; pinholes or other lenses."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from scenekit.core.lenses import Lens
 from scenekit.core.transforms import Similarity, invert_rigid
 
 
@@ -22,6 +23,7 @@ class Cameras:
         sizes: (width, height) of each camera's image, in pixels.
         times: capture time of each image in [0, 1], if the scene moves.
         view_ids: index of the photograph a camera took, for what is learned per photograph.
+        lenses: of each camera, None for a pinhole; None where all are pinholes.
     """
 
     world_from_camera: Float[Tensor, "C 3 4"]
@@ -29,6 +31,7 @@ class Cameras:
     sizes: tuple[tuple[int, int], ...]
     times: Float[Tensor, " C"] | None = None
     view_ids: Int[Tensor, " C"] | None = None
+    lenses: tuple[Lens | None, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -43,6 +46,7 @@ class Cameras:
             tuple(self.sizes[row] for row in rows),
             None if self.times is None else self.times[rows],
             None if self.view_ids is None else self.view_ids[rows],
+            None if self.lenses is None else tuple(self.lenses[row] for row in rows),
         )
 
     @property
@@ -59,6 +63,15 @@ class Cameras:
     def camera_from_world(self) -> Float[Tensor, "C 3 4"]:
         """The inverse poses."""
         return invert_rigid(self.world_from_camera)
+
+    def lens(self, index: int) -> Lens | None:
+        """Of one camera; None for a pinhole."""
+        return None if self.lenses is None else self.lenses[index]
+
+    @property
+    def are_pinholes(self) -> bool:
+        """Whether no camera has another lens."""
+        return self.lenses is None or all(lens is None for lens in self.lenses)
 
     def resized(self, sizes: Sequence[tuple[int, int]]) -> Cameras:
         """The same views at other image sizes; the intrinsics follow exactly, width and height apart."""

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from scenekit.core.cameras import Cameras, Pixels
+from scenekit.core.lenses import PINHOLE, sight
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,12 @@ class Samples:
 
 
 def rays_of(cameras: Cameras, pixels: Pixels) -> Rays:
-    """Cast a ray through every pixel: ``direction ~ R [(u - cx) / fx, (v - cy) / fy, 1]``."""
+    """Cast a ray through every pixel, exactly as its camera's lens does.
+
+    A pinhole's direction is ``R [(u - cx) / fx, (v - cy) / fy, 1]``; other lenses: :mod:`scenekit.core.lenses`.
+    """
+    if not cameras.are_pinholes:
+        return _through_lenses(cameras, pixels)
     fx, fy, cx, cy = cameras.intrinsics[pixels.cameras].unbind(-1)
     u, v = pixels.positions.unbind(-1)
     local = torch.stack([(u - cx) / fx, (v - cy) / fy, torch.ones_like(u)], -1)
@@ -98,6 +104,32 @@ def rays_of(cameras: Cameras, pixels: Pixels) -> Rays:
         z_per_distance=1 / length,
         # A unit pixel has the area of a disc of radius 1 / sqrt(pi); fx and fy differ little.
         radii=(torch.pi * fx * fy).rsqrt() / length,
+        times=None if cameras.times is None else cameras.times[pixels.cameras],
+        view_ids=None if cameras.view_ids is None else cameras.view_ids[pixels.cameras],
+    )
+
+
+def _through_lenses(cameras: Cameras, pixels: Pixels) -> Rays:
+    """Cameras of one lens at a time; the footprint is that of the image's middle."""
+    every = [lens or PINHOLE for lens in cameras.lenses or ()]
+    origins, directions = (pixels.positions.new_zeros(len(pixels), 3) for _ in range(2))
+    along = pixels.positions.new_zeros(len(pixels))
+    sizes = torch.tensor(cameras.sizes).to(pixels.positions)
+    for lens in dict.fromkeys(every):
+        owners = torch.tensor([found == lens for found in every], device=pixels.cameras.device)
+        rows = torch.nonzero(owners[pixels.cameras])[:, 0]
+        cameras_of = pixels.cameras[rows]
+        seen = sight(lens, cameras.intrinsics[cameras_of], sizes[cameras_of], pixels.positions[rows])
+        origins = origins.index_copy(0, rows, seen[0])
+        directions = directions.index_copy(0, rows, seen[1])
+        along = along.index_copy(0, rows, seen[2])
+    pose = cameras.world_from_camera[pixels.cameras]
+    fx, fy, _, _ = cameras.intrinsics[pixels.cameras].unbind(-1)
+    return Rays(
+        origins=(pose[..., :3] @ origins[..., None]).squeeze(-1) + pose[..., 3],
+        directions=(pose[..., :3] @ directions[..., None]).squeeze(-1),
+        z_per_distance=along,
+        radii=(torch.pi * fx * fy).rsqrt(),
         times=None if cameras.times is None else cameras.times[pixels.cameras],
         view_ids=None if cameras.view_ids is None else cameras.view_ids[pixels.cameras],
     )

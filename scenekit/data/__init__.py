@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.data import synthetic
 from scenekit.data.capture import Capture
@@ -22,8 +23,11 @@ SYNTHETIC = {"synthetic": False, "synthetic-unbounded": True}
 SYNTHETIC_SIDE = 128
 
 
-def open_capture(path: str | Path, *, downscale: float = 1.0) -> Capture:
+def open_capture(path: str | Path, *, downscale: float = 1.0, keep_lens: bool = False) -> Capture:
     """Open a capture folder or file, or ``synthetic``; images are undistorted, then shrunk by ``downscale``.
+
+    With ``keep_lens`` they are left as they are, and rays are cast through their lenses; panoramas, orthographic
+    images and very wide fisheyes always are.
 
     Raises BadInput, one sentence that names the file and the remedy, for anything wrong with the capture.
     """
@@ -33,14 +37,14 @@ def open_capture(path: str | Path, *, downscale: float = 1.0) -> Capture:
         side = max(1, round(SYNTHETIC_SIDE / downscale))
         capture = synthetic.make(size=(side, side), unbounded=SYNTHETIC[str(path)])
         return replace(capture, downscale=downscale)
-    return load_listing(read_listing(Path(path)), downscale=downscale)
+    return load_listing(read_listing(Path(path)), downscale=downscale, keep_lens=keep_lens)
 
 
-def load_listing(listing: Listing, *, downscale: float = 1.0) -> Capture:
+def load_listing(listing: Listing, *, downscale: float = 1.0, keep_lens: bool = False) -> Capture:
     """Load what a reader listed."""
     names = tuple(photograph.name for photograph in listing.photographs)
     train, test = split_indices(listing.root, names, listing.split)
-    images, cameras = load_images(listing.photographs, downscale)
+    images, cameras = load_images(listing.photographs, downscale, keep_lens=keep_lens)
     sizes = cameras.sizes
     scene_from_world, bounds = listing.place or unbounded_placement(cameras, listing.points)
     return Capture(
@@ -55,11 +59,24 @@ def load_listing(listing: Listing, *, downscale: float = 1.0) -> Capture:
         points=listing.points,
         scene_from_world=scene_from_world,
         bounds=bounds,
-        masks=load_masks(listing.root, listing.photographs, sizes),
-        depths=load_depths(listing.root, listing.photographs, sizes),
-        normals=load_normals(listing.root, listing.photographs, sizes),
+        masks=load_masks(listing.root, listing.photographs, sizes, keep_lens=keep_lens),
+        depths=load_depths(listing.root, listing.photographs, sizes, keep_lens=keep_lens),
+        normals=load_normals(listing.root, listing.photographs, sizes, keep_lens=keep_lens),
         background=listing.background if any(image.shape[-1] == 4 for image in images) else None,
-        notes=listing.notes,
+        notes=(*listing.notes, *_on_lenses(listing, cameras)),
         source=listing,
         downscale=downscale,
+        keep_lens=keep_lens,
     )
+
+
+def _on_lenses(listing: Listing, cameras: Cameras) -> tuple[str, ...]:
+    """What was done about lenses, in one sentence each."""
+    bent = sum(not photograph.lens.is_pinhole for photograph in listing.photographs)
+    through = 0 if cameras.lenses is None else sum(lens is not None for lens in cameras.lenses)
+    notes = []
+    if bent > through:
+        notes.append(f"{bent - through} images are undistorted to pinholes first (--keep-lens trains through the lens)")
+    if through:
+        notes.append(f"{through} images are used as they are, through their lenses")
+    return tuple(notes)

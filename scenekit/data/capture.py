@@ -23,7 +23,7 @@ class Capture:
         name: short, for titles and folders.
         format: key of the reader that opened it.
         root: its folder; None for one that was computed.
-        cameras: pinholes, float64 in ``world``; ``view_ids`` number the photographs.
+        cameras: float64 in ``world``, pinholes where images were undistorted; ``view_ids`` number the photographs.
         images: sRGB, or sRGB and straight alpha, of each camera's size.
         names: of the photographs, unique; the order is sorted by name.
         train, test: indices to learn from and to be judged by; disjoint.
@@ -37,6 +37,7 @@ class Capture:
         normals: unit normals in ``world``, 0 where nothing was measured.
         source: what was read, so that the photographs can be loaded again at another size.
         downscale: by how much the photographs were shrunk.
+        keep_lens: whether they were left as their lenses took them.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Capture:
     normals: tuple[Float[Tensor, "_H _W 3"], ...] | None = None
     source: Listing | None = None
     downscale: float = 1.0
+    keep_lens: bool = False
 
     def __len__(self) -> int:
         return len(self.images)
@@ -75,6 +77,7 @@ class Capture:
             "registered": len(self),
             "sizes": [list(size) for size in sorted(set(self.cameras.sizes))],
             "downscale": self.downscale,
+            "lenses": sorted({"pinhole" if lens is None else lens.kind for lens in self.cameras.lenses or (None,)}),
             "alpha": self.has_alpha,
             "train": len(self.train),
             "test": len(self.test),

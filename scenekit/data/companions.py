@@ -20,7 +20,7 @@ from torch import Tensor
 
 from scenekit.core.checks import BadInput
 from scenekit.data.decode import opened, read_exr
-from scenekit.data.images import source_map
+from scenekit.data.images import source_map, stays
 from scenekit.data.lens import Lens
 from scenekit.data.listing import Photograph
 
@@ -29,29 +29,39 @@ SAME_PROPORTIONS = 0.02  # sensors of depth see what the camera sees, in fewer p
 
 
 def load_masks(
-    root: Path, photographs: Sequence[Photograph], sizes: Sequence[Size]
+    root: Path, photographs: Sequence[Photograph], sizes: Sequence[Size], *, keep_lens: bool = False
 ) -> tuple[Bool[Tensor, "_H _W"], ...] | None:
     """Masks at the photographs' final sizes; a photograph without one is believed whole. None where none has one."""
     files = [photograph.mask or _beside(root, "masks", photograph, (".png", ".jpg")) for photograph in photographs]
-    return _loaded(files, photographs, sizes, _read_mask, lambda size: torch.ones(size[1], size[0], dtype=torch.bool))
+    return _loaded(
+        files, photographs, sizes, _read_mask, lambda size: torch.ones(size[1], size[0], dtype=torch.bool), keep_lens
+    )
 
 
 def load_depths(
-    root: Path, photographs: Sequence[Photograph], sizes: Sequence[Size]
+    root: Path, photographs: Sequence[Photograph], sizes: Sequence[Size], *, keep_lens: bool = False
 ) -> tuple[Float[Tensor, "_H _W"], ...] | None:
     """Measured depth along z in ``world`` units, 0 where nothing was measured; None where no photograph has any."""
     files = [
         photograph.depth or _beside(root, "depths", photograph, (".png", ".npy", ".exr")) for photograph in photographs
     ]
-    return _loaded(files, photographs, sizes, _read_depth, lambda size: torch.zeros(size[1], size[0]), any_size=True)
+    return _loaded(
+        files,
+        photographs,
+        sizes,
+        _read_depth,
+        lambda size: torch.zeros(size[1], size[0]),
+        keep_lens,
+        any_size=True,
+    )
 
 
 def load_normals(
-    root: Path, photographs: Sequence[Photograph], sizes: Sequence[Size]
+    root: Path, photographs: Sequence[Photograph], sizes: Sequence[Size], *, keep_lens: bool = False
 ) -> tuple[Float[Tensor, "_H _W 3"], ...] | None:
     """Measured unit normals in ``world``, 0 where nothing was measured; None where no photograph has any."""
     files = [_beside(root, "normals", photograph, (".png", ".npy")) for photograph in photographs]
-    return _loaded(files, photographs, sizes, _read_normals, lambda size: torch.zeros(size[1], size[0], 3))
+    return _loaded(files, photographs, sizes, _read_normals, lambda size: torch.zeros(size[1], size[0], 3), keep_lens)
 
 
 def _beside(root: Path, folder: str, photograph: Photograph, endings: tuple[str, ...]) -> Path | None:
@@ -71,19 +81,24 @@ def _loaded(
     sizes: Sequence[Size],
     read: Callable[[Path, Photograph], Tensor],
     absent: Callable[[Size], Tensor],
+    keep_lens: bool,
     *,
     any_size: bool = False,
 ) -> tuple[Tensor, ...] | None:
     if all(file is None for file in files):
         return None
-    return tuple(
-        absent(size) if file is None else _fitted(read(file, photograph), file, photograph.lens, size, any_size)
-        for file, photograph, size in zip(files, photographs, sizes, strict=True)
-    )
+    fitted = []
+    for file, photograph, size in zip(files, photographs, sizes, strict=True):
+        if file is None:
+            fitted.append(absent(size))
+            continue
+        values = read(file, photograph)
+        _check_size(values, file, photograph.lens, any_size=any_size)
+        fitted.append(_resampled(values, photograph.lens, size, straight=stays(photograph.lens, keep_lens)))
+    return tuple(fitted)
 
 
-def _fitted(values: Tensor, file: Path, lens: Lens, size: Size, any_size: bool) -> Tensor:
-    """Through the same lens and to the same size; the nearest value, since a mean over an edge was never measured."""
+def _check_size(values: Tensor, file: Path, lens: Lens, *, any_size: bool) -> None:
     height, width = values.shape[:2]
     if not any_size and (width, height) != lens.size:
         raise BadInput.of(
@@ -99,15 +114,24 @@ def _fitted(values: Tensor, file: Path, lens: Lens, size: Size, any_size: bool) 
             found=f"{width}x{height}",
             remedy="crop neither of the two",
         )
+
+
+def _resampled(values: Tensor, lens: Lens, size: Size, *, straight: bool) -> Tensor:
+    """Through the same lens and to the same size; the nearest value, since a mean over an edge was never measured."""
+    height, width = values.shape[:2]
     across = (torch.arange(size[0]) + 0.5) * (lens.size[0] / size[0])
     down = (torch.arange(size[1]) + 0.5) * (lens.size[1] / size[1])
-    if lens.is_pinhole:
+    if straight:
         v, u = torch.meshgrid(down, across, indexing="ij")
     else:
         u, v = source_map(lens)[down.long()][:, across.long()].unbind(-1)
     columns = (u * (width / lens.size[0])).floor().long().clamp(0, width - 1)
     rows = (v * (height / lens.size[1])).floor().long().clamp(0, height - 1)
     return values[rows, columns].contiguous()
+
+
+def _all_believed(size: Size) -> Bool[Tensor, "H W"]:
+    return torch.ones(size[1], size[0], dtype=torch.bool)
 
 
 def _read_mask(file: Path, photograph: Photograph) -> Bool[Tensor, "H W"]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.data.decode import opened, pixels_of
-from scenekit.data.lens import Lens, source_positions, undistorted
+from scenekit.data.lens import COEFFICIENTS, Lens, kept, source_positions, undistorted
 from scenekit.data.listing import Photograph
 from scenekit.data.threads import two_at_a_time
 
@@ -24,22 +24,29 @@ BAND_ROWS = 128
 
 
 def load_images(
-    photographs: Sequence[Photograph], downscale: float = 1.0
+    photographs: Sequence[Photograph], downscale: float = 1.0, *, keep_lens: bool = False
 ) -> tuple[tuple[UInt8[Tensor, "_H _W _C"], ...], Cameras]:
-    """Decode, undistort and shrink photographs; the cameras are the exact pinholes of the results.
+    """Decode, undistort and shrink photographs; the cameras are exactly those of the results.
 
-    Sizes become ``round(side / downscale)``. Raises BadInput for a damaged file, or one whose size is not
-    that of its camera.
+    Lenses that no pinhole can stand for, and with ``keep_lens`` all, are kept as they are. Sizes become
+    ``round(side / downscale)``. Raises BadInput for a damaged file, or one whose size is not that of its camera.
     """
-    images = tuple(two_at_a_time(lambda photograph: _load(photograph, downscale), photographs))
-    pinholes = [pinhole_of(photograph.lens) for photograph in photographs]
+    images = tuple(two_at_a_time(lambda photograph: _load(photograph, downscale, keep_lens=keep_lens), photographs))
+    lenses = tuple(kept(photograph.lens) if stays(photograph.lens, keep_lens) else None for photograph in photographs)
+    seen = [p.lens if stays(p.lens, keep_lens) else pinhole_of(p.lens) for p in photographs]
     cameras = Cameras(
         torch.stack([photograph.world_from_camera for photograph in photographs]),
-        torch.tensor([pinhole.intrinsics for pinhole in pinholes], dtype=torch.float64),
-        tuple(pinhole.size for pinhole in pinholes),
+        torch.tensor([lens.intrinsics for lens in seen], dtype=torch.float64),
+        tuple(lens.size for lens in seen),
         view_ids=torch.arange(len(photographs)),
+        lenses=None if all(lens is None for lens in lenses) else lenses,
     )
-    return images, cameras.resized([shrunk(pinhole.size, downscale) for pinhole in pinholes])
+    return images, cameras.resized([shrunk(lens.size, downscale) for lens in seen])
+
+
+def stays(lens: Lens, keep_lens: bool) -> bool:
+    """Whether photographs through ``lens`` are left as they are."""
+    return lens.is_pinhole or lens.is_bent or (keep_lens and lens.model in COEFFICIENTS)
 
 
 def shrunk(size: tuple[int, int], downscale: float) -> tuple[int, int]:
@@ -47,9 +54,9 @@ def shrunk(size: tuple[int, int], downscale: float) -> tuple[int, int]:
     return max(1, round(size[0] / downscale)), max(1, round(size[1] / downscale))
 
 
-def _load(photograph: Photograph, downscale: float) -> UInt8[Tensor, "H W C"]:
+def _load(photograph: Photograph, downscale: float, *, keep_lens: bool) -> UInt8[Tensor, "H W C"]:
     image = _decoded(photograph)
-    if not photograph.lens.is_pinhole:
+    if not stays(photograph.lens, keep_lens):
         image = Image.fromarray(undistort(np.asarray(image), photograph.lens))
     size = shrunk(image.size, downscale)
     if size != image.size:

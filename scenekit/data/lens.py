@@ -2,7 +2,8 @@
 
 Every model that pycolmap can project is understood. A photograph through anything but a pinhole is resampled
 once to a pinhole of the same size whose focal length is enlarged just enough that every pixel of the result
-comes from inside the photograph: black borders would be learned as if they were part of the scene.
+comes from inside the photograph: black borders would be learned as if they were part of the scene. Lenses that no
+pinhole can stand for (``is_bent``) are kept, and so are all others on request: rays are then cast through them.
 """
 
 from __future__ import annotations
@@ -14,10 +15,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from scenekit.core import lenses as core
+
 if TYPE_CHECKING:
     import pycolmap
 
 PINHOLES = ("SIMPLE_PINHOLE", "PINHOLE")
+# Models that COLMAP does not have; their parameters are fx, fy, cx, cy.
+OURS = {"EQUIRECTANGULAR": "equirectangular", "ORTHOGRAPHIC": "orthographic"}
+# The distortion coefficients of each model, in COLMAP's order, by our names.
+COEFFICIENTS = {
+    "SIMPLE_RADIAL": ("k1",),
+    "RADIAL": ("k1", "k2"),
+    "OPENCV": ("k1", "k2", "p1", "p2"),
+    "FULL_OPENCV": ("k1", "k2", "p1", "p2", "k3", "d1", "d2", "d3"),
+    "SIMPLE_RADIAL_FISHEYE": ("k1",),
+    "RADIAL_FISHEYE": ("k1", "k2"),
+    "OPENCV_FISHEYE": ("k1", "k2", "k3", "k4"),
+    "THIN_PRISM_FISHEYE": ("k1", "k2", "p1", "p2", "k3", "k4", "s1", "s2"),
+}
 # Perspective stretches by 1 / cos^2 of the angle off the axis: wider than this, corners are smeared pixels.
 WIDEST_DIAGONAL = math.radians(120)
 
@@ -44,8 +60,21 @@ class Lens:
         return self.model in PINHOLES
 
     @property
+    def is_bent(self) -> bool:
+        """Whether no pinhole sees most of what it sees: panoramas, parallel rays, fisheyes wider than 120 degrees."""
+        if self.model in OURS:
+            return True
+        if "FISHEYE" not in self.model or self.model not in COEFFICIENTS:
+            return False
+        fx, fy, cx, cy = self.intrinsics
+        return math.hypot(max(cx, self.size[0] - cx) / fx, max(cy, self.size[1] - cy) / fy) > WIDEST_DIAGONAL / 2
+
+    @property
     def intrinsics(self) -> tuple[float, float, float, float]:
         """fx, fy, cx, cy in pixels."""
+        if self.model in OURS:
+            fx, fy, cx, cy = self.parameters
+            return fx, fy, cx, cy
         camera = self.camera()
         names = [name.strip() for name in camera.params_info.split(",")]
         values = dict(zip(names, self.parameters, strict=True))
@@ -70,6 +99,19 @@ class Lens:
         for index in (*camera.focal_length_idxs(), *camera.principal_point_idxs()):
             exact[index] = float(rescaled[index])
         return replace(self, size=size, parameters=tuple(exact))
+
+
+def kept(lens: Lens) -> core.Lens | None:
+    """The lens as rays are cast through it; None for a pinhole. Raises ValueError for a model without such rays."""
+    if lens.is_pinhole:
+        return None
+    if lens.model in OURS:
+        return core.Lens.of(OURS[lens.model])
+    if lens.model not in COEFFICIENTS:
+        raise ValueError(f"{lens.model}: its rays are not known here")
+    names = COEFFICIENTS[lens.model]
+    values = dict(zip(names, lens.parameters[-len(names) :], strict=True))
+    return core.Lens.of("equidistant" if "FISHEYE" in lens.model else "perspective", **values)
 
 
 def project(lens: Lens, rays: NDArray[np.float64]) -> NDArray[np.float64]:

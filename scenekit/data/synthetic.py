@@ -7,6 +7,7 @@ it lost itself. The unbounded variant stands the same still life in a landscape 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from scenekit.core.cameras import Cameras, look_at
 from scenekit.core.cloud import PointCloud
+from scenekit.core.lenses import Lens
 from scenekit.data.capture import Capture
 from scenekit.data.placement import ngp_placement, unbounded_placement
 from scenekit.data.shading import Picture, photograph
@@ -36,8 +38,11 @@ def make(
     seed: int = 0,
     unbounded: bool = False,
     points: int = POINTS,
+    lens: Lens | None = None,
 ) -> Capture:
     """Photograph the still life from ``views`` places on a hemisphere; every 8th view is held out.
+
+    Through a ``lens``, the middle of the image has the scale that a pinhole gives it.
 
     ``size`` is (width, height); ``seed`` chooses the places and which surface points are kept. The same
     arguments give the same bits.
@@ -45,6 +50,7 @@ def make(
     generator = torch.Generator().manual_seed(seed)
     shapes = landscape() if unbounded else still_life()
     cameras = hemisphere(views, size, turn=float(torch.rand((), generator=generator)))
+    cameras = cameras if lens is None else replace(cameras, lenses=(lens,) * views, intrinsics=_through(lens, cameras))
     with one_thread():
         pictures = [photograph(shapes, cameras[i], SAMPLES) for i in range(views)]
     images = tuple(_image(picture, opaque=unbounded) for picture in pictures)
@@ -67,6 +73,17 @@ def make(
         background=None if unbounded else (1.0, 1.0, 1.0),
         depths=tuple(picture.depth for picture in pictures),
     )
+
+
+def _through(lens: Lens, cameras: Cameras) -> Float[Tensor, "C 4"]:
+    """Intrinsics under which the still life is as large as through the pinholes."""
+    intrinsics = cameras.intrinsics.clone()
+    if lens.kind == "orthographic":
+        intrinsics[:, :2] /= DISTANCE
+    if lens.kind == "equirectangular":
+        width, height = cameras.sizes[0]
+        intrinsics[:] = intrinsics.new_tensor([width / (2 * math.pi), height / math.pi, width / 2, height / 2])
+    return intrinsics
 
 
 def hemisphere(views: int, size: tuple[int, int], turn: float = 0.0) -> Cameras:

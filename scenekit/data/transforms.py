@@ -31,8 +31,6 @@ LOOKS_FOR = "transforms.json"
 EXTENSIONS = (".png", ".jpg", ".jpeg")
 FISHEYES = ("OPENCV_FISHEYE", "FISHEYE", "EQUIDISTANT")
 UNSUPPORTED = (
-    "EQUIRECTANGULAR",
-    "ORTHOPHOTO",
     "OMNIDIRECTIONALSTEREO_L",
     "OMNIDIRECTIONALSTEREO_R",
     "VR180_L",
@@ -126,16 +124,23 @@ def _lens(source: Path, keys: Mapping[str, Any], image: Path) -> Lens:
     if model in UNSUPPORTED:
         raise BadInput.of(
             source,
-            wanted="a perspective or fisheye camera",
+            wanted="a perspective, fisheye, equirectangular or orthographic camera",
             found=model,
             remedy="cut perspective views from it first",
         )
     size = _size(source, keys, image)
+    if model == "EQUIRECTANGULAR":
+        return Lens(model, size, (size[0] / (2 * math.pi), size[1] / math.pi, size[0] / 2, size[1] / 2))
     fx, fy = _focal(source, keys, size)
     cx, cy = number(source, keys, "cx", size[0] / 2), number(source, keys, "cy", size[1] / 2)
     k1, k2, k3, k4, k5, k6, p1, p2 = (
         number(source, keys, key, 0.0) for key in ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
     )
+    if model == "ORTHOPHOTO":
+        return Lens("ORTHOGRAPHIC", size, (fx, fy, cx, cy))
+    if model == "THIN_PRISM_FISHEYE":
+        sx, sy = number(source, keys, "sx1", 0.0), number(source, keys, "sy1", 0.0)
+        return Lens(model, size, (fx, fy, cx, cy, k1, k2, p1, p2, k3, k4, sx, sy))
     if model in FISHEYES or keys.get("is_fisheye") is True:
         return Lens("OPENCV_FISHEYE", size, (fx, fy, cx, cy, k1, k2, k3, k4))
     if k3 or k4 or k5 or k6:

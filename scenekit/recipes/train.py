@@ -70,7 +70,9 @@ def prepare(
         raise BadInput.of(capture.name, wanted="photographs to train on", found="none", remedy="add photographs")
     generator = torch.Generator().manual_seed(fitting.seed)
     points = capture.points
-    triangulation = triangulate(capture, cache) if points is None and family.needs_points else None
+    # Matching through bent lenses is not done: Gaussians start from random points there.
+    matched = points is None and family.needs_points and capture.cameras.are_pinholes
+    triangulation = triangulate(capture, cache) if matched else None
     if triangulation is not None:
         points = triangulation.points
     supervision = supervision or Supervision()
@@ -103,7 +105,7 @@ def resume(run: Path, fitting: Mapping[str, Any] | None = None) -> Session:
     representation, family_fitting = configs_of(recipe, where)
     options = section(recipe, "training", where) | dict(fitting or {})
     source = section(recipe, "capture", where)
-    capture = open_capture(source["path"], downscale=source["downscale"])
+    capture = open_capture(source["path"], downscale=source["downscale"], keep_lens=source.get("keep_lens", False))
     fitting_options = from_plain(Fitting, options, f"{where}: training")
     supervision = from_plain(Supervision, recipe.get("supervision", {}), f"{where}: supervision")
     session = prepare(capture, representation, fitting_options, family_fitting, supervision, cache=run)
@@ -181,6 +183,7 @@ def _recipe(
         "capture": {
             "path": capture.name if capture.root is None else str(capture.root.resolve()),
             "downscale": capture.downscale,
+            "keep_lens": capture.keep_lens,
         },
         "scene": {
             "bounds": to_plain(capture.bounds),

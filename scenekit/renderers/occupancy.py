@@ -39,7 +39,12 @@ class OccupancyGrid(nn.Module):
 
     @torch.no_grad()
     def forget_unseen(self, cameras: Cameras) -> None:
-        """Cells in no camera's view stay empty for good: nothing would ever correct what grew there."""
+        """Cells in no camera's view stay empty for good: nothing would ever correct what grew there.
+
+        Cameras with lenses may look anywhere: with one among them, every cell stays.
+        """
+        if not cameras.are_pinholes:
+            return
         resolution = self.thickness.shape[1]
         for k in range(self.thickness.shape[0]):
             every = torch.arange(resolution**3, device=self.thickness.device)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels
@@ -15,6 +15,7 @@ from scenekit.kernels.intersect import intersect
 from scenekit.kernels.project import Projected, project
 from scenekit.kernels.rasterize import rasterize
 from scenekit.kernels.spherical_harmonics import harmonic_colors
+from scenekit.renderers.tangent import Face, faces_of, read_off
 
 SomePrimitives = TypeVar("SomePrimitives", bound=Primitives)
 
@@ -22,9 +23,10 @@ SomePrimitives = TypeVar("SomePrimitives", bound=Primitives)
 class SplatRenderer(nn.Module, Generic[SomePrimitives]):
     """Renders any :class:`~scenekit.core.protocols.Primitives`, one camera after another.
 
-    The trace holds, for C cameras and N splats: ``means2d``, a tuple of C tensors [N 2] in pixels that keep
+    The trace holds, for C pinholes and N splats: ``means2d``, a tuple of C tensors [N 2] in pixels that keep
     their gradients while training; ``radii`` [C N 2] in pixels, 0 where culled; ``visible`` [C N]; ``sizes``,
-    (width, height) of each camera; ``splats``, how many were visible in all.
+    (width, height) of each pinhole; ``splats``, how many were visible in all. A camera is one pinhole, or with
+    another lens the faces it is seen through (``renderers/tangent.py``).
     """
 
     batching: ClassVar[Batching] = "images"
@@ -54,24 +56,29 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
             raise ValueError(f"cameras: wanted one size in a batch, found {sorted(set(cameras.sizes))}")
         splats = self.primitives.splats(cameras, context)
         with_depth = self.depth_in_training or not context.training
-        camera_from_world = cameras.camera_from_world
-        views = [
-            self._view(splats, cameras[index], camera_from_world[index], with_depth) for index in range(len(cameras))
-        ]
+        views = [self._seen(splats, cameras[index], with_depth) for index in range(len(cameras))]
         return _gathered(views, cameras, splats, pixels)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The primitives'."""
         return self.primitives.parameter_groups()
 
-    def _view(
-        self, splats: Splats, camera: Cameras, camera_from_world: Float[Tensor, "3 4"], with_depth: bool
-    ) -> _View:
-        """One camera's picture."""
+    def _seen(self, splats: Splats, camera: Cameras, with_depth: bool) -> _View:
+        """One camera's picture, through whatever lens it has."""
+        if camera.are_pinholes:
+            return self._view(splats, camera, with_depth)
+        faces = faces_of(camera)
+        views = [self._view(splats, face.camera(camera), with_depth, near=self.near + face.back) for face in faces]
+        return _assembled(faces, views, camera.sizes[0])
+
+    def _view(self, splats: Splats, camera: Cameras, with_depth: bool, near: float | None = None) -> _View:
+        """A pinhole's picture."""
         size = camera.sizes[0]
         intrinsics = camera.intrinsics[0]
         shapes = (splats.means, splats.quaternions, splats.scales)
-        flat = project(*shapes, camera_from_world, intrinsics.detach(), size, near=self.near)
+        flat = project(
+            *shapes, camera.camera_from_world[0], intrinsics.detach(), size, near=self.near if near is None else near
+        )
         if intrinsics.requires_grad:
             flat = _through(intrinsics, flat)
         if flat.means2d.requires_grad:
@@ -83,7 +90,7 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
         with torch.no_grad():
             tiles = intersect(flat.means2d, flat.radii, flat.conics, opacities, flat.depths, size)
         raster = rasterize(flat.means2d, flat.conics, opacities, features, tiles, size)
-        return _View(raster.features, raster.opacities, flat, (flat.radii > 0).all(-1))
+        return _View(raster.features, raster.opacities, (flat,), camera.sizes)
 
 
 def _through(intrinsics: Float[Tensor, "4"], flat: Projected) -> Projected:
@@ -106,10 +113,28 @@ def colors_from(splats: Splats, centre: Float[Tensor, "3"]) -> Float[Tensor, "N 
 
 @dataclass(frozen=True)
 class _View:
+    """Features and opacities of one camera, and what each pinhole behind them projected."""
+
     features: Float[Tensor, "H W D"]
     opacities: Float[Tensor, "H W"]
-    projected: Projected
-    visible: Bool[Tensor, " N"]
+    projected: tuple[Projected, ...]
+    sizes: tuple[tuple[int, int], ...]
+
+
+def _assembled(faces: tuple[Face, ...], views: list[_View], size: tuple[int, int]) -> _View:
+    """The faces' pictures, read off along the lens's rays; the depth, if any, is the fourth feature."""
+    width, height = size
+    channels = views[0].features.shape[-1]
+    picture = views[0].features.new_zeros(width * height, channels + 1)
+    for face, view in zip(faces, views, strict=True):
+        values = read_off(torch.cat([view.features, view.opacities[..., None]], -1), face.positions)
+        if channels > 3:
+            depth = values[:, 3] * face.depths - face.back * values[:, 4]
+            values = torch.cat([values[:, :3], depth[:, None], values[:, 4:]], -1)
+        picture = picture.index_copy(0, face.pixels, values)
+    picture = picture.reshape(height, width, channels + 1)
+    projected = tuple(flat for view in views for flat in view.projected)
+    return _View(picture[..., :-1], picture[..., -1], projected, tuple(size for view in views for size in view.sizes))
 
 
 def _gathered(views: list[_View], cameras: Cameras, splats: Splats, pixels: Pixels | None) -> Rendering:
@@ -124,7 +149,7 @@ def _gathered(views: list[_View], cameras: Cameras, splats: Splats, pixels: Pixe
     depth = None
     if features.shape[-1] > 3:
         depth = features[..., 3] / opacity.clamp(min=1e-10)
-    return Rendering(features[..., :3], opacity, depth, terms=splats.terms, trace=_trace(views, cameras))
+    return Rendering(features[..., :3], opacity, depth, terms=splats.terms, trace=_trace(views))
 
 
 def _rows(pixels: Pixels, width: int, height: int) -> Int[Tensor, " R"]:
@@ -133,14 +158,17 @@ def _rows(pixels: Pixels, width: int, height: int) -> Int[Tensor, " R"]:
     return (pixels.cameras * height + v.clamp(0, height - 1)) * width + u.clamp(0, width - 1)
 
 
-def _trace(views: list[_View], cameras: Cameras) -> dict[str, Any]:
-    if not views:
-        return {"means2d": (), "sizes": cameras.sizes, "splats": 0}
-    visible = torch.stack([view.visible for view in views])
+def _trace(views: list[_View]) -> dict[str, Any]:
+    projected = [flat for view in views for flat in view.projected]
+    sizes = tuple(size for view in views for size in view.sizes)
+    if not projected:
+        return {"means2d": (), "sizes": sizes, "splats": 0}
+    radii = torch.stack([flat.radii for flat in projected])
+    visible = (radii > 0).all(-1)
     return {
-        "means2d": tuple(view.projected.means2d for view in views),
-        "radii": torch.stack([view.projected.radii for view in views]),
+        "means2d": tuple(flat.means2d for flat in projected),
+        "radii": radii,
         "visible": visible,
-        "sizes": cameras.sizes,
+        "sizes": sizes,
         "splats": int(visible.sum()),
     }

@@ -162,7 +162,7 @@ def test_a_bad_pose_is_refused_by_file_and_frame(root: Path, matrix: object, mes
         ({"frames": [{"file_path": "a.png"}]}, "transform_matrix"),
         ({"aabb_scale": 0}, "aabb_scale"),
         ({"offset": [1]}, "offset"),
-        ({"camera_model": "EQUIRECTANGULAR"}, "EQUIRECTANGULAR"),
+        ({"camera_model": "VR180_L"}, "VR180_L"),
         ({"ply_file_path": "absent.ply"}, "absent.ply"),
         ({"w": 48}, "48x18"),
     ],

@@ -1,0 +1,83 @@
+"""What training through a lens costs: the synthetic capture photographed through each, judged through a pinhole.
+
+    python benchmarks/lenses.py [LENS ...] [--size 96] [--gaussians-steps 1200] [--hash-grid-steps 800]
+
+Every lens sees the still life from the same places and as large as the pinhole does. A field and Gaussians are trained
+through each lens with the same steps and seed, and all are judged on the same held-out pinhole photographs, which none
+has seen. Figures go to ``benchmarks/results/lenses.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import scenekit  # noqa: F401  lets torch's idle threads sleep
+from scenekit.core.lenses import Lens
+from scenekit.data import Capture, synthetic
+from scenekit.recipes import Fitting, VolumeFitting, prepare
+from scenekit.renderers.volume import Marching
+from scenekit.representations import Gaussians, HashGrid
+from scenekit.representations.networks import Networks
+from scenekit.training.evaluate import scores
+from scenekit.training.steps import steps
+
+RESULTS = Path(__file__).parent / "results" / "lenses.json"
+LENSES: dict[str, Lens | None] = {
+    "pinhole": None,
+    "opencv": Lens.of("perspective", k1=-0.15, k2=0.05, p1=0.002, p2=-0.001),
+    "fisheye": Lens.of("equidistant", k1=0.05, k2=-0.01),
+    "thin_prism": Lens.of("equidistant", k1=0.03, p1=0.002, p2=-0.002, s1=0.004, s2=-0.003),
+    "equirectangular": Lens.of("equirectangular"),
+    "orthographic": Lens.of("orthographic"),
+}
+FIELD = HashGrid(log2_table=15, finest=256, networks=Networks(width=32, color_layers=1))
+FIELD_FITTING = VolumeFitting(2**16, Marching(steps=256, coarse_until=0.1, grid=64), 2**16)
+
+
+def capture_of(name: str, side: int) -> Capture:
+    """The still life through a lens; a panorama has the pinhole's pixels per degree in its middle."""
+    if name != "equirectangular":
+        return synthetic.make(size=(side, side), lens=LENSES[name])
+    width = round(2 * math.pi * 0.5 * side / math.tan(synthetic.FIELD_OF_VIEW / 2) / 8) * 8
+    return synthetic.make(size=(width, width // 2), lens=LENSES[name])
+
+
+def measure(name: str, side: int, counts: dict[str, int]) -> dict[str, Any]:
+    """Train both through one lens and judge both through the pinhole."""
+    capture, plain = capture_of(name, side), synthetic.make(size=(side, side))
+    result: dict[str, Any] = {"size": list(capture.cameras.sizes[0])}
+    for kind, config, fitting in (("gaussians", Gaussians(max_count=20000), None), ("hash_grid", FIELD, FIELD_FITTING)):
+        session = prepare(capture, config, Fitting(steps=counts[kind]), fitting)
+        for _ in steps(session.training):
+            pass
+        held = list(capture.test)
+        images, names = [plain.images[i] for i in held], [plain.names[i] for i in held]
+        found = [score.psnr for score in scores(session.scene, plain.cameras[held], images, names)]
+        result[kind] = round(sum(found) / len(found), 2)
+        print(f"{name:16} {kind:10} {result[kind]:6.2f} dB", flush=True)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What training through a lens costs.")
+    parser.add_argument("lenses", nargs="*", default=list(LENSES))
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--gaussians-steps", type=int, default=1200)
+    parser.add_argument("--hash-grid-steps", type=int, default=800)
+    options = parser.parse_args()
+    counts = {"gaussians": options.gaussians_steps, "hash_grid": options.hash_grid_steps}
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name in options.lenses:
+        results[name] = measure(name, options.size, counts)
+        scope = f"synthetic, 24 views, held-out pinhole views at {options.size}x{options.size}, white, cpu, one seed"
+        results["scope"] = {"data": scope, "steps": counts, "torch": version("torch")}
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Splats through lenses that are not pinholes: pinhole faces about the same centre, read off along the lens's rays.
+
+Projecting a Gaussian through a strongly bent lens is no longer a Gaussian. So the scene is rasterized onto faces, each
+a pinhole within which projection is as exact as ever: one face for a narrow lens, those faces of a cube that the lens
+looks through for a wide one. Every pixel then takes the bilinear value where its own ray meets its face. An
+orthographic camera is one face very far away.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from scenekit.core.cameras import Cameras, every_pixel
+from scenekit.core.lenses import Lens, sight
+
+ONE_FACE = math.radians(50)  # rays within this angle of the axis share a single face
+DENSITY = 1.5  # face pixels for each pixel of the lens along a line, so that reading off hardly blurs
+FAR = 1000.0  # scene units from which an orthographic view is taken: lines differ from parallel by a thousandth
+MARGIN = 2.0  # pixels around what is read off
+
+# Rotations camera_from_face: the face's own z axis looks along +z, +x, -x, +y, -y, -z of the camera.
+CUBE = (
+    ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+    ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (-1.0, 0.0, 0.0)),
+    ((0.0, 0.0, -1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)),
+    ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0)),
+    ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0)),
+    ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, -1.0)),
+)
+
+
+@dataclass(frozen=True)
+class Face:
+    """A pinhole about the camera's centre, and which of the camera's pixels are read off it.
+
+    Attributes:
+        camera_from_face: rotation.
+        intrinsics, size: of the pinhole.
+        back: how far behind the camera's centre it stands, in scene units.
+        pixels: flat indices of the camera's pixels.
+        positions: where their rays meet the face, in its pixels.
+        depths: what the face's z is multiplied by to give the camera's depth, for a face at the centre.
+    """
+
+    camera_from_face: Float[Tensor, "3 3"]
+    intrinsics: Float[Tensor, "4"]
+    size: tuple[int, int]
+    back: float
+    pixels: Int[Tensor, " P"]
+    positions: Float[Tensor, "P 2"]
+    depths: Float[Tensor, " P"]
+
+    def camera(self, camera: Cameras) -> Cameras:
+        """The face as a camera where ``camera`` stands; gradients reach the pose."""
+        pose = camera.world_from_camera[0]
+        turned = pose[:, :3] @ self.camera_from_face.to(pose)
+        centre = pose[:, 3] - self.back * turned[:, 2]
+        placed = torch.cat([turned, centre[:, None]], -1)[None]
+        return replace(
+            camera, world_from_camera=placed, intrinsics=self.intrinsics.to(pose)[None], sizes=(self.size,), lenses=None
+        )
+
+
+def faces_of(camera: Cameras) -> tuple[Face, ...]:
+    """The faces that one camera with a lens looks through."""
+    lens = camera.lens(0)
+    assert lens is not None
+    return _faces(lens, tuple(camera.intrinsics[0].tolist()), camera.sizes[0])
+
+
+@lru_cache(maxsize=64)
+def _faces(lens: Lens, intrinsics: tuple[float, ...], size: tuple[int, int]) -> tuple[Face, ...]:
+    values = torch.tensor(intrinsics, dtype=torch.float64)
+    pixels = every_pixel(Cameras(torch.eye(4, dtype=torch.float64)[None, :3], values[None], (size,)))
+    origins, directions, along = sight(lens, values, values.new_tensor(size), pixels.positions)
+    density = DENSITY * max(intrinsics[:2])
+    if lens.kind == "orthographic":
+        return (_far_face(origins, density),)
+    if float(directions[:, 2].min()) > math.cos(ONE_FACE):
+        every = torch.arange(len(directions))
+        return (_face(torch.eye(3, dtype=torch.float64), every, directions, along, density),)
+    turns = torch.tensor(CUBE, dtype=torch.float64)
+    nearest = (directions @ turns[:, :, 2].T).argmax(-1)
+    chosen = [(turns[face], (nearest == face).nonzero().squeeze(-1)) for face in range(len(CUBE))]
+    return tuple(_face(turn, rows, directions, along, density) for turn, rows in chosen if len(rows))
+
+
+def _face(turn: Tensor, rows: Tensor, directions: Tensor, along: Tensor, density: float) -> Face:
+    local = directions[rows] @ turn
+    plane = density * local[:, :2] / local[:, 2:]
+    size, corner = _box(plane)
+    intrinsics = torch.tensor([density, density, -corner[0], -corner[1]])
+    return Face(turn, intrinsics, size, 0.0, rows, (plane - corner).float(), (along[rows] / local[:, 2]).float())
+
+
+def _far_face(origins: Tensor, density: float) -> Face:
+    plane = density * origins[:, :2]
+    size, corner = _box(plane)
+    intrinsics = torch.tensor([density * FAR, density * FAR, -corner[0], -corner[1]])
+    rows = torch.arange(len(origins))
+    return Face(torch.eye(3).double(), intrinsics, size, FAR, rows, (plane - corner).float(), torch.ones(len(origins)))
+
+
+def _box(plane: Tensor) -> tuple[tuple[int, int], Tensor]:
+    """Size of the smallest image that holds the points with a margin, and where its corner lies."""
+    corner = plane.amin(0).floor() - MARGIN
+    width, height = (plane.amax(0) - corner + MARGIN).ceil().long().tolist()
+    return (width, height), corner
+
+
+def read_off(image: Float[Tensor, "h w D"], positions: Float[Tensor, "P 2"]) -> Float[Tensor, "P D"]:
+    """Bilinear values; pixel centres lie at +0.5."""
+    size = positions.new_tensor([image.shape[1], image.shape[0]])
+    grid = (positions * (2 / size) - 1)[None, None]
+    found = torch.nn.functional.grid_sample(image.permute(2, 0, 1)[None], grid, align_corners=False)
+    return found[0, :, 0].T
