@@ -59,6 +59,7 @@ export class Page implements Handle {
       reset: () => this.goTo(manifest.initial),
       mode: () => this.changeMode(),
       photograph: () => void this.save(),
+      figures: () => this.figures(),
       toggle: (index) => this.toggle(index),
     });
     this.panel.camera(manifest.bookmarks[manifest.initial].name);
@@ -99,6 +100,8 @@ export class Page implements Handle {
       totalBytes: progress.totalBytes,
       firstPictureMs: this.firstPicture,
       loadedMs: this.loadedAt,
+      textureBytes: this.stage.textureBytes,
+      workerBytes: 28 * this.stage.splats.slots, // positions, keys and indices, and the order that travels
     };
   }
 
@@ -204,6 +207,7 @@ export class Page implements Handle {
       `${s.splats.toLocaleString()} splats, ${s.drawn.toLocaleString()} in front`,
       `sort ${s.sortMs.toFixed(1)} ms, frame ${s.frameMs.toFixed(1)} ms at ${width}x${height}`,
       `${s.chunks} of ${s.totalChunks} chunks, ${mega(s.bytes)} of ${mega(s.totalBytes)} MB`,
+      `${mega(s.textureBytes)} MB of textures, ${mega(s.workerBytes)} MB for sorting`,
       `first picture after ${(s.firstPictureMs / 1000).toFixed(2)} s, all after ${s.loadedMs ? (s.loadedMs / 1000).toFixed(2) : "…"} s`,
     ];
   }
@@ -219,6 +223,11 @@ export class Page implements Handle {
     this.panel.mode(this.viewpoint.mode);
   }
 
+  private figures(): void {
+    this.panel.toggleFigures();
+    this.panel.statistics(this.lines(this.canvas.width, this.canvas.height));
+  }
+
   private toggle(index: number): void {
     if (!this.stage.hidden.delete(index)) this.stage.hidden.add(index);
     this.wake();
@@ -230,7 +239,7 @@ export class Page implements Handle {
       n: () => this.goTo(this.viewpoint.bookmark + 1),
       p: () => this.goTo(this.viewpoint.bookmark - 1),
       r: () => this.goTo(this.manifest.initial),
-      i: () => (this.panel.toggleFigures(), this.wake()),
+      i: () => this.figures(),
       h: () => this.panel.toggleHelp(),
       c: () => void this.save(),
     };

@@ -5,6 +5,7 @@ export interface Actions {
   reset(): void;
   mode(): void;
   photograph(): void;
+  figures(): void;
   toggle(index: number): void;
 }
 
@@ -23,11 +24,11 @@ function make<K extends keyof HTMLElementTagNameMap>(kind: K, parent: Element, t
 export class Panel {
   private readonly bar: HTMLElement;
   private readonly done: HTMLElement;
-  private readonly place: HTMLElement;
+  private place!: HTMLElement; // made with the other controls
   private readonly figures: HTMLElement;
   private readonly help: HTMLElement;
   private readonly alert: HTMLElement;
-  private readonly modeButton: HTMLButtonElement;
+  private modeButton!: HTMLButtonElement;
 
   constructor(title: string, nodes: { name: string; kind: string; visible: boolean }[], actions: Actions) {
     const body = document.body;
@@ -37,22 +38,23 @@ export class Panel {
     this.bar = make("div", this.done);
     const panel = make("nav", body, "", "panel");
     panel.setAttribute("aria-label", "scene");
-    make("strong", panel, title);
-    const cameras = make("div", panel, "", "row");
-    this.button(cameras, "‹", "previous camera", () => actions.bookmark(-1));
-    this.place = make("span", cameras);
-    this.place.setAttribute("aria-live", "polite");
-    this.button(cameras, "›", "next camera", () => actions.bookmark(1));
-    this.button(cameras, "back", "back to the first view", actions.reset);
-    this.modeButton = this.button(cameras, "orbit", "orbit or fly", actions.mode);
-    this.button(cameras, "picture", "save a picture", actions.photograph);
-    const figures = this.button(cameras, "figures", "statistics", () => this.toggleFigures());
-    figures.setAttribute("aria-expanded", "false");
-    this.button(cameras, "?", "help", () => this.toggleHelp());
-    if (nodes.length > 1) this.tree(panel, nodes, actions);
-    this.figures = make("pre", panel);
+    const head = make("div", panel, "", "head");
+    make("strong", head, title);
+    const inside = make("div", panel);
+    inside.id = "inside";
+    const menu = this.button(head, "☰", "show or hide the controls", () => {
+      inside.hidden = !inside.hidden;
+      menu.setAttribute("aria-expanded", String(!inside.hidden));
+    });
+    menu.setAttribute("aria-controls", inside.id);
+    // A phone's screen belongs to the scene.
+    inside.hidden = window.innerWidth < 520 || window.innerHeight < 320;
+    menu.setAttribute("aria-expanded", String(!inside.hidden));
+    this.controls(inside, actions);
+    if (nodes.length > 1) this.tree(inside, nodes, actions);
+    this.figures = make("pre", inside);
     this.figures.hidden = true;
-    this.help = make("p", panel, KEYS);
+    this.help = make("p", inside, KEYS);
     this.help.hidden = true;
     this.alert = make("div", body, "", "alert");
     this.alert.setAttribute("role", "alert");
@@ -83,6 +85,19 @@ export class Panel {
 
   statistics(lines: string[]): void {
     if (!this.figures.hidden) this.figures.textContent = lines.join("\n");
+  }
+
+  private controls(inside: Element, actions: Actions): void {
+    const cameras = make("div", inside, "", "row");
+    this.button(cameras, "‹", "previous camera", () => actions.bookmark(-1));
+    this.place = make("span", cameras);
+    this.place.setAttribute("aria-live", "polite");
+    this.button(cameras, "›", "next camera", () => actions.bookmark(1));
+    this.button(cameras, "back", "back to the first view", actions.reset);
+    this.modeButton = this.button(cameras, "orbit", "orbit or fly", actions.mode);
+    this.button(cameras, "picture", "save a picture", actions.photograph);
+    this.button(cameras, "figures", "statistics", actions.figures);
+    this.button(cameras, "?", "help", () => this.toggleHelp());
   }
 
   private tree(panel: Element, nodes: { name: string; kind: string; visible: boolean }[], actions: Actions): void {

@@ -19,6 +19,7 @@ export interface View extends Omit<Camera, "name"> {
 
 export class Splats {
   readonly slots: number;
+  readonly textureBytes: number;
   shown = 0; // splats that are loaded
   sorted = 0; // splats that are drawn
   private readonly program: Program;
@@ -54,6 +55,7 @@ export class Splats {
     this.shapes = table(gl, this.shapeFormat, WIDTH, Math.max(1, rows));
     this.colors = table(gl, this.colorFormat, WIDTH, Math.max(1, rows));
     const layers = harmonicLayers(Math.max(0, ...nodes.map((node) => node.degree)));
+    this.textureBytes = this.slots * (20 + 16 * layers);
     this.harmonics = gl.createTexture()!;
     gl.bindTexture(gl.TEXTURE_2D_ARRAY, this.harmonics);
     gl.texStorage3D(gl.TEXTURE_2D_ARRAY, 1, gl.RGBA32UI, layers ? WIDTH : 1, layers ? Math.max(1, rows) : 1, Math.max(1, layers));

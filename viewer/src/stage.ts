@@ -65,6 +65,11 @@ export class Stage {
     this.finish(width, height);
   }
 
+  /** What the scene takes on the graphics device. */
+  get textureBytes(): number {
+    return this.splats.textureBytes + (this.volumes?.textureBytes ?? 0);
+  }
+
   /** Whether there is anything of the scene to see yet. */
   get drew(): boolean {
     return this.splats.sorted > 0 || (this.volumes?.shown ?? 0) > 0;

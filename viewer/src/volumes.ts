@@ -28,6 +28,7 @@ interface Held {
 
 export class Volumes {
   shown = 0; // volumes that are complete
+  readonly textureBytes: number;
   private readonly march: Program;
   private readonly deepen: Program;
   private readonly buffer: WebGLFramebuffer;
@@ -40,6 +41,8 @@ export class Volumes {
     this.deepen = new Program(gl, COVER, DEPTH);
     this.buffer = gl.createFramebuffer()!;
     this.held = nodes.map((node) => this.room(node));
+    const parts = nodes.flatMap((node) => ["occupancy", "blocks", "atlas", "planes"].map((part) => layers(node, part)));
+    this.textureBytes = parts.reduce((sum, [count, bytes]) => sum + count * bytes, 0);
   }
 
   wanted(changed: () => void): Wanted[] {

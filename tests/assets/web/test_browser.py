@@ -105,6 +105,7 @@ def test_two_scenes_that_overlap_are_blended_as_one(tmp_path, open_page):
         browser.wait_until_loaded(page)
         seen, wanted = drawn_by(page, splat_scene(both), 0)
         assert browser.psnr(seen, wanted) >= 55
+        page.get_by_label("show or hide the controls").click()
         page.get_by_label("b (splats)").uncheck(force=True)
         seen, wanted = drawn_by(page, parts[0], 0)
         assert browser.psnr(seen, wanted) >= 55
@@ -146,6 +147,7 @@ def test_a_volume_hides_the_splats_behind_it_and_ends_at_a_wall(tmp_path, open_p
         page = open_page(address)
         browser.wait_until_loaded(page)
         front, _ = drawn_by(page, scene, 0)  # from +z: the wall hides the red cube, green stands before it
+        page.get_by_label("show or hide the controls").click()
         page.get_by_label("wall (mesh)").uncheck(force=True)
         cube, _ = drawn_by(page, scene, 0)  # green before the cube, blue behind it
     red, green, blue = (cube[..., c] - cube[..., [d for d in range(3) if d != c]].max(-1) > 0.7 for c in range(3))
@@ -192,12 +194,13 @@ def test_keys_buttons_and_the_mouse_move_the_view(tmp_path, open_page):
     page_of(tmp_path / "page", splat_scene(random_splats(300, 1)))
     with browser.served(tmp_path / "page") as address:
         page = open_page(address)
-        page.set_viewport_size({"width": 400, "height": 300})
+        page.set_viewport_size({"width": 600, "height": 400})
+        page.reload()
         browser.wait_until_loaded(page)
 
         def shot():
             page.wait_for_timeout(900)  # a flight and the full picture after it
-            return page.screenshot(clip={"x": 100, "y": 10, "width": 200, "height": 150})  # clear of the panel
+            return page.screenshot(clip={"x": 200, "y": 10, "width": 200, "height": 200})  # clear of the panel
 
         pictures = [shot()]
         page.locator("canvas").focus()
@@ -205,9 +208,9 @@ def test_keys_buttons_and_the_mouse_move_the_view(tmp_path, open_page):
             page.keyboard.press(key, delay=150)
             pictures.append(shot())
         assert pictures[0] == pictures[4]
-        page.mouse.move(200, 100)
+        page.mouse.move(300, 100)
         page.mouse.down()
-        page.mouse.move(260, 110, steps=3)
+        page.mouse.move(360, 110, steps=3)
         page.mouse.up()
         pictures[4] = shot()
         page.mouse.wheel(0, 300)
@@ -273,7 +276,9 @@ def test_the_page_fits_a_phone(tmp_path, open_page):
     export_web(splat_scene(random_splats(200, 0), cameras=ring(size=(100, 160))), tmp_path / "page.html")
     page = open_page((tmp_path / "page.html").as_uri())
     page.set_viewport_size({"width": 360, "height": 640})
+    page.reload()
     browser.wait_until_loaded(page)
+    page.get_by_label("show or hide the controls").click()
     wide = page.evaluate("() => [document.documentElement.scrollWidth, document.querySelector('nav').scrollWidth]")
     assert max(wide) <= 360
     for button in page.get_by_role("button").all():
