@@ -1,19 +1,25 @@
-"""``scenekit export RUN|FILE OUT``: a scene as a file in the world's own frame, or as a page for browsers."""
+"""``scenekit export RUN|FILE [edits] OUT``: a scene as a file in the world's own frame, or as a page for browsers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
 from rich.progress import Progress
 
+from scenekit.assets.edits import VERBS, edited, read_edits, stream_edits, streams
+from scenekit.assets.edits.edit import Edit
 from scenekit.assets.exporters import EXPORTERS, Source, export, exporter_of
-from scenekit.assets.frames import Axis
+from scenekit.assets.frames import Axis, file_from_world
+from scenekit.assets.meshes import Meshing
+from scenekit.assets.meshes.export import export_mesh
+from scenekit.assets.meshes.files import SUFFIXES, check_mesh_target
+from scenekit.assets.meshes.fusion import Box
 from scenekit.assets.splats.files import read_splats
 from scenekit.assets.web.page import check_page_target
 from scenekit.cli.options import parse, say
@@ -21,6 +27,7 @@ from scenekit.core.checks import BadInput
 from scenekit.distill.bake import Baking, bake
 from scenekit.recipes.imported import scene_of_file
 from scenekit.recipes.load import load_run
+from scenekit.renderers.splats import SplatRenderer
 from scenekit.renderers.volume import VolumeRenderer
 
 VERIFIED = ("psnr_lost", "psnr_between", "psnr_lost_by_part", "scope")
@@ -35,6 +42,9 @@ class Export:
         target: the file; its extension says which kind; a name without one is a folder, a page to host.
         up: axis of the file that is to point up (write --up=-y for one that points down); as in the world if not given.
         scale: units of the file in a unit of the world.
+        kind: splats or a mesh; where not given, what suits the scene and the file.
+        against: a known surface to compare a mesh with, in the frame of the file.
+        meshing: how a mesh is made.
         verify: read the file back, render it at the run's cameras and say how much it lost.
         json: print one JSON object.
         bake: how a field is made ready for a page.
@@ -44,22 +54,22 @@ class Export:
     target: Annotated[Path, tyro.conf.Positional]
     up: Axis | None = None
     scale: float = 1.0
+    kind: Annotated[Literal["splats", "mesh"] | None, tyro.conf.arg(name="as")] = None
+    against: Path | None = None
+    meshing: Annotated[Meshing, tyro.conf.arg(name="")] = field(default_factory=Meshing)
     verify: bool = False
     json: bool = False
     bake: Baking = field(default_factory=Baking)
 
 
 def run(arguments: list[str]) -> None:
-    """Write the file, verify it if asked, and say what was done."""
-    options = parse(Export, "export", arguments, f"A scene as a file: {', '.join(EXPORTERS)}.")
-    exporter = exporter_of(options.target)  # refuses before anything is read
-    if options.target.exists() and options.target.resolve() == options.source.resolve():
-        raise BadInput.of(options.target, wanted="a file other than the one that is read", found="the same",
-                          remedy="choose another name")  # fmt: skip
-    source = open_source(options.source)
-    if exporter.page:
-        source = _baked(source, options)
-    facts = export(source, options.target, up=options.up, scale=options.scale, verify=options.verify)
+    """Edit, write the file, verify it if asked, and say what was done."""
+    edits, rest = read_edits(arguments)
+    names = f"{', '.join(EXPORTERS)}, and meshes as {', '.join(SUFFIXES)}"
+    verbs = f"Edits, in the order given: {', '.join(VERBS)}."
+    options = parse(Export, "export", rest, f"A scene as a file: {names}. {verbs}")
+    _check(options)
+    facts = _written(options, edits)
     if options.json:
         print(json.dumps(facts))
         return
@@ -78,6 +88,53 @@ def _baked(source: Source, options: Export) -> Source:
         task = bar.add_task("baking", total=options.bake.steps)
         renderer = bake(source.scene, options.bake, lambda step: bar.update(task, completed=step.index + 1))
     return replace(source, scene=replace(source.scene, renderer=renderer))
+
+
+def _check(options: Export) -> None:
+    """Refuse before anything is read."""
+    target = options.target
+    if options.kind == "mesh" or target.suffix.lower() == ".obj":
+        check_mesh_target(target, texture=options.meshing.texture > 0)
+    else:
+        exporter_of(target)
+    if target.exists() and target.resolve() == options.source.resolve():
+        raise BadInput.of(target, wanted="a file other than the one that is read", found="the same",
+                          remedy="choose another name")  # fmt: skip
+
+
+def _written(options: Export, edits: Sequence[Edit]) -> dict[str, Any]:
+    as_it_stands = options.up is None and options.scale == 1 and not options.verify and options.kind != "mesh"
+    if edits and as_it_stands and streams(options.source, options.target, edits):
+        return stream_edits(options.source, options.target, edits)
+    source = open_source(options.source)
+    if not _is_mesh(options, source):
+        source = edited(source, edits)
+        if exporter_of(options.target).page:
+            source = _baked(source, options)
+        return export(source, options.target, up=options.up, scale=options.scale, verify=options.verify)
+    if options.verify:
+        raise BadInput.of("--verify", wanted="a file of splats", found="a mesh", remedy="use --against FILE")
+    splats = isinstance(source.scene.renderer, SplatRenderer)
+    box = None if splats else _only_box(edits)
+    scene = edited(source, edits).scene if splats else source.scene
+    frame = file_from_world(scene.cameras, options.up, options.scale)
+    return export_mesh(scene, options.target, options.meshing, file_from_world=frame, box=box, against=options.against)
+
+
+def _is_mesh(options: Export, source: Source) -> bool:
+    suffix = options.target.suffix.lower()
+    field_as_file = suffix in SUFFIXES and not isinstance(source.scene.renderer, SplatRenderer)
+    return options.kind == "mesh" or suffix == ".obj" or (options.kind is None and field_as_file)
+
+
+def _only_box(edits: Sequence[Edit]) -> Box | None:
+    """The box that a field is cropped to; raises BadInput for edits that only Gaussians can take."""
+    if not edits:
+        return None
+    if len(edits) > 1 or edits[0].box is None:
+        raise BadInput.of(edits[-1].text, wanted="one --crop box:..., for a field", found="another edit",
+                          remedy="edit Gaussians, or the mesh itself")  # fmt: skip
+    return Box(*edits[0].box)
 
 
 def open_source(path: Path) -> Source:

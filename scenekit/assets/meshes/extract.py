@@ -16,7 +16,15 @@ from scenekit.assets.meshes.isosurface import zero_level
 from scenekit.assets.meshes.poisson import enough, poisson
 from scenekit.assets.meshes.surface import Mesh, library
 from scenekit.assets.meshes.texture import textured
-from scenekit.assets.meshes.views import SurfacePoints, Views, chosen_cameras, surface_points, take_views
+from scenekit.assets.meshes.views import (
+    SurfacePoints,
+    Views,
+    cameras_around,
+    chosen_cameras,
+    surface_points,
+    take_views,
+)
+from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.renderers.scene import Scene
 
@@ -67,7 +75,7 @@ def mesh(scene: Scene, options: Meshing | None = None, *, box: Box | None = None
         library(name)
     if len(scene.cameras) == 0:
         raise BadInput("mesh: wanted a scene with cameras, found none; give it some with cameras_around")
-    views = take_views(scene, chosen_cameras(scene.cameras, options.views, options.size))
+    views = take_views(scene, _viewpoints(scene, options))
     points = surface_points(views)
     inside = _inside(scene, points) if box is None else box.contains(points.positions)
     points = SurfacePoints(points.positions[inside], points.normals[inside], points.colors[inside])
@@ -82,6 +90,14 @@ def mesh(scene: Scene, options: Meshing | None = None, *, box: Box | None = None
             "more faces"
         )
     return textured(surface, views, options.texture) if options.texture else colored(surface, views)
+
+
+def _viewpoints(scene: Scene, options: Meshing) -> Cameras:
+    """The photographs' cameras; where there never were photographs, new ones on all sides of the inner ball."""
+    if "imported" not in scene.recipe:
+        return chosen_cameras(scene.cameras, options.views, options.size)
+    world_from_scene = scene.scene_from_world.inverse()
+    return cameras_around(world_from_scene.translation, world_from_scene.scale, options.views, options.size)
 
 
 def _inside(scene: Scene, points: SurfacePoints) -> torch.Tensor:
