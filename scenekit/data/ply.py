@@ -110,6 +110,8 @@ def row_blocks(stream: BinaryIO, header: Header, name: str) -> Iterator[np.ndarr
         yield from _text_blocks(stream, header, element)
         return
     start, row = header.start, _row_size(element)
+    if row == 0 and element.count:  # no file is too short for any number of these
+        raise ValueError(f"{element.count} rows of '{name}' without a column")
     for before in itertools.takewhile(lambda other: other is not element, header.elements):
         start += before.count * _row_size(before)
     if start + element.count * row > header.size:

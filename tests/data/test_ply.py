@@ -54,6 +54,7 @@ def test_points_without_colours_are_grey(tmp_path: Path) -> None:
         HEADER.replace("vertex 2", "vertex 1000000000000000") + PLACES + "end_header\n1 2 3\n",
         HEADER.replace("vertex 2", "vertex -2") + PLACES + "end_header\n1 2 3\n4 5 6\n",
         HEADER.replace("ascii", "binary_little_endian") + PLACES + "end_header\n123",
+        HEADER.replace("vertex 2", "vertex 1000000000000").replace("ascii", "binary_little_endian") + "end_header\n123",
         HEADER.replace("vertex 2", "vertex many") + PLACES + "end_header\n1 2 3\n",
         HEADER + PLACES.replace("float", "quaternion") + "end_header\n1 2 3\n4 5 6\n",
         f"{HEADER}{PLACES}property uchar red\nend_header\n1 2 3 4\n4 5 6 7\n",

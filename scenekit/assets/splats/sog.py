@@ -30,7 +30,7 @@ ENTRIES = 256  # of a codebook
 COEFFICIENTS = {1: 3, 2: 8, 3: 15}
 ACROSS = 64  # palette entries in one row of their picture
 MOST_PALETTE = 1 << 16
-LARGEST_PALETTE_SHARE = 4  # a palette has at most one entry for so many Gaussians
+LARGEST_PALETTE_SHARE = 8  # a palette has at most one entry for so many Gaussians: 0.1 dB for a tenth of the file
 LARGEST_TAG = 252  # plus which component is largest, in the alpha of a rotation
 
 
