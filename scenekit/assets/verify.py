@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from scenekit.core.cameras import Cameras
+from scenekit.core.checks import BadInput
+from scenekit.core.protocols import EVAL
 from scenekit.core.transforms import Similarity
+from scenekit.data import open_capture
 from scenekit.renderers.scene import Scene
 from scenekit.renderers.splats import SplatRenderer
 from scenekit.representations.gaussian_cloud import GaussianCloud, model_of
+from scenekit.training.evaluate import psnr, to_bytes
+from scenekit.training.photographs import over
 
 MOST_VIEWS = 12
-# A file's loss is judged as that of a scene this far from its photographs: a good one on views it has not seen.
+# Where there are no photographs, a file's loss is judged as that of a scene this far from them: a good one.
 USUAL_PSNR = 30.0
 IDENTICAL = 1e-14  # mean squared error of what differs by rounding alone
 
@@ -27,18 +33,19 @@ class Verification:
     """What a file shows of its scene.
 
     Attributes:
-        psnr_lost: dB by which a scene at ``USUAL_PSNR`` from its photographs falls when the file's error is added
-            to its own, mean over views: ``10 log10(1 + error / 10^(-USUAL_PSNR / 10))``.
+        psnr_lost: dB by which the file is further from the photographs than the live scene, mean over views.
+            Without photographs: by which a scene at ``USUAL_PSNR`` from them falls when the file's error is added to
+            its own, ``10 log10(1 + error / 10^(-USUAL_PSNR / 10))``.
         psnr_between: of the file's pictures against the live scene's, in dB, mean over views; None where they are
             the same.
         parts: dB lost were this part alone as the file has it; empty where the Gaussians cannot be matched.
-        views: how many of how many cameras were compared.
+        scope: what was compared, in words.
     """
 
     psnr_lost: float
     psnr_between: float | None
     parts: Mapping[str, float]
-    views: tuple[int, int]
+    scope: str
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON."""
@@ -46,11 +53,17 @@ class Verification:
             "psnr_lost": round(self.psnr_lost, 4),
             "psnr_between": None if self.psnr_between is None else round(self.psnr_between, 2),
             "psnr_lost_by_part": {name: round(value, 4) for name, value in self.parts.items()},
-            "scope": (
-                f"{self.views[0]} of {self.views[1]} cameras at their own sizes; float colours over the scene's "
-                f"background; loss of a scene {USUAL_PSNR:g} dB from its photographs"
-            ),
+            "scope": self.scope,
         }
+
+
+@dataclass(frozen=True)
+class Views:
+    """Cameras in ``world``, and the photographs they took where these are at hand."""
+
+    cameras: Cameras
+    photographs: tuple[UInt8[Tensor, "_H _W _C"], ...]
+    scope: str
 
 
 def verify(scene: Scene, wanted: GaussianCloud, found: GaussianCloud, scene_from_file: Similarity) -> Verification:
@@ -62,21 +75,63 @@ def verify(scene: Scene, wanted: GaussianCloud, found: GaussianCloud, scene_from
         found: read back from the file.
         scene_from_file: frame of ``scene`` from the file's.
     """
-    count = len(scene.cameras)
-    chosen = sorted(
-        {round(index * (count - 1) / max(1, MOST_VIEWS - 1)) for index in range(MOST_VIEWS)} & {*range(count)}
-    )
-    wholes = [scene.render(scene.cameras[index]).color[0] for index in chosen]
+    views = views_of(scene)
+    live = _pictures(scene, views)
 
-    def losses(cloud: GaussianCloud) -> list[float]:
-        shown = replace(scene, renderer=_renderer(cloud.moved(scene_from_file)))
-        pairs = zip(chosen, wholes, strict=True)
-        return [_error(shown.render(scene.cameras[index]).color[0], whole) for index, whole in pairs]
+    def shown(cloud: GaussianCloud) -> list[Float[Tensor, "_H _W 3"]]:
+        return _pictures(replace(scene, renderer=_renderer(cloud.moved(scene_from_file))), views)
 
-    errors = losses(found)
+    pictures = shown(found)
+    errors = [_error(picture, whole) for picture, whole in zip(pictures, live, strict=True)]
     between = None if max(errors) < IDENTICAL else sum(map(_decibels, errors)) / len(errors)
-    parts = {name: _lost(losses(mixed)) for name, mixed in _mixtures(wanted, found)} if between is not None else {}
-    return Verification(_lost(errors), between, parts, (len(chosen), count))
+    lost = _lost(scene, views, pictures, live)
+    mixtures = _mixtures(wanted, found) if between is not None else ()
+    parts = {name: _lost(scene, views, shown(mixed), live) for name, mixed in mixtures}
+    return Verification(lost, between, parts, views.scope)
+
+
+def views_of(scene: Scene) -> Views:
+    """The held-out photographs (all, where none are) if the capture is still there, else the scene's own cameras."""
+    source = scene.recipe.get("capture", {})
+    if source and "imported" not in scene.recipe:
+        try:
+            capture = open_capture(source["path"], downscale=source["downscale"])
+        except BadInput:
+            pass  # the scope says that there were no photographs
+        else:
+            rows = _spread(capture.test or tuple(range(len(capture))))
+            scope = f"{len(rows)} of {len(capture.test) or len(capture)} photographs of {capture.name}, 8-bit sRGB"
+            return Views(capture.cameras[rows], tuple(capture.images[row] for row in rows), scope)
+    rows = _spread(range(len(scene.cameras)))
+    scope = (
+        f"{len(rows)} of {len(scene.cameras)} cameras, without photographs: the loss of a scene {USUAL_PSNR:g} dB from "
+        "its photographs; float colours over the scene's background"
+    )
+    return Views(scene.cameras[rows], (), scope)
+
+
+def _spread(rows: Sequence[int]) -> list[int]:
+    """At most ``MOST_VIEWS`` of them, from the first to the last."""
+    count = min(MOST_VIEWS, len(rows))
+    return [rows[round(index * (len(rows) - 1) / max(1, count - 1))] for index in range(count)]
+
+
+def _pictures(scene: Scene, views: Views) -> list[Float[Tensor, "_H _W 3"]]:
+    return [scene.render(views.cameras[index]).color[0] for index in range(len(views.cameras))]
+
+
+def _lost(scene: Scene, views: Views, pictures: Sequence[Tensor], live: Sequence[Tensor]) -> float:
+    """Mean over views of the dB lost; see :class:`Verification`."""
+    if not views.photographs:
+        usual = 10 ** (-USUAL_PSNR / 10)
+        errors = [_error(picture, whole) for picture, whole in zip(pictures, live, strict=True)]
+        return sum(10 * math.log10(1 + error / usual) for error in errors) / len(errors)
+    losses = []
+    for index, (picture, whole, photograph) in enumerate(zip(pictures, live, views.photographs, strict=True)):
+        behind = scene.background.colors(scene.cameras_in_scene(views.cameras[index]), None, EVAL).detach()
+        target = to_bytes(over(photograph.float() / 255, behind))
+        losses.append(psnr(to_bytes(whole), target) - psnr(to_bytes(picture), target))
+    return sum(losses) / len(losses)
 
 
 def _mixtures(wanted: GaussianCloud, found: GaussianCloud) -> Iterator[tuple[str, GaussianCloud]]:
@@ -109,8 +164,3 @@ def _error(picture: Float[Tensor, "H W 3"], whole: Float[Tensor, "H W 3"]) -> fl
 
 def _decibels(error: float) -> float:
     return -10 * math.log10(max(error, IDENTICAL))
-
-
-def _lost(errors: list[float]) -> float:
-    usual = 10 ** (-USUAL_PSNR / 10)
-    return sum(10 * math.log10(1 + error / usual) for error in errors) / len(errors)

@@ -6,9 +6,11 @@ import torch
 from scenekit.assets.exporters import EXPORTERS, Source, exporter_of
 from scenekit.assets.frames import file_from_world, shortest_turn, world_up
 from scenekit.assets.splats.files import read_splats
+from scenekit.assets.verify import verify
 from scenekit.core.checks import BadInput
 from scenekit.core.transforms import Similarity
 from scenekit.representations.gaussian_cloud import cloud_of
+from scenekit.training.evaluate import scores
 from tests.assets.splat_scenes import sample_scene, scene_with, some_frame, world_cameras
 from tests.representations.gaussian_clouds import sample_cloud
 
@@ -42,7 +44,7 @@ def test_every_extension_is_verified_and_the_exact_ones_lose_nothing(extension: 
     assert facts["gaussians"] == 150
     assert facts["bytes"] == target.stat().st_size
     result = exporter.verify(Source(scene), target, frame)
-    assert result.views == (4, 4)
+    assert result.scope.startswith("4 of 4 cameras, without photographs")
     # The sample's harmonics are noise, of which a palette keeps little.
     assert result.psnr_lost < {".ply": 1e-4, ".glb": 1e-4, ".splat": 12, ".sog": 4}.get(extension, 1.0)
     if extension == ".splat":
@@ -59,6 +61,39 @@ def test_a_lost_tag_is_a_loss_of_its_own(tmp_path: Path) -> None:
     result = exporter.verify(Source(scene), target, Similarity.identity())  # type: ignore[misc]
     assert result.parts["antialiasing"] == pytest.approx(result.psnr_lost, rel=0.01)
     assert result.psnr_lost > 0.01
+
+
+def test_where_the_photographs_are_the_loss_is_measured_against_them(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from scenekit.data import open_capture
+    from scenekit.renderers.splats import SplatRenderer
+    from scenekit.representations.gaussian_cloud import model_of
+
+    capture = open_capture("synthetic", downscale=8.0)
+    cloud = sample_cloud(300, 1).moved(Similarity.of(0.3))
+    scene = replace(
+        sample_scene(),
+        renderer=SplatRenderer(model_of(cloud)),
+        scene_from_world=capture.scene_from_world,
+        cameras=capture.cameras,
+        recipe={"capture": {"path": "synthetic", "downscale": 8.0}},
+    )
+    found = verify(scene, cloud, cloud, Similarity.identity())
+    assert (found.psnr_lost, found.psnr_between) == (0, None)
+    assert "of 3 photographs of synthetic" in found.scope
+    # A scene that shows nothing is as far from the photographs as its background is.
+    gone = replace(cloud, opacity_logits=cloud.opacity_logits - 20)
+    lost = verify(scene, cloud, gone, Similarity.identity())
+    held_out = capture.cameras[capture.test]
+    images = [capture.images[row] for row in capture.test]
+    names = [capture.names[row] for row in capture.test]
+    live = sum(score.psnr for score in scores(scene, held_out, images, names)) / len(names)
+    empty = replace(scene, renderer=SplatRenderer(model_of(gone)))
+    without = sum(score.psnr for score in scores(empty, held_out, images, names)) / len(names)
+    assert lost.psnr_lost == pytest.approx(live - without, abs=1e-6)
+    assert lost.parts["colours and opacities"] == pytest.approx(lost.psnr_lost, abs=1e-6)
+    assert lost.parts["scales"] == 0
 
 
 def test_gaussians_that_came_from_a_file_leave_as_they_came(tmp_path: Path) -> None:
