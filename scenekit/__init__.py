@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from scenekit.assets.web import export_web
     from scenekit.core.checks import BadInput
     from scenekit.data import Capture, open_capture
+    from scenekit.data.signals import open_signal
     from scenekit.live import view
-    from scenekit.recipes import load, train
+    from scenekit.recipes import fit, load, train
     from scenekit.renderers.scene import Scene
     from scenekit.representations import RBF, DenseGrid, Gaussians, HashGrid, SimplexGrid
 
@@ -44,11 +45,13 @@ _HOMES = {
     "SimplexGrid": "scenekit.representations",
     "export": "scenekit.assets.exporters",
     "export_web": "scenekit.assets.web",
+    "fit": "scenekit.recipes",
     "load": "scenekit.recipes",
     "Mesh": "scenekit.assets.meshes",
     "Meshing": "scenekit.assets.meshes",
     "mesh": "scenekit.assets.meshes",
     "open_capture": "scenekit.data",
+    "open_signal": "scenekit.data.signals",
     "train": "scenekit.recipes",
     "view": "scenekit.live",
 }
@@ -66,9 +69,11 @@ __all__ = [
     "SimplexGrid",
     "export",
     "export_web",
+    "fit",
     "load",
     "mesh",
     "open_capture",
+    "open_signal",
     "train",
     "view",
 ]

@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("scenekit.cli.demo", "the whole loop on an embedded capture, on a CPU, without a download"),
     "process": ("scenekit.cli.process", "photographs or a video become a capture with camera poses"),
     "train": ("scenekit.cli.train", "photographs with poses become a scene"),
+    "fit": ("scenekit.cli.fit", "an image, a panorama, a mesh or a volume becomes a field"),
     "evaluate": ("scenekit.cli.evaluate", "held-out PSNR and SSIM of a run"),
     "render": ("scenekit.cli.render", "a film or pictures along a camera path"),
     "view": ("scenekit.cli.view", "scenes in the browser"),

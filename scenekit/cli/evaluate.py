@@ -1,4 +1,4 @@
-"""``scenekit evaluate RUN``: held-out PSNR and SSIM."""
+"""``scenekit evaluate RUN``: held-out PSNR and SSIM; of a fitted signal, how near it comes to its file."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.data import Capture, open_capture
 from scenekit.recipes import load
+from scenekit.recipes.fit import judge, signal_of
 from scenekit.renderers.scene import Scene
 from scenekit.training.evaluate import Score, over_white, scores
 from scenekit.training.held_out import fitted_pose, following, right_half
@@ -29,7 +30,7 @@ class Evaluate:
 
     Attributes:
         run: folder that train wrote.
-        capture: where the photographs are now, if they have moved.
+        capture: where the photographs, or the signal's file, are now, if they have moved.
         split: which photographs: test (held out) or train.
         fit_poses: move held-out cameras with the learnt ones, then optimise each pose with the scene frozen.
         fit_exposure: fit the exposure on the left half of each photograph and judge the right half alone.
@@ -50,6 +51,9 @@ def run(arguments: list[str]) -> None:
     """Render the photographs' cameras and compare."""
     options = parse(Evaluate, "evaluate", arguments, "Held-out PSNR and SSIM of a run.")
     scene = load(options.run)
+    if "signal" in scene.recipe:
+        _report_signal(judge(scene, signal_of(scene, options.capture)), as_json=options.json)
+        return
     result = evaluate(scene, options)
     if options.json:
         print(json.dumps(result))
@@ -62,6 +66,14 @@ def run(arguments: list[str]) -> None:
     if "uncorrected" in result:
         print(f"{'uncorrected':40} {result['uncorrected']['psnr']:6.2f} dB  SSIM {result['uncorrected']['ssim']:.4f}")
     say(f"scope: {result['scope']}")
+
+
+def _report_signal(figures: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(figures))
+        return
+    for name, value in figures.items():
+        print(f"{name:10} {value:.6g}" if isinstance(value, float) else f"{name:10} {value}")
 
 
 def evaluate(scene: Scene, options: Evaluate) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from scenekit.assets.splats.files import is_splats, read_splats
 from scenekit.cli.options import parse
 from scenekit.data import open_capture
 from scenekit.recipes import load
+from scenekit.recipes.fit import facts_of
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,18 @@ def describe_run(folder: Path) -> dict[str, Any]:
     parameters = {
         name: tensor.numel() for group in scene.renderer.parameter_groups() for name, tensor in group.parameters.items()
     }
-    return {
+    facts = {
         "run": str(folder),
         "representation": scene.recipe["representation"]["name"],
         "parameters": sum(parameters.values()),
         "bytes": (folder / SCENE).stat().st_size,
+    }
+    if "signal" in scene.recipe:
+        signal = facts_of(scene.recipe, str(folder / RECIPE))
+        return facts | {"signal": signal.kind, "file": signal.path, "dimensions": signal.dimensions,
+                        "channels": signal.channels, "size": list(signal.size),
+                        "checkpoints": len(checkpoints(folder))}  # fmt: skip
+    return facts | {
         "cameras": len(scene.cameras),
         "extent": scene.bounds.extent,
         "contracted": scene.bounds.contracted,

@@ -8,7 +8,7 @@ import io
 import itertools
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -32,17 +32,27 @@ def parse(kind: type[Options], command: str, arguments: Sequence[str], descripti
         raise BadInput(f"scenekit {command}: {_one_sentence(errors.getvalue())}") from None
 
 
-def merged(name: str, *parts: tuple[str, type[Any], bool]) -> type[Any]:
-    """One dataclass out of several: (field name, its dataclass, whether its flags carry the name as a prefix)."""
+def merged(name: str, *parts: tuple[str, Any, bool]) -> type[Any]:
+    """One dataclass out of several: (field name, its dataclass, whether its flags carry the name as a prefix).
+
+    A value in place of a dataclass gives the defaults.
+    """
     fields = [
         (
             field,
             kind if prefixed else Annotated[kind, tyro.conf.arg(name="")],
-            dataclasses.field(default_factory=kind),
+            dataclasses.field(default_factory=make),
         )
-        for field, kind, prefixed in parts
+        for field, kind, make, prefixed in map(_part, parts)
     ]
     return dataclasses.make_dataclass(name, fields, frozen=True)
+
+
+def _part(part: tuple[str, Any, bool]) -> tuple[str, type[Any], Callable[[], Any], bool]:
+    field, given, prefixed = part
+    if isinstance(given, type):
+        return field, given, given, prefixed
+    return field, type(given), lambda: given, prefixed
 
 
 def take(arguments: Sequence[str], flags: Sequence[str], default: str | None) -> tuple[str | None, list[str]]:

@@ -20,7 +20,7 @@ from scenekit.cli.progress import run_steps
 from scenekit.core.checks import BadInput
 from scenekit.data import open_capture
 from scenekit.data.triangulate import Triangulation
-from scenekit.recipes import Fitting, Session, Supervision, prepare, resume
+from scenekit.recipes import FitSession, Fitting, Session, Supervision, prepare, resume
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.train import corrected_cameras
 from scenekit.renderers.scene import Scene
@@ -74,7 +74,7 @@ def run(arguments: list[str]) -> None:
         figures = train_session(session, folder, quiet=general.json, live=live)
         figures |= {"run": str(folder), "representation": name, "seconds_of_preparation": round(prepared, 2)}
         figures["triangulation"] = _triangulation_figures(session)
-        _report(figures, general.json)
+        report(figures, as_json=general.json)
         if live is not None:
             say("training is done; the view goes on until Ctrl-C")
             live.wait()
@@ -129,10 +129,11 @@ def _resumed(general: General, fitting: Fitting) -> tuple[Session, Path]:
 
 
 def train_session(
-    session: Session, folder: Path, *, quiet: bool = False, live: LiveView | None = None
+    session: Session | FitSession, folder: Path, *, quiet: bool = False, live: LiveView | None = None
 ) -> dict[str, Any]:
     """Train to the end, saving on the way; returns figures with their scope."""
     training = session.training
+    command = "train" if isinstance(session, Session) else "fit"
     cpu = time.process_time()
     first = training.index
     step = None
@@ -143,10 +144,11 @@ def train_session(
                     live.update(f"step {step.index}, {step.psnr:.2f} dB")
     except KeyboardInterrupt:
         write_checkpoint(folder, training.index, training.state_dict())
-        say(f"interrupted at step {training.index}; continue with: scenekit train --resume -o {folder}")
+        say(f"interrupted at step {training.index}; continue with: scenekit {command} --resume -o {folder}")
         raise
     write_checkpoint(folder, training.index, training.state_dict())
-    session.scene.cameras = corrected_cameras(session)
+    if isinstance(session, Session):
+        session.scene.cameras = corrected_cameras(session)
     write_scene(folder, session.scene)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
@@ -192,7 +194,8 @@ def free_folder(name: str) -> Path:
     return folder
 
 
-def _report(figures: dict[str, Any], as_json: bool) -> None:
+def report(figures: dict[str, Any], *, as_json: bool) -> None:
+    """Say what a training did: one JSON object, or a line and what to do next."""
     if as_json:
         print(json.dumps(figures))
         return

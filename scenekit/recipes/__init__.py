@@ -2,7 +2,23 @@
 
 from scenekit.recipes.configs import Fitting, SplatFitting, VolumeFitting
 from scenekit.recipes.corrections import Supervision
+from scenekit.recipes.fit import FitSession, SignalFitting, fit, prepare_fit, resume_fit
 from scenekit.recipes.load import load
 from scenekit.recipes.train import Session, prepare, resume, train
 
-__all__ = ["Fitting", "Session", "SplatFitting", "Supervision", "VolumeFitting", "load", "prepare", "resume", "train"]
+__all__ = [
+    "FitSession",
+    "Fitting",
+    "Session",
+    "SignalFitting",
+    "SplatFitting",
+    "Supervision",
+    "VolumeFitting",
+    "fit",
+    "load",
+    "prepare",
+    "prepare_fit",
+    "resume",
+    "resume_fit",
+    "train",
+]

@@ -13,12 +13,16 @@ from scenekit.renderers.background import BLACK, WHITE, Color, GivenBackground, 
 from scenekit.representations.sphere import Sphere
 
 NAMED: dict[str, Color] = {"white": WHITE, "black": BLACK}
+# Every pixel of every step pays for it, and what is far away is seldom sharp.
+FAR_AWAY = Sphere(degree=8, width=64, learning_rate=1e-3)
 # By kind: from the colour that evaluation composites on, and the source of random starts.
 BACKGROUNDS: dict[str, Callable[[Color, torch.Generator | None], Background]] = {
     "given": lambda color, generator: GivenBackground(color),
     "random": lambda color, generator: GivenBackground(color, random_in_training=True),
     "learned": lambda color, generator: LearnedBackground(),
-    "sphere": lambda color, generator: SphereBackground(Sphere(degree=8).build(generator)),
+    "sphere": lambda color, generator: SphereBackground(
+        Sphere(degree=8, width=64, learning_rate=1e-3).build(generator)
+    ),
 }
 
 

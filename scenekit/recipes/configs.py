@@ -70,11 +70,15 @@ class Fitting:
 
     def budget(self) -> Budget:
         """The limits, with the default if none was given."""
-        limits = (self.steps, self.minutes, self.target_psnr)
-        if any(limit is not None and limit <= 0 for limit in limits):
-            raise BadInput(f"--steps, --minutes, --target-psnr: wanted positive numbers, found {limits}; give one")
-        minutes = DEFAULT_MINUTES if self.steps is None and self.minutes is None else self.minutes
-        return Budget(self.steps, minutes, self.target_psnr)
+        return budget_of(self.steps, self.minutes, self.target_psnr, DEFAULT_MINUTES)
+
+
+def budget_of(steps: int | None, minutes: float | None, target_psnr: float | None, default: float) -> Budget:
+    """The limits, with ``default`` minutes if neither steps nor minutes are given; raises BadInput below zero."""
+    limits = (steps, minutes, target_psnr)
+    if any(limit is not None and limit <= 0 for limit in limits):
+        raise BadInput(f"--steps, --minutes, --target-psnr: wanted positive numbers, found {limits}; give one")
+    return Budget(steps, default if steps is None and minutes is None else minutes, target_psnr)
 
 
 Config = TypeVar("Config")
@@ -124,3 +128,11 @@ def _scalar_types(hint: Any) -> tuple[type, ...]:
     if hint is float:
         return (float, int)
     return (hint,) if hint in (int, str, bool) else ()
+
+
+def section(values: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
+    """A table of a recipe; raises BadInput where it is missing."""
+    found = values.get(name)
+    if not isinstance(found, dict):
+        raise BadInput.of(where, wanted=f"a table [{name}]", found="none", remedy="restore the recipe or train again")
+    return found

@@ -11,13 +11,16 @@ import torch
 from scenekit.assets.run import RECIPE, SCENE, read_recipe, read_scene
 from scenekit.assets.splats.files import read_splats
 from scenekit.core.bounds import Bounds
+from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
+from scenekit.core.protocols import Renderer
 from scenekit.core.transforms import Similarity
 from scenekit.recipes.background import BackgroundChoice
-from scenekit.recipes.configs import from_plain
+from scenekit.recipes.configs import from_plain, section
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
+from scenekit.recipes.fit import renderer_of
 from scenekit.recipes.imported import scene_of_file
 from scenekit.renderers.scene import Scene
 from scenekit.representations import REPRESENTATIONS
@@ -37,15 +40,15 @@ def load_run(folder: Path) -> Scene:
     """The trained scene of a run folder; raises BadInput where it is none, unfinished or damaged."""
     recipe = read_recipe(folder)
     where = str(folder / RECIPE)
-    representation, fitting = configs_of(recipe, where)
     weights, background_weights, cameras = read_scene(folder)
     frame = section(recipe, "scene", where)
     bounds = from_plain(Bounds, section(frame, "bounds", where), f"{where}: scene.bounds")
     scene_from_world = Similarity.from_json(section(frame, "scene_from_world", where))
-    inside = cameras.moved(scene_from_world).to(dtype=torch.float32)
-    # What is built is overwritten by the weights: one point spares a random start and its search for neighbours.
-    around = Surroundings(bounds, inside, PointCloud(torch.zeros(1, 3), torch.zeros(1, 3)))
-    renderer = FAMILIES[representation.renderer].build(representation, fitting, around)
+    if "signal" in recipe:
+        renderer: Renderer = renderer_of(recipe, where)
+    else:
+        inside = cameras.moved(scene_from_world).to(dtype=torch.float32)
+        renderer = _family_renderer(recipe, where, bounds, inside)
     background = from_plain(BackgroundChoice, section(frame, "background", where), where).build()
     try:
         renderer.load_state_dict(weights)
@@ -60,6 +63,13 @@ def load_run(folder: Path) -> Scene:
     return Scene(renderer, background, scene_from_world, cameras, bounds, recipe)
 
 
+def _family_renderer(recipe: Mapping[str, Any], where: str, bounds: Bounds, inside: Cameras) -> Renderer:
+    representation, fitting = configs_of(recipe, where)
+    # What is built is overwritten by the weights: one point spares a random start and its search for neighbours.
+    around = Surroundings(bounds, inside, PointCloud(torch.zeros(1, 3), torch.zeros(1, 3)))
+    return FAMILIES[representation.renderer].build(representation, fitting, around)
+
+
 def configs_of(recipe: Mapping[str, Any], where: str) -> tuple[Any, Any]:
     """The representation's config and its family's fitting options from a recipe."""
     name = recipe.get("representation", {}).get("name")
@@ -71,11 +81,3 @@ def configs_of(recipe: Mapping[str, Any], where: str) -> tuple[Any, Any]:
     config = from_plain(kind, section(recipe["representation"], "config", where), f"{where}: representation")
     fitting = from_plain(FAMILIES[kind.renderer].fitting, section(recipe, "family", where), f"{where}: family")
     return config, fitting
-
-
-def section(values: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
-    """A table of a recipe; raises BadInput where it is missing."""
-    found = values.get(name)
-    if not isinstance(found, dict):
-        raise BadInput.of(where, wanted=f"a table [{name}]", found="none", remedy="restore the recipe or train again")
-    return found

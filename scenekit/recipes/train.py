@@ -17,11 +17,11 @@ from scenekit.core.protocols import Correction
 from scenekit.data import Capture, open_capture
 from scenekit.data.triangulate import Triangulation, triangulate
 from scenekit.recipes.background import BackgroundChoice, choose_background
-from scenekit.recipes.configs import Fitting, from_plain, to_plain
+from scenekit.recipes.configs import Fitting, from_plain, section, to_plain
 from scenekit.recipes.corrections import Supervision, corrections_of, views_of
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
-from scenekit.recipes.load import configs_of, section
+from scenekit.recipes.load import configs_of
 from scenekit.renderers.scene import Scene
 from scenekit.representations import REPRESENTATIONS
 from scenekit.training.photographs import Photographs

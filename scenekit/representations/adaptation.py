@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ PROBES = 2**16
 STRETCH = 1 / 64  # of the cube's side: opacity over it says how much there is
 
 
+@runtime_checkable
 class AdaptiveEncoding(Protocol):
     """An encoding that adapts, of points in the unit cube."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -22,6 +22,7 @@ from scenekit.kernels.trace_hash_grid import GridField, Stretches, trace_hash_gr
 from scenekit.representations.networks import Networks, RadianceNetworks
 
 
+@runtime_checkable
 class GridConfig(Protocol):
     """What a field of either grid is made from."""
 

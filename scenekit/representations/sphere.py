@@ -32,10 +32,10 @@ class Sphere:
         learning_rate: at the start; it ends at a hundredth.
     """
 
-    degree: int = 16
-    width: int = 64
+    degree: int = 32
+    width: int = 128
     layers: int = 2
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
 
     def encoding(self, dimensions: int, finest: float, generator: torch.Generator | None = None) -> SphereEncoding:
         """Features of directions; raises BadInput for points of another dimension.

@@ -1,4 +1,4 @@
-"""Photometric losses: named terms over predicted and photographed colours."""
+"""Losses: named terms over predicted and true colours, or values of other signals."""
 
 from __future__ import annotations
 
@@ -29,3 +29,17 @@ def l1_dssim(weight: float) -> Loss:
         return terms
 
     return loss
+
+
+def squared(predicted: Float[Tensor, "S C"], target: Float[Tensor, "S C"]) -> dict[str, Tensor]:
+    """Mean squared error: pictures and volumes (instant-ngp); of logarithms where light has no upper bound."""
+    return {"squared": (predicted - target).square().mean()}
+
+
+def squared_distances(predicted: Float[Tensor, "S C"], target: Float[Tensor, "S C"]) -> dict[str, Tensor]:
+    """``(p - t)^2 / (|t| + 0.01)``: distances, the more exact the nearer the surface (GNF, section 4, with 0.01).
+
+    instant-ngp's ``|p - t| / (|t| + 0.01)`` pulls as hard at the last digit of what is near as at the sign of what is
+    far: a ball had an IoU of 0.80 after 200 steps, with this one 0.99, at the same Chamfer distance.
+    """
+    return {"squared_distances": ((predicted - target).square() / (target.abs() + 0.01)).mean()}

@@ -16,7 +16,7 @@ def on_a_circle(polar: float, count: int) -> torch.Tensor:
 
 @pytest.fixture
 def encoding():
-    return Sphere(degree=20).encoding(3, 100.0, torch.Generator().manual_seed(0))
+    return Sphere(degree=20, width=64).encoding(3, 100.0, torch.Generator().manual_seed(0))
 
 
 def test_it_is_an_encoding_with_gradients_to_every_parameter(encoding) -> None:

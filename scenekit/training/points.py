@@ -1,0 +1,70 @@
+"""An objective of points: a field against the values of a signal that it samples as it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scenekit.core.point_fields import PointField
+from scenekit.core.protocols import Context, ParameterGroup
+from scenekit.core.tone import shown
+from scenekit.data.signals import Signal
+from scenekit.training.losses import Loss
+from scenekit.training.objective import Outcome
+
+PROBE = 2**16  # points that a target PSNR is judged on
+
+
+@dataclass
+class PointSamples:
+    """See :class:`~scenekit.training.objective.Objective`.
+
+    Attributes:
+        learner: the module whose state is kept; the field is part of it.
+        field: what answers for points.
+        signal: what it shall answer.
+        loss: over predicted and true values.
+        count: points a step.
+    """
+
+    learner: nn.Module
+    field: PointField
+    signal: Signal
+    loss: Loss
+    count: int
+
+    def losses(self, context: Context) -> Outcome:
+        """Sample the signal and compare."""
+        positions, values = self.signal.sample(self.count, context.generator)
+        predicted = self.field(positions)
+        squared = float(self._error(predicted.detach(), values).square().mean())
+        return Outcome(self.loss(predicted, values), squared, self.count, "points")
+
+    @torch.no_grad()
+    def probe(self, context: Context) -> float:
+        """Over the same points each time, whatever the seed of training is."""
+        positions, values = self.signal.sample(PROBE, torch.Generator().manual_seed(0))
+        return float(self._error(self.field(positions), values).square().mean())
+
+    def _error(self, predicted: Tensor, values: Tensor) -> Tensor:
+        """Pictures are compared as they are shown; other values as they are."""
+        facts = self.signal.facts
+        if facts.kind not in ("image", "panorama"):
+            return predicted - values
+        return shown(predicted, linear=facts.linear) - shown(values, linear=facts.linear)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The field's."""
+        return self.field.parameter_groups()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The learner's; the signal is read again."""
+        return {"learner": dict(self.learner.state_dict())}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue."""
+        self.learner.load_state_dict(state["learner"])
