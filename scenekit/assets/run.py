@@ -29,8 +29,11 @@ CHECKPOINTS_KEPT = 2
 
 
 def require_new(run: Path) -> None:
-    """Raises BadInput where something already stands at ``run``: nothing that exists is written over."""
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+    """Raises BadInput where something already stands at ``run``: nothing that exists is written over.
+
+    Triangulated points alone are what a refused training leaves, and serve the next.
+    """
+    if run.exists() and (not run.is_dir() or any(not file.name.startswith("points-") for file in run.iterdir())):
         raise BadInput.of(
             run,
             wanted="a new folder",

@@ -19,9 +19,12 @@ from scenekit.cli.process import with_poses
 from scenekit.cli.progress import run_steps
 from scenekit.core.checks import BadInput
 from scenekit.data import open_capture
+from scenekit.data.memory import memory_in_reach
+from scenekit.data.store import StoredImages, bytes_of
 from scenekit.data.triangulate import Triangulation
 from scenekit.recipes import FitSession, Fitting, Session, Supervision, prepare, resume
 from scenekit.recipes.families import FAMILIES
+from scenekit.recipes.memory import GIB, Plan, plan_of
 from scenekit.recipes.train import corrected_cameras
 from scenekit.renderers.scene import Scene
 from scenekit.representations import REPRESENTATIONS
@@ -42,6 +45,8 @@ class General:
         output: run folder; runs/CAPTURE-REPRESENTATION where not given.
         downscale: shrink the photographs by this factor, with an area filter.
         keep_lens: cast rays through the photographs' own lenses instead of undistorting them first.
+        cache: GiB of decoded photographs to keep in memory; a third of what is free where not given.
+        memory: GiB that the run may take; what is free where not given.
         resume: continue the run at --output from its newest checkpoint.
         live: show the scene in the browser while it trains.
         json: print one JSON object with the figures of the training, and no bar.
@@ -51,6 +56,8 @@ class General:
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     downscale: float = 1.0
     keep_lens: bool = False
+    cache: float | None = None
+    memory: float | None = None
     resume: bool = False
     live: bool = False
     json: bool = False
@@ -68,16 +75,32 @@ def run(arguments: list[str]) -> None:
     options = parse(kind, "train", [*preset_arguments(preset, name), *rest], description)
     general: General = options.general
     started = time.perf_counter()
-    session, folder = _resumed(general, options.fitting) if general.resume else _begun(general, options, name)
+    begun = _resumed(general, options.fitting) if general.resume else _begun(general, options, name)
+    session, folder, plan = begun
     prepared = time.perf_counter() - started
     with _live_view(session.scene) if general.live else nullcontext() as live:
         figures = train_session(session, folder, quiet=general.json, live=live)
         figures |= {"run": str(folder), "representation": name, "seconds_of_preparation": round(prepared, 2)}
+        figures["predicted_memory_bytes"] = round(plan.total)
         figures["triangulation"] = _triangulation_figures(session)
         report(figures, as_json=general.json)
         if live is not None:
             say("training is done; the view goes on until Ctrl-C")
             live.wait()
+
+
+def _planned(session: Session, limit: float | None) -> Plan:
+    """The memory plan, said; refuses a run that will not fit."""
+    plan = plan_of(session, None if limit is None else limit * GIB)
+    images = session.capture.images
+    if isinstance(images, StoredImages):
+        say(
+            f"{len(images)} photographs take {bytes_of(images) / GIB:.1f} GiB decoded: they are decoded when needed, "
+            f"{images.cache_bytes / GIB:.1f} GiB of them kept"
+        )
+    say(plan.sentence())
+    plan.check()
+    return plan
 
 
 def options_type(name: str) -> type[Any]:
@@ -94,14 +117,15 @@ def options_type(name: str) -> type[Any]:
     )
 
 
-def _begun(general: General, options: Any, name: str) -> tuple[Session, Path]:
+def _begun(general: General, options: Any, name: str) -> tuple[Session, Path, Plan]:
     if not general.capture:
         raise BadInput("scenekit train: wanted a capture, found none; give a folder of photographs with poses")
     folder = general.output or free_folder(f"{Path(general.capture).resolve().name}-{name}")
     require_new(folder)
     options.fitting.budget()  # refuses before photographs are read
-    path = with_poses(general.capture, quiet=general.json)
-    capture = open_capture(path, downscale=general.downscale, keep_lens=general.keep_lens)
+    cache = _cache_bytes(general)
+    source = with_poses(general.capture, quiet=general.json)
+    capture = open_capture(source, downscale=general.downscale, keep_lens=general.keep_lens, cache_bytes=cache)
     for note in capture.notes:
         say(note)
     session = prepare(
@@ -109,8 +133,19 @@ def _begun(general: General, options: Any, name: str) -> tuple[Session, Path]:
     )
     if session.triangulation is not None:
         say(_cost(session.triangulation))
+    plan = _planned(session, general.memory)
     write_recipe(folder, session.scene.recipe)
-    return session, folder
+    return session, folder, plan
+
+
+def _cache_bytes(general: General) -> int | None:
+    if general.cache is None:
+        return None
+    most = memory_in_reach() / GIB if general.memory is None else general.memory
+    if not 0 < general.cache <= most:
+        raise BadInput.of("--cache", wanted=f"between 0 and {most:.1f} GiB", found=f"{general.cache:g}",
+                          remedy="choose a share of the memory: what does not fit is decoded when needed")  # fmt: skip
+    return int(general.cache * GIB)
 
 
 def _cost(made: Triangulation) -> str:
@@ -120,12 +155,13 @@ def _cost(made: Triangulation) -> str:
     )
 
 
-def _resumed(general: General, fitting: Fitting) -> tuple[Session, Path]:
+def _resumed(general: General, fitting: Fitting) -> tuple[Session, Path, Plan]:
     if general.output is None:
         raise BadInput("--resume: wanted the run to continue, found none; name it with -o RUN")
     limits = {"steps": fitting.steps, "minutes": fitting.minutes, "target_psnr": fitting.target_psnr}
     given = {name: limit for name, limit in limits.items() if limit is not None}
-    return resume(general.output, given), general.output
+    session = resume(general.output, given)
+    return session, general.output, _planned(session, general.memory)
 
 
 def train_session(

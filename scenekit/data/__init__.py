@@ -10,24 +10,32 @@ from scenekit.core.checks import BadInput
 from scenekit.data import synthetic
 from scenekit.data.capture import Capture
 from scenekit.data.companions import load_depths, load_masks, load_normals
-from scenekit.data.images import load_images
+from scenekit.data.images import cameras_of
 from scenekit.data.listing import Listing
+from scenekit.data.memory import memory_in_reach
 from scenekit.data.placement import unbounded_placement
 from scenekit.data.readers import READERS, read_listing
 from scenekit.data.split import split_indices
+from scenekit.data.store import Images, StoredImages, bytes_of, channels_of
 
 __all__ = ["READERS", "Capture", "load_listing", "open_capture"]
 
 # Computed captures: the name to open instead of a path, and whether it is unbounded.
 SYNTHETIC = {"synthetic": False, "synthetic-unbounded": True}
 SYNTHETIC_SIDE = 128
+CACHE_SHARE = 1 / 3  # of the memory in reach: fields keep a second copy of the pixels, and training needs the rest
 
 
-def open_capture(path: str | Path, *, downscale: float = 1.0, keep_lens: bool = False) -> Capture:
+def open_capture(
+    path: str | Path, *, downscale: float = 1.0, keep_lens: bool = False, cache_bytes: int | None = None
+) -> Capture:
     """Open a capture folder or file, or ``synthetic``; images are undistorted, then shrunk by ``downscale``.
 
     With ``keep_lens`` they are left as they are, and rays are cast through their lenses; panoramas, orthographic
     images and very wide fisheyes always are.
+
+    Photographs are all kept in memory where they take no more than ``cache_bytes`` decoded (None: a third of the
+    memory in reach); else they are decoded when they are asked for, and ``cache_bytes`` of them are kept.
 
     Raises BadInput, one sentence that names the file and the remedy, for anything wrong with the capture.
     """
@@ -37,14 +45,19 @@ def open_capture(path: str | Path, *, downscale: float = 1.0, keep_lens: bool = 
         side = max(1, round(SYNTHETIC_SIDE / downscale))
         capture = synthetic.make(size=(side, side), unbounded=SYNTHETIC[str(path)])
         return replace(capture, downscale=downscale)
-    return load_listing(read_listing(Path(path)), downscale=downscale, keep_lens=keep_lens)
+    listing = read_listing(Path(path))
+    return load_listing(listing, downscale=downscale, keep_lens=keep_lens, cache_bytes=cache_bytes)
 
 
-def load_listing(listing: Listing, *, downscale: float = 1.0, keep_lens: bool = False) -> Capture:
-    """Load what a reader listed."""
+def load_listing(
+    listing: Listing, *, downscale: float = 1.0, keep_lens: bool = False, cache_bytes: int | None = None
+) -> Capture:
+    """Load what a reader listed, see :func:`open_capture`."""
     names = tuple(photograph.name for photograph in listing.photographs)
     train, test = split_indices(listing.root, names, listing.split)
-    images, cameras = load_images(listing.photographs, downscale, keep_lens=keep_lens)
+    cameras = cameras_of(listing.photographs, downscale, keep_lens=keep_lens)
+    cache_bytes = int(memory_in_reach() * CACHE_SHARE) if cache_bytes is None else cache_bytes
+    images = _images(StoredImages(listing.photographs, downscale, cache_bytes, keep_lens=keep_lens))
     sizes = cameras.sizes
     scene_from_world, bounds = listing.place or unbounded_placement(cameras, listing.points)
     return Capture(
@@ -62,7 +75,7 @@ def load_listing(listing: Listing, *, downscale: float = 1.0, keep_lens: bool = 
         masks=load_masks(listing.root, listing.photographs, sizes, keep_lens=keep_lens),
         depths=load_depths(listing.root, listing.photographs, sizes, keep_lens=keep_lens),
         normals=load_normals(listing.root, listing.photographs, sizes, keep_lens=keep_lens),
-        background=listing.background if any(image.shape[-1] == 4 for image in images) else None,
+        background=listing.background if 4 in channels_of(images) else None,
         notes=(*listing.notes, *_on_lenses(listing, cameras)),
         source=listing,
         downscale=downscale,
@@ -80,3 +93,8 @@ def _on_lenses(listing: Listing, cameras: Cameras) -> tuple[str, ...]:
     if through:
         notes.append(f"{through} images are used as they are, through their lenses")
     return tuple(notes)
+
+
+def _images(stored: StoredImages) -> Images:
+    """All in memory where they fit into the cache."""
+    return stored.all_in_memory() if bytes_of(stored) <= stored.cache_bytes else stored

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from scenekit.core.bounds import Bounds
@@ -13,6 +13,7 @@ from scenekit.core.cameras import Cameras
 from scenekit.core.cloud import PointCloud
 from scenekit.core.transforms import Similarity
 from scenekit.data.listing import Listing
+from scenekit.data.store import Images, bytes_of, channels_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Capture:
         format: key of the reader that opened it.
         root: its folder; None for one that was computed.
         cameras: float64 in ``world``, pinholes where images were undistorted; ``view_ids`` number the photographs.
-        images: sRGB, or sRGB and straight alpha, of each camera's size.
+        images: sRGB, or sRGB and straight alpha, of each camera's size; in memory, or decoded when asked for.
         names: of the photographs, unique; the order is sorted by name.
         train, test: indices to learn from and to be judged by; disjoint.
         points: float64 in ``world``, if the capture has any.
@@ -44,7 +45,7 @@ class Capture:
     format: str
     root: Path | None
     cameras: Cameras
-    images: tuple[UInt8[Tensor, "_H _W _C"], ...]
+    images: Images
     names: tuple[str, ...]
     train: tuple[int, ...]
     test: tuple[int, ...]
@@ -66,7 +67,7 @@ class Capture:
     @property
     def has_alpha(self) -> bool:
         """Whether any image has an alpha channel."""
-        return any(image.shape[-1] == 4 for image in self.images)
+        return 4 in channels_of(self.images)
 
     def describe(self) -> dict[str, object]:
         """What is in it, in plain values, for ``scenekit info``."""
@@ -79,6 +80,7 @@ class Capture:
             "downscale": self.downscale,
             "lenses": sorted({"pinhole" if lens is None else lens.kind for lens in self.cameras.lenses or (None,)}),
             "alpha": self.has_alpha,
+            "bytes_decoded": bytes_of(self.images),
             "train": len(self.train),
             "test": len(self.test),
             "points": 0 if self.points is None else len(self.points),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from scenekit.core.cameras import Cameras
 from scenekit.core.transforms import invert_rigid
+from scenekit.data.store import Images
 from scenekit.data.threads import two_at_a_time
 
 MOST_FEATURES = 3200
@@ -39,13 +39,13 @@ class Features:
     descriptors: Float[Tensor, "N 128"]
 
 
-def detect(images: Sequence[UInt8[Tensor, "_H _W _C"]]) -> list[Features]:
+def detect(images: Images) -> list[Features]:
     """SIFT of every image, two images at a time.
 
     Many images get fewer features each: matching costs their square, and more views see every point.
     """
     most = round(MOST_FEATURES * min(1.0, (MANY_IMAGES / max(1, len(images))) ** 0.5))
-    return two_at_a_time(partial(_detect, most), images)
+    return two_at_a_time(lambda index: _detect(most, images[index]), range(len(images)))
 
 
 def _detect(most: int, image: UInt8[Tensor, "H W C"]) -> Features:

@@ -26,12 +26,19 @@ BAND_ROWS = 128
 def load_images(
     photographs: Sequence[Photograph], downscale: float = 1.0, *, keep_lens: bool = False
 ) -> tuple[tuple[UInt8[Tensor, "_H _W _C"], ...], Cameras]:
-    """Decode, undistort and shrink photographs; the cameras are exactly those of the results.
+    """Decode, undistort and shrink photographs; the cameras are those of :func:`cameras_of`.
 
-    Lenses that no pinhole can stand for, and with ``keep_lens`` all, are kept as they are. Sizes become
-    ``round(side / downscale)``. Raises BadInput for a damaged file, or one whose size is not that of its camera.
+    Raises BadInput for a damaged file, or one whose size is not that of its camera.
     """
-    images = tuple(two_at_a_time(lambda photograph: _load(photograph, downscale, keep_lens=keep_lens), photographs))
+    images = two_at_a_time(lambda photograph: load_image(photograph, downscale, keep_lens=keep_lens), photographs)
+    return tuple(images), cameras_of(photographs, downscale, keep_lens=keep_lens)
+
+
+def cameras_of(photographs: Sequence[Photograph], downscale: float = 1.0, *, keep_lens: bool = False) -> Cameras:
+    """The cameras of photographs that were undistorted and shrunk to ``round(side / downscale)``, exactly.
+
+    Lenses that no pinhole can stand for, and with ``keep_lens`` all, are kept as they are.
+    """
     lenses = tuple(kept(photograph.lens) if stays(photograph.lens, keep_lens) else None for photograph in photographs)
     seen = [p.lens if stays(p.lens, keep_lens) else pinhole_of(p.lens) for p in photographs]
     cameras = Cameras(
@@ -41,7 +48,7 @@ def load_images(
         view_ids=torch.arange(len(photographs)),
         lenses=None if all(lens is None for lens in lenses) else lenses,
     )
-    return images, cameras.resized([shrunk(lens.size, downscale) for lens in seen])
+    return cameras.resized([shrunk(lens.size, downscale) for lens in seen])
 
 
 def stays(lens: Lens, keep_lens: bool) -> bool:
@@ -54,7 +61,8 @@ def shrunk(size: tuple[int, int], downscale: float) -> tuple[int, int]:
     return max(1, round(size[0] / downscale)), max(1, round(size[1] / downscale))
 
 
-def _load(photograph: Photograph, downscale: float, *, keep_lens: bool) -> UInt8[Tensor, "H W C"]:
+def load_image(photograph: Photograph, downscale: float = 1.0, *, keep_lens: bool = False) -> UInt8[Tensor, "H W C"]:
+    """One photograph, decoded, undistorted and shrunk. Raises BadInput like :func:`load_images`."""
     image = _decoded(photograph)
     if not stays(photograph.lens, keep_lens):
         image = Image.fromarray(undistort(np.asarray(image), photograph.lens))

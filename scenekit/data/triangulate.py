@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from scenekit.core.cameras import Cameras
@@ -24,7 +23,8 @@ from scenekit.core.transforms import invert_rigid
 from scenekit.data.capture import Capture
 from scenekit.data.colmap import quiet
 from scenekit.data.features import Features, detect, match_pairs, neighbours
-from scenekit.data.images import load_images
+from scenekit.data.images import cameras_of, load_images
+from scenekit.data.store import Images, StoredImages
 
 if TYPE_CHECKING:
     import pycolmap
@@ -78,13 +78,16 @@ def triangulate(capture: Capture, cache: Path | None = None) -> Triangulation:
     return result
 
 
-def _photographs(capture: Capture) -> tuple[tuple[UInt8[Tensor, "_H _W _C"], ...], Cameras]:
-    """The training photographs, undistorted, at a size that suits feature detection."""
+def _photographs(capture: Capture) -> tuple[Images, Cameras]:
+    """The training photographs, undistorted, at a size that suits feature detection; in memory if the capture's are."""
     if capture.source is None:
         return tuple(capture.images[i] for i in capture.train), capture.cameras[capture.train]
     chosen = [capture.source.photographs[i] for i in capture.train]
-    longest = max(max(photograph.lens.size) for photograph in chosen)
-    return load_images(chosen, max(1.0, longest / LONGEST_SIDE))
+    shrink = max(1.0, max(max(photograph.lens.size) for photograph in chosen) / LONGEST_SIDE)
+    if isinstance(capture.images, StoredImages):
+        stored = StoredImages(chosen, shrink, capture.images.cache_bytes)
+        return stored, cameras_of(chosen, shrink)
+    return load_images(chosen, shrink)
 
 
 def _triangulated(
@@ -154,23 +157,25 @@ def _write_database(
             database.write_two_view_geometry(first + 1, second + 1, geometry)
 
 
-def _colored(model: pycolmap.Reconstruction, images: tuple[UInt8[Tensor, "_H _W _C"], ...]) -> PointCloud:
-    """Good points with the mean colour of the pixels they were seen in."""
-    positions: list[Float[np.ndarray, "3"]] = []
-    colors: list[Tensor] = []
-    for point in model.points3D.values():
-        if point.error > LARGEST_ERROR:
-            continue
-        seen = []
-        for element in point.track.elements:
-            image = images[element.image_id - 1]
-            u, v = model.images[element.image_id].points2D[element.point2D_idx].xy
-            seen.append(image[min(int(v), image.shape[0] - 1), min(int(u), image.shape[1] - 1), :3])
-        positions.append(np.asarray(point.xyz))
-        colors.append(torch.stack(seen).double().mean(0) / 255)
-    if not positions:
+def _colored(model: pycolmap.Reconstruction, images: Images) -> PointCloud:
+    """Good points with the mean colour of the pixels they were seen in; each image is looked at once."""
+    points = [point for point in model.points3D.values() if point.error <= LARGEST_ERROR]
+    if not points:
         return PointCloud(torch.zeros(0, 3, dtype=torch.float64), torch.zeros(0, 3, dtype=torch.float64))
-    return PointCloud(torch.from_numpy(np.stack(positions)), torch.stack(colors))
+    seen: dict[int, list[tuple[int, float, float]]] = {}
+    for number, point in enumerate(points):
+        for element in point.track.elements:
+            u, v = model.images[element.image_id].points2D[element.point2D_idx].xy
+            seen.setdefault(element.image_id - 1, []).append((number, u, v))
+    sums, counts = torch.zeros(len(points), 3, dtype=torch.float64), torch.zeros(len(points), 1, dtype=torch.float64)
+    for index, rows in sorted(seen.items()):
+        image = images[index]
+        numbers, u, v = (torch.tensor(column) for column in zip(*rows, strict=True))
+        column, row = u.long().clamp(max=image.shape[1] - 1), v.long().clamp(max=image.shape[0] - 1)
+        sums.index_add_(0, numbers, image[row, column, :3].double())
+        counts.index_add_(0, numbers, torch.ones(len(rows), 1, dtype=torch.float64))
+    positions = torch.from_numpy(np.stack([np.asarray(point.xyz) for point in points]))
+    return PointCloud(positions, sums / counts / 255)
 
 
 def _key(capture: Capture) -> str:

@@ -11,6 +11,8 @@ from torch import Tensor
 from scenekit.core.checks import BadInput
 from scenekit.core.protocols import Correction
 from scenekit.data import Capture
+from scenekit.data.store import Images, StoredImages
+from scenekit.data.store import chosen as chosen_images
 from scenekit.training.batches import Views
 from scenekit.training.corrections import BilateralGrids, DepthPrior, Exposures, Intrinsics, NormalPrior, Poses
 
@@ -42,6 +44,15 @@ class Supervision:
     normal_weight: float = 0.0
 
 
+def _chosen_images(capture: Capture, supervision: Supervision) -> Images:
+    """Of the training photographs. Raises BadInput where they must be in memory and are not."""
+    images = chosen_images(capture.images, capture.train)
+    if isinstance(images, StoredImages) and supervision.alpha == "mask" and capture.has_alpha:
+        raise BadInput.of(capture.name, wanted="all photographs in memory for --alpha mask", found="more than fit",
+                          remedy="raise --cache, or shrink them with --downscale")  # fmt: skip
+    return images
+
+
 def views_of(capture: Capture, supervision: Supervision) -> Views:
     """Training photographs in ``scene``, with what the supervision wants of their companions.
 
@@ -50,7 +61,7 @@ def views_of(capture: Capture, supervision: Supervision) -> Views:
     chosen = capture.train
     frame = capture.scene_from_world
     cameras = capture.cameras.moved(frame).to(dtype=torch.float32)[chosen]
-    images, masks = tuple(capture.images[i] for i in chosen), None
+    images, masks = _chosen_images(capture, supervision), None
     if supervision.masks and capture.masks is not None:
         masks = tuple(capture.masks[i] for i in chosen)
     if supervision.alpha == "mask" and capture.has_alpha:

@@ -15,6 +15,7 @@ from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
 from scenekit.core.protocols import Correction
 from scenekit.data import Capture, open_capture
+from scenekit.data.store import StoredImages, channels_of
 from scenekit.data.triangulate import Triangulation, triangulate
 from scenekit.recipes.background import BackgroundChoice, choose_background
 from scenekit.recipes.configs import Fitting, from_plain, section, to_plain
@@ -82,7 +83,7 @@ def prepare(
     parts = family.parts(renderer, representation, family_fitting, views)
     choice = choose_background(
         fitting.background,
-        has_alpha=any(image.shape[-1] == 4 for image in views.images),
+        has_alpha=4 in channels_of(views.images),
         behind=capture.background,
         family_default=family.background,
     )
@@ -105,7 +106,12 @@ def resume(run: Path, fitting: Mapping[str, Any] | None = None) -> Session:
     representation, family_fitting = configs_of(recipe, where)
     options = section(recipe, "training", where) | dict(fitting or {})
     source = section(recipe, "capture", where)
-    capture = open_capture(source["path"], downscale=source["downscale"], keep_lens=source.get("keep_lens", False))
+    capture = open_capture(
+        source["path"],
+        downscale=source["downscale"],
+        keep_lens=source.get("keep_lens", False),
+        cache_bytes=source.get("cache_bytes"),
+    )
     fitting_options = from_plain(Fitting, options, f"{where}: training")
     supervision = from_plain(Supervision, recipe.get("supervision", {}), f"{where}: supervision")
     session = prepare(capture, representation, fitting_options, family_fitting, supervision, cache=run)
@@ -184,6 +190,7 @@ def _recipe(
             "path": capture.name if capture.root is None else str(capture.root.resolve()),
             "downscale": capture.downscale,
             "keep_lens": capture.keep_lens,
+            **_streaming(capture),
         },
         "scene": {
             "bounds": to_plain(capture.bounds),
@@ -191,6 +198,11 @@ def _recipe(
             "background": to_plain(background),
         },
     }
+
+
+def _streaming(capture: Capture) -> dict[str, Any]:
+    """What going on needs to draw from the same photographs at the same steps."""
+    return {"cache_bytes": capture.images.cache_bytes} if isinstance(capture.images, StoredImages) else {}
 
 
 def _name_of(representation: Any) -> str:

@@ -14,6 +14,7 @@ from scenekit.training.averages import Averages
 from scenekit.training.batches import PixelBatches, Views
 from scenekit.training.controllers.occupancy import OccupancyUpdates
 from scenekit.training.losses import huber
+from scenekit.training.streaming import StreamedPixels, pixel_batches
 
 PROBE_PIXELS = 8192
 
@@ -25,13 +26,13 @@ def _build(representation: Any, fitting: VolumeFitting, around: Surroundings) ->
 def _parts(renderer: VolumeRenderer, representation: Any, fitting: VolumeFitting, views: Views) -> Parts:
     renderer.occupancy.forget_unseen(views.cameras)
     updates = OccupancyUpdates(renderer, interval=fitting.occupancy_interval, cells=fitting.occupancy_cells)
-    batches = PixelBatches(views, fitting.batch_samples)
+    batches = pixel_batches(views, fitting.batch_samples)
     averages = Averages(renderer.parameter_groups(), fitting.average) if fitting.average > 0 else None
     own = renderer.field.controllers() if isinstance(renderer.field, Scheduled) else []
     return Parts(batches, huber, [*own, updates], averages, [_probe(batches)])
 
 
-def _probe(batches: PixelBatches) -> Batch:
+def _probe(batches: PixelBatches | StreamedPixels) -> Batch:
     """The same pixels whatever the seed of training is."""
     rays, batches.rays = batches.rays, PROBE_PIXELS
     batch = batches.next(Context(generator=torch.Generator().manual_seed(0)))

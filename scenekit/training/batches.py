@@ -13,6 +13,7 @@ from torch import Tensor
 from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.checks import BadInput
 from scenekit.core.protocols import Batch, Context, Rendering
+from scenekit.data.store import Images, StoredImages
 
 
 @dataclass(frozen=True)
@@ -21,14 +22,14 @@ class Views:
 
     Attributes:
         cameras: in ``scene``, float32.
-        images: uint8, sRGB or sRGB and straight alpha.
+        images: uint8, sRGB or sRGB and straight alpha; in memory, or decoded when asked for.
         masks: which pixels may be believed; None for all of them.
         depths: measured depth along z in scene units, 0 where nothing was measured.
         normals: measured unit normals in ``scene``, 0 where nothing was measured.
     """
 
     cameras: Cameras
-    images: tuple[UInt8[Tensor, "_H _W _C"], ...]
+    images: Images
     masks: tuple[Bool[Tensor, "_H _W"], ...] | None = None
     depths: tuple[Float[Tensor, "_H _W"], ...] | None = None
     normals: tuple[Float[Tensor, "_H _W 3"], ...] | None = None
@@ -53,6 +54,13 @@ class Batches(Protocol):
     def load_state_dict(self, state_dict: Mapping[str, Any], /) -> object:
         """Take what :meth:`state_dict` gave."""
         ...
+
+
+def steered(rays: int, samples: int, rendering: Rendering) -> int:
+    """How many rays the next batch shall have to meet a budget of samples; changes by at most a factor of 2."""
+    measured = max(1, int(rendering.trace["samples"]))
+    wanted = rays * min(2.0, max(0.5, samples / measured))
+    return min(max(256, round(wanted / 256) * 256), samples)
 
 
 class PixelBatches:
@@ -96,10 +104,8 @@ class PixelBatches:
         return Pixels(camera, torch.stack([local % width + 0.5, local // width + 0.5], -1))
 
     def feedback(self, rendering: Rendering) -> None:
-        """Aim the next batch at the budget of samples; the number of rays changes by at most a factor of 2."""
-        measured = max(1, int(rendering.trace["samples"]))
-        wanted = self.rays * min(2.0, max(0.5, self.samples / measured))
-        self.rays = min(max(256, round(wanted / 256) * 256), self.samples)
+        """Aim the next batch at the budget of samples."""
+        self.rays = steered(self.rays, self.samples, rendering)
 
     def state_dict(self) -> dict[str, Any]:
         """The number of rays."""
@@ -148,14 +154,19 @@ class ImageBatches:
         """The next photograph of a random order."""
         if not self._queue:
             self._queue = torch.randperm(len(self.views.images), generator=context.generator).tolist()
-        return self.image(self._queue.pop(), self._reduction(context.progress))
+        index = self._queue.pop()
+        images = self.views.images
+        if isinstance(images, StoredImages):
+            images.soon([index, *reversed(self._queue)])
+        return self.image(index, self._reduction(context.progress))
 
     def image(self, index: int, reduction: int = 1) -> Batch:
         """One photograph, reduced by a whole factor with an area filter."""
         target = self._reduced.get((index, reduction))
         if target is None:
             target = _reduce(self.views.images[index], reduction)
-            self._reduced[index, reduction] = target
+            if not isinstance(self.views.images, StoredImages):  # else these copies would grow past its cache
+                self._reduced[index, reduction] = target
         camera = self.views.cameras[index].resized([(target.shape[1], target.shape[0])])
         width, height = self.views.cameras.sizes[index]
         if reduction > 1:  # the last rows and columns that fill no block are cut, not squeezed in

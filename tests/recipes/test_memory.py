@@ -1,0 +1,73 @@
+"""The memory plan: what it counts, and what it says to a run that will not fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scenekit import Gaussians
+from scenekit.cli import main
+from scenekit.core.checks import BadInput
+from scenekit.data import open_capture
+from scenekit.recipes import Fitting, prepare
+from scenekit.recipes.memory import GIB, Plan, plan_of
+from tests.data.captures import SIZE, sample, write_colmap, write_transforms
+
+EACH = SIZE[0] * SIZE[1] * 4
+
+
+def test_splats_are_counted_as_many_as_they_may_become(tmp_path: Path) -> None:
+    capture = open_capture(write_colmap(tmp_path / "capture", sample()))
+    plans = [plan_of(prepare(capture, Gaussians(max_count=n), Fitting(steps=1))) for n in (1000, 2000)]
+    small, large = (plan.parts["parameters"] for plan in plans)
+    assert large == pytest.approx(2 * small)
+    assert plans[0].parts["photographs"] == len(sample()) * EACH
+
+
+def test_only_the_cache_counts_where_photographs_are_streamed(tmp_path: Path) -> None:
+    capture = open_capture(write_colmap(tmp_path / "capture", sample()), cache_bytes=3 * EACH)
+    plan = plan_of(prepare(capture, Gaussians(max_count=1000), Fitting(steps=1)))
+    assert plan.parts["photographs"] == 6 * EACH
+
+
+def test_the_sentence_names_the_sum_the_limit_and_the_parts() -> None:
+    plan = Plan({"photographs": 2 * GIB, "parameters": 1.1 * GIB}, 8 * GIB)
+    assert plan.sentence() == "memory: predicted 3.1 GiB of 8.0 (photographs 2.0, parameters 1.1)"
+    plan.check()
+
+
+@pytest.mark.bad_input
+def test_a_run_that_will_not_fit_is_told_what_would_make_it_fit() -> None:
+    with pytest.raises(BadInput, match=r"within 8.0 GiB, found a prediction of 9.1 GiB, 9.0 .* --cache 1.*--downscale"):
+        Plan({"photographs": 9 * GIB, "the process": 0.1 * GIB}, 8 * GIB).check()
+
+
+def test_training_streams_within_the_cache_and_goes_on_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, run = write_transforms(tmp_path / "capture", sample()), tmp_path / "run"
+    cache = str(3 * EACH / GIB)
+    small = ["--log2-table", "10", "--batch-samples", "4096", "--json"]
+    arguments = ["train", str(root), "-r", "hash_grid", "--cache", cache, "--steps", "3", "-o", str(run), *small]
+    assert main(arguments) == 0
+    said = capsys.readouterr()
+    assert "they are decoded when needed" in said.err
+    assert "memory: predicted" in said.err
+    assert json.loads(said.out)["predicted_memory_bytes"] > 0
+    assert main(["train", "--resume", "-r", "hash_grid", "-o", str(run), "--steps", "5", "--json"]) == 0
+    said = capsys.readouterr()
+    assert "they are decoded when needed" in said.err
+    assert json.loads(said.out)["steps_this_time"] == 2
+
+
+@pytest.mark.bad_input
+def test_memory_that_is_not_there_is_refused_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, run = write_colmap(tmp_path / "capture", sample()), tmp_path / "run"
+    assert main(["train", str(root), "--steps", "1", "-o", str(run), "--memory", "0.1"]) == 2
+    assert "memory: wanted a run within 0.1 GiB" in capsys.readouterr().err
+    assert main(["train", str(root), "--steps", "1", "-o", str(run), "--cache", "2", "--memory", "1"]) == 2
+    assert "--cache: wanted between 0 and 1.0 GiB, found 2" in capsys.readouterr().err
