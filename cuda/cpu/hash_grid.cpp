@@ -128,7 +128,8 @@ SCENEKIT_EXPORT void scenekit_hash_grid(const float* positions, const float* tab
                                         int64_t features, int64_t levels, const float* scales,
                                         const int64_t* resolutions, const int64_t* offsets, float* out) {
   Grid grid{features, levels, scales, resolutions, offsets};
-  (dimensions == 2 ? forward<Corners<2>> : forward<Corners<3>>)(positions, table, count, grid, out);
+  auto run = dimensions == 1 ? forward<Corners<1>> : dimensions == 2 ? forward<Corners<2>> : forward<Corners<3>>;
+  run(positions, table, count, grid, out);
 }
 
 SCENEKIT_EXPORT void scenekit_hash_grid_backward(const float* gradient, const float* positions, const float* table,
@@ -136,6 +137,6 @@ SCENEKIT_EXPORT void scenekit_hash_grid_backward(const float* gradient, const fl
                                                  const float* scales, const int64_t* resolutions,
                                                  const int64_t* offsets, float* table_result, float* position_result) {
   Grid grid{features, levels, scales, resolutions, offsets};
-  (dimensions == 2 ? backward<Corners<2>> : backward<Corners<3>>)(gradient, positions, table, count, grid,
-                                                                  table_result, position_result);
+  auto run = dimensions == 1 ? backward<Corners<1>> : dimensions == 2 ? backward<Corners<2>> : backward<Corners<3>>;
+  run(gradient, positions, table, count, grid, table_result, position_result);
 }

@@ -56,6 +56,17 @@ class GridLayout:
         resolutions = tuple(math.ceil(scale) + 1 for scale in scales)
         return cls(dimensions, scales, resolutions, offsets_of(dimensions, resolutions, log2_table))
 
+    @classmethod
+    def dense(cls, dimensions: int, cells: Sequence[int]) -> GridLayout:
+        """Levels of ``cells`` a side of the unit cube, every vertex in a row of its own.
+
+        There are two vertices more than cells a side: the cube begins and ends in the middle of a cell.
+        """
+        resolutions = tuple(count + 2 for count in cells)
+        rows = [resolution**dimensions for resolution in resolutions]
+        offsets = tuple(itertools.accumulate(rows, initial=0))
+        return cls(dimensions, tuple(float(count) for count in cells), resolutions, offsets)
+
     @property
     def levels(self) -> int:
         """Number of levels."""

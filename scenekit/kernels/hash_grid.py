@@ -55,4 +55,4 @@ def _reference(
     return torch.cat(levels, -1).to(table.dtype)
 
 
-HASH_GRID, HASH_GRID_BACKWARD = register_grid("hash_grid", _reference, native_dimensions=(2, 3))
+HASH_GRID, HASH_GRID_BACKWARD = register_grid("hash_grid", _reference, native_dimensions=(1, 2, 3))

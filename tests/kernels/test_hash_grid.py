@@ -53,6 +53,20 @@ def test_positions_outside_the_cube_or_not_numbers_read_only_the_table():
     assert hash_grid(strange, table, layout).shape == (2, 16)
 
 
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_a_dense_layout_is_exact_on_linear_functions_up_to_the_faces(dimensions: int):
+    layout = GridLayout.dense(dimensions, (5,))
+    ticks = (torch.arange(7, dtype=torch.float64) - 0.5) / 5  # where the vertices stand
+    vertices = torch.cartesian_prod(*[ticks] * dimensions).reshape(-1, dimensions).flip(-1)  # x is fastest
+    slopes = torch.tensor([2.0, -1.0, 0.5], dtype=torch.float64)[:dimensions]
+    sides = torch.linspace(0, 1, 9, dtype=torch.float64)
+    positions = torch.cartesian_prod(*[sides] * dimensions).reshape(-1, dimensions)
+    table = (vertices @ slopes)[:, None]
+    torch.testing.assert_close(hash_grid(positions, table, layout), (positions @ slopes)[:, None])
+    found = hash_grid(positions.float(), table.float(), layout)
+    torch.testing.assert_close(found, (positions.float() @ slopes.float())[:, None], rtol=1e-5, atol=1e-5)
+
+
 def test_layout_counts_vertices_as_instant_ngp_does():
     layout = GridLayout.of(3, levels=16, log2_table=19, base_resolution=16, growth=1.38191)
     assert layout.resolutions[:3] == (16, 23, 31)  # ceil(16 * 1.38191^l - 1) + 1
