@@ -321,6 +321,15 @@ class Batch:
 
 
 @runtime_checkable
+class Regularized(Protocol):
+    """What a :class:`Field` or an :class:`Encoding` may also be: one with losses on its own parameters."""
+
+    def terms(self, context: Context) -> Mapping[str, Float[Tensor, ""]]:
+        """Weighted losses by name; asked for once a training step."""
+        ...
+
+
+@runtime_checkable
 class Correction(Protocol):
     """What makes photographs imperfect: poses, intrinsics, exposure, depth and normal priors."""
 

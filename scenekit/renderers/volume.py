@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
-from scenekit.core.protocols import EVAL, Batching, Context, Field, ParameterGroup, Rendering, Tracer
+from scenekit.core.protocols import EVAL, Batching, Context, Field, ParameterGroup, Regularized, Rendering, Tracer
 from scenekit.core.rays import Rays, Samples, Way, rays_of
 from scenekit.kernels.composite import INVISIBLE, composite
 from scenekit.kernels.march import Marched, StepRule, march, ray_cube
@@ -150,10 +150,13 @@ class VolumeRenderer(nn.Module):
         return StepRule(smallest, max(smallest, cell), 0.0 if extent <= 1 else self.marching.cone * longer)
 
     def _terms(self, weights: Float[Tensor, " S"], marched: Marched, context: Context) -> dict[str, Tensor]:
-        if not context.training or self.marching.distortion <= 0:
+        if not context.training:
             return {}
-        spread = distortion(weights, marched.distances, marched.deltas, marched.offsets, self.field.bounds.extent)
-        return {"distortion": self.marching.distortion * spread}
+        terms = dict(self.field.terms(context)) if isinstance(self.field, Regularized) else {}
+        if self.marching.distortion > 0:
+            spread = distortion(weights, marched.distances, marched.deltas, marched.offsets, self.field.bounds.extent)
+            terms["distortion"] = self.marching.distortion * spread
+        return terms
 
     def _lit(self, rays: Rays, context: Context) -> Marched:
         """The samples that light reaches, by the field's own fused path if it has one.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenekit.core.bounds import Bounds
-from scenekit.core.protocols import Adaptive, Controller, Encoding, ParameterGroup
+from scenekit.core.protocols import Adaptive, Context, Controller, Encoding, ParameterGroup, Regularized
 from scenekit.core.rays import Samples
 from scenekit.representations.adaptation import Adaptation
 from scenekit.representations.networks import RadianceNetworks
@@ -42,6 +44,10 @@ class RadianceField(nn.Module):
         """Of a stretch of ``length``, in sides of the field's cube, at positions in it."""
         density, _ = self.networks.density(self.encoding(positions))
         return -torch.expm1(-density * length * 2 * self.bounds.field_extent)
+
+    def terms(self, context: Context) -> Mapping[str, Float[Tensor, ""]]:
+        """The encoding's own losses."""
+        return self.encoding.terms(context) if isinstance(self.encoding, Regularized) else {}
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The encoding's and the networks'."""

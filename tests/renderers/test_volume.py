@@ -94,6 +94,23 @@ def test_it_is_a_renderer() -> None:
     assert isinstance(VolumeRenderer(Fog(1.0), Marching(steps=64, grid=8)), Renderer)
 
 
+class Heavy(Fog):
+    """Fog that dislikes being dense."""
+
+    def terms(self, context: Context) -> dict[str, torch.Tensor]:
+        return {"weight": 0.1 * self.value}
+
+
+def test_a_field_s_own_losses_appear_in_training_alone() -> None:
+    renderer = VolumeRenderer(Heavy(2.0), Marching(steps=64, grid=8, distortion=0.01))
+    context = Context(training=True, generator=torch.Generator().manual_seed(0))
+    terms = renderer.render(camera(), every_pixel(camera()), context=context).terms
+    assert set(terms) == {"weight", "distortion"}
+    assert terms["weight"].item() == pytest.approx(0.2)
+    assert not renderer.render(camera()).terms
+    assert not VolumeRenderer(Fog(2.0), Marching(steps=64, grid=8)).render(camera()).terms
+
+
 @pytest.mark.bad_input
 def test_whole_images_of_several_sizes_are_refused() -> None:
     one, other = camera(), camera(6, 6)
