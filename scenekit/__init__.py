@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from scenekit.live import view
     from scenekit.recipes import fit, load, train
     from scenekit.renderers.scene import Scene
-    from scenekit.representations import RBF, DenseGrid, Gaussians, HashGrid, SimplexGrid
+    from scenekit.representations import RBF, DenseGrid, Gaussians, HashGrid, LowRank, Mlp, SimplexGrid, Triplane
 
 _HOMES = {
     "BadInput": "scenekit.core.checks",
@@ -41,8 +41,11 @@ _HOMES = {
     "Gaussians": "scenekit.representations",
     "HashGrid": "scenekit.representations",
     "RBF": "scenekit.representations",
+    "LowRank": "scenekit.representations",
+    "Mlp": "scenekit.representations",
     "Scene": "scenekit.renderers.scene",
     "SimplexGrid": "scenekit.representations",
+    "Triplane": "scenekit.representations",
     "export": "scenekit.assets.exporters",
     "export_web": "scenekit.assets.web",
     "fit": "scenekit.recipes",
@@ -63,10 +66,13 @@ __all__ = [
     "DenseGrid",
     "Gaussians",
     "HashGrid",
+    "LowRank",
     "Mesh",
     "Meshing",
+    "Mlp",
     "Scene",
     "SimplexGrid",
+    "Triplane",
     "export",
     "export_web",
     "fit",

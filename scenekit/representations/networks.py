@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +38,10 @@ class Networks:
     harmonics_degree: int = 3
     initial_density: float = 0.1
 
+    def build(self, encoded: int, generator: torch.Generator | None = None) -> RadianceNetworks:
+        """Fresh networks for encodings of so many features."""
+        return RadianceNetworks(self, encoded, generator)
+
 
 class RadianceNetworks(nn.Module):
     """Density, then colour, of encoded points; fields that share the shapes share these blocks in a conversion."""
@@ -61,14 +66,56 @@ class RadianceNetworks(nn.Module):
 
     def color(self, features: Float[Tensor, "S F"], directions: Float[Tensor, "S 3"]) -> Float[Tensor, "S 3"]:
         """Sigmoid of the network over features and viewing direction."""
-        harmonics = spherical_harmonics(directions, self.config.harmonics_degree)
-        return mlp(torch.cat([features, harmonics], -1), tuple(self.color_weights)).sigmoid()
+        return seen_color(features, directions, self.color_weights, self.config.harmonics_degree)
 
     def parameter_groups(self, learning_rate: float) -> list[ParameterGroup]:
         """Adam with weight decay; the rate ends at a hundredth."""
         rate = exponential(learning_rate, learning_rate / 100, warm_up=0.01, hold=0.2)
         weights = {f"networks.{name}": p for name, p in self.named_parameters()}
         return [ParameterGroup("networks", weights, rate, betas=(0.9, 0.99), weight_decay=1e-6)]
+
+
+@dataclass(frozen=True)
+class ColorNetwork:
+    """The colour network alone, for fields that know their density without one; shapes as in :class:`Networks`.
+
+    Attributes:
+        width: of the hidden layers.
+        color_layers: hidden layers.
+        geometry_features: inputs beside the viewing direction; the first is the raw density.
+        harmonics_degree: spherical-harmonic degree of the viewing direction.
+    """
+
+    width: int = 64
+    color_layers: int = 2
+    geometry_features: int = 16
+    harmonics_degree: int = 3
+
+    def build(self, generator: torch.Generator | None = None) -> ColorLayers:
+        """A fresh network."""
+        return ColorLayers(self, generator)
+
+
+class ColorLayers(nn.Module):
+    """Colour of features and viewing direction; the block has the name it has in :class:`RadianceNetworks`."""
+
+    def __init__(self, config: ColorNetwork, generator: torch.Generator | None) -> None:
+        super().__init__()
+        self.config = config
+        inputs = config.geometry_features + (config.harmonics_degree + 1) ** 2
+        self.color_weights = layers([inputs, *[config.width] * config.color_layers, 3], generator)
+
+    def color(self, features: Float[Tensor, "S F"], directions: Float[Tensor, "S 3"]) -> Float[Tensor, "S 3"]:
+        """See :func:`seen_color`."""
+        return seen_color(features, directions, self.color_weights, self.config.harmonics_degree)
+
+
+def seen_color(
+    features: Float[Tensor, "S F"], directions: Float[Tensor, "S 3"], weights: Iterable[Tensor], degree: int
+) -> Float[Tensor, "S 3"]:
+    """Sigmoid of the network over features and the harmonics of the viewing direction."""
+    harmonics = spherical_harmonics(directions, degree)
+    return mlp(torch.cat([features, harmonics], -1), tuple(weights)).sigmoid()
 
 
 def layers(widths: list[int], generator: torch.Generator | None) -> nn.ParameterList:

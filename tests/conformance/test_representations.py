@@ -29,7 +29,32 @@ SMALL = {
         "finest": 128,
         "networks": {"width": 16, "density_layers": 0, "color_layers": 1},
     },
+    "triplane": {
+        "levels": 3,
+        "features": 8,
+        "coarsest": 16,
+        "finest": 64,
+        "smoothness": 1e-3,
+        "networks": {"width": 16, "color_layers": 1},
+    },
+    "low_rank": {
+        "density_rank": 4,
+        "color_rank": 8,
+        "coarsest": 16,
+        "finest": 64,
+        "grow_at": [0.1, 0.2, 0.3],
+        "smoothness": 1e-3,
+        "network": {"width": 16, "color_layers": 1},
+    },
     "dense_grid": {"resolution": 32},
+    "mlp": {
+        "width": 32,
+        "depth": 2,
+        "skip": 1,
+        "finest": 16,
+        "learning_rate": 1e-2,
+        "networks": {"width": 16, "color_layers": 1},
+    },
     "gaussians": {"max_count": 3000, "harmonics_degree": 1},
 }
 SMALL_FAMILY = {
