@@ -1,4 +1,4 @@
-"""A dense voxel grid of densities and spherical harmonics, no network (Plenoxels without the sparsity)."""
+"""A dense voxel grid of densities and spherical harmonics, no network (Plenoxels), that grows in training."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenekit.core.bounds import Bounds
-from scenekit.core.protocols import ParameterGroup
+from scenekit.core.protocols import Change, Controller, ParameterGroup
 from scenekit.core.rays import Samples
 from scenekit.core.schedules import exponential
-from scenekit.kernels.grid_layout import GridLayout
-from scenekit.kernels.hash_grid import hash_grid
 from scenekit.kernels.spherical_harmonics import C0, harmonic_colors
+from scenekit.representations.box import Box
+from scenekit.representations.growth import Growth, check_points
+from scenekit.representations.planes import cells_between, lookup, resampled, rows_of, take_other_sizes
+from scenekit.representations.smoothing import Smoothing
 
 
 @dataclass(frozen=True)
@@ -23,18 +25,30 @@ class DenseGrid:
     """Dense grid with trilinear interpolation of a density and of harmonic colours.
 
     Attributes:
-        resolution: vertices a side over the whole field.
+        coarsest: cells a side at the start, over the whole field.
+        resolution: cells a side at the end, over the box that is left; memory grows with its cube.
+        grow_at: progress at which the grid becomes finer, in equal ratios.
+        shrink: whether with the last growth the box tightens about what is dense; the cells become smaller.
         harmonics_degree: of the colour; 0 to 3.
         initial_density: everywhere at the start, per scene unit.
+        density_smoothness, color_smoothness: weights of the total variation.
         learning_rate: at the start; it ends at a tenth.
     """
 
     renderer: ClassVar[str] = "volume"
 
+    coarsest: int = 64
     resolution: int = 128
+    grow_at: tuple[float, ...] = (0.1, 0.25)
+    shrink: bool = True
     harmonics_degree: int = 2
     initial_density: float = 0.1
+    density_smoothness: float = 0.01
+    color_smoothness: float = 0.01
     learning_rate: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_points("grow_at", self.grow_at)
 
     def build(self, bounds: Bounds, generator: torch.Generator | None = None) -> DenseGridField:
         """A grey fog of ``initial_density``."""
@@ -42,7 +56,7 @@ class DenseGrid:
 
 
 class DenseGridField(nn.Module):
-    """Density and colour of a dense grid; see :class:`DenseGrid`."""
+    """Density and colour of a dense grid within a box; see :class:`DenseGrid`."""
 
     # Raw densities are learnt in these units, so that one rate suits densities and colours alike.
     DENSITY_SCALE = 10.0
@@ -51,27 +65,53 @@ class DenseGridField(nn.Module):
         super().__init__()
         self.config = config
         self.bounds = bounds
-        entries = (config.resolution**3 + 7) // 8 * 8
-        self.layout = GridLayout(3, (float(config.resolution - 1),), (config.resolution,), (0, entries))
-        coefficients = (config.harmonics_degree + 1) ** 2
-        values = torch.zeros(entries, 1 + 3 * coefficients)
-        values[:, 0] = _inverse_softplus(config.initial_density) / self.DENSITY_SCALE
-        self.values = nn.Parameter(values)
+        self.cells = cells_between(config.coarsest, config.resolution, len(config.grow_at))
+        self.box = Box()
+        rows = rows_of(3, self.cells[0])
+        fog = _inverse_softplus(config.initial_density) / self.DENSITY_SCALE
+        self.densities = nn.Parameter(torch.full((rows, 1), fog))
+        self.colors = nn.Parameter(torch.zeros(rows, 3 * (config.harmonics_degree + 1) ** 2))
+        take_other_sizes(self, {"densities": 3, "colors": 3})
 
     def density(self, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S F"]]:
-        """Softplus of the interpolated density; the harmonic coefficients are the features."""
-        values = hash_grid(self.bounds.normalize(samples.positions), self.values, self.layout)
-        return nn.functional.softplus(values[:, 0] * self.DENSITY_SCALE), values[:, 1:]
+        """Softplus of the interpolated density, nothing outside of the box; the feature is what is interpolated.
+
+        Colours are looked up only where they are asked for.
+        """
+        places, inside = self.box.places(self.bounds.normalize(samples.positions))
+        raw = lookup(places, self.densities)
+        return self._activated(raw) * inside, raw
 
     def color(self, features: Float[Tensor, "S F"], samples: Samples) -> Float[Tensor, "S 3"]:
         """``sigmoid(sum_k c_k Y_k(direction))``; coefficients are stored in units of the constant term."""
-        coefficients = features.reshape(features.shape[0], -1, 3) / C0
+        places, _ = self.box.places(self.bounds.normalize(samples.positions))
+        coefficients = lookup(places, self.colors).unflatten(-1, (-1, 3)) / C0
         return harmonic_colors(coefficients, samples.directions, self.config.harmonics_degree).sigmoid()
 
+    def _activated(self, raw: Float[Tensor, "S 1"]) -> Float[Tensor, " S"]:
+        return nn.functional.softplus(raw[:, 0] * self.DENSITY_SCALE)
+
+    def controllers(self) -> list[Controller]:
+        """See :class:`~scenekit.core.protocols.Scheduled`."""
+        weights = {"densities": self.config.density_smoothness, "colors": self.config.color_smoothness}
+        smoothed = [(self.get_parameter(name), weight) for name, weight in weights.items() if weight > 0]
+        return [Smoothing(smoothed), Growth(self.config.grow_at, self._grow)]
+
+    @torch.no_grad()
+    def _grow(self, stage: int) -> Change:
+        low, high = torch.zeros(3), torch.ones(3)
+        if self.config.shrink and stage == len(self.config.grow_at):
+            fog = self.config.initial_density
+            low, high = self.box.tighten(lambda at: self._activated(lookup(at, self.densities)), fog, self.bounds)
+        tables = {"densities": self.densities, "colors": self.colors}
+        cells = self.cells[stage]
+        return Change.replacing({name: resampled(table, cells, low, high) for name, table in tables.items()})
+
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Cells that no ray touched keep their moments."""
+        """Cells that nothing touched keep their moments."""
         rate = exponential(self.config.learning_rate, self.config.learning_rate / 10, warm_up=0.01)
-        return [ParameterGroup("values", {"values": self.values}, rate, betas=(0.9, 0.99), sparse=True)]
+        tables = {"densities": self.densities, "colors": self.colors}
+        return [ParameterGroup("tables", tables, rate, betas=(0.9, 0.99), sparse=True)]
 
 
 def _inverse_softplus(value: float) -> float:

@@ -46,7 +46,7 @@ SMALL = {
         "smoothness": 1e-3,
         "network": {"width": 16, "color_layers": 1},
     },
-    "dense_grid": {"resolution": 32},
+    "dense_grid": {"coarsest": 16, "resolution": 32},
     "mlp": {
         "width": 32,
         "depth": 2,
