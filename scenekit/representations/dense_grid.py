@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenekit.core.bounds import Bounds
+from scenekit.core.checks import BadInput
 from scenekit.core.protocols import Change, Controller, ParameterGroup
 from scenekit.core.rays import Samples
 from scenekit.core.schedules import exponential
@@ -31,7 +32,7 @@ class DenseGrid:
         shrink: whether with the last growth the box tightens about what is dense; the cells become smaller.
         harmonics_degree: of the colour; 0 to 3.
         initial_density: everywhere at the start, per scene unit.
-        density_smoothness, color_smoothness: weights of the total variation.
+        density_smoothness, color_smoothness: how strongly neighbours are drawn together, at most 1/6; 0 for not at all.
         learning_rate: at the start; it ends at a tenth.
     """
 
@@ -43,12 +44,15 @@ class DenseGrid:
     shrink: bool = True
     harmonics_degree: int = 2
     initial_density: float = 0.1
-    density_smoothness: float = 0.01
-    color_smoothness: float = 0.01
+    density_smoothness: float = 0.02
+    color_smoothness: float = 0.02
     learning_rate: float = 0.05
 
     def __post_init__(self) -> None:
         check_points("grow_at", self.grow_at)
+        if not 0 <= max(self.density_smoothness, self.color_smoothness) <= 1 / 6:
+            found = f"{self.density_smoothness} and {self.color_smoothness}"
+            raise BadInput.of("smoothness", wanted="a share up to 1/6", found=found, remedy="choose less")
 
     def build(self, bounds: Bounds, generator: torch.Generator | None = None) -> DenseGridField:
         """A grey fog of ``initial_density``."""

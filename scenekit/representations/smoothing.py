@@ -1,7 +1,8 @@
-"""Total variation of large dense blocks, a random part of them at each step (Plenoxels, section 3.3).
+"""Total variation of large dense blocks, made less in a random part of them at each step (Plenoxels, section 3.3).
 
-The gradient goes straight to where the gradients of the photographs are: a loss on a part of a table would make
-autograd write zeros for all the rest of it.
+Vertices move towards their neighbours beside the optimizer, not through it: Adam takes steps of one length however
+small a gradient is, so that vertices that no ray corrects would shake instead of becoming smooth. A loss on a part of
+a table would also make autograd write zeros for all the rest of it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ PARTS = 4  # the random block is this many times narrower than the grid
 
 
 class Smoothing:
-    """A controller: adds ``weight`` times the gradient of the mean squared step between neighbours.
+    """A controller: diffusion of ``tables``, dense in three dimensions, each with its weight.
 
-    ``tables`` are dense in three dimensions, each with its weight. In expectation every vertex is pulled as by the
-    variation of the whole table.
+    The weight is the share of the difference to a neighbour that a visited vertex gives up when training begins, at
+    most 1/6; it falls to zero as training ends.
     """
 
     def __init__(self, tables: Sequence[tuple[nn.Parameter, float]]) -> None:
@@ -31,20 +32,18 @@ class Smoothing:
     def before_render(self, context: Context) -> None:
         """Nothing."""
 
-    @torch.no_grad()
     def after_backward(self, rendering: Rendering, context: Context) -> None:
-        """Pull one random block of every table together; a table without a gradient is left alone."""
+        """Nothing."""
+
+    @torch.no_grad()
+    def after_step(self, context: Context) -> None:
+        """Let one random block of every table diffuse."""
         for table, weight in self.tables:
             side = layout_of(3, table.shape[0]).resolutions[0]
             width = max(2, -(-side // PARTS))
             corner = torch.randint(side - width + 1, (3,), generator=context.generator).tolist()
-            block = tuple(slice(begin, begin + width) for begin in corner)
-            if table.grad is not None:
-                values = table.unflatten(0, (side,) * 3)[block]
-                table.grad.unflatten(0, (side,) * 3)[block].add_(variation_gradient(values), alpha=weight)
-
-    def after_step(self, context: Context) -> None:
-        """Nothing."""
+            block = table.unflatten(0, (side,) * 3)[tuple(slice(begin, begin + width) for begin in corner)]
+            block.add_(diffusion(block), alpha=weight * (1 - context.progress))
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: its randomness is training's own."""
@@ -54,12 +53,12 @@ class Smoothing:
         """Nothing to continue."""
 
 
-def variation_gradient(values: Tensor) -> Tensor:
-    """Gradient of the mean over ``values`` [z y x F] of squared steps along the three axes."""
-    gradient = torch.zeros_like(values)
+def diffusion(values: Tensor) -> Tensor:
+    """Sum of the differences to the neighbours of ``values`` [z y x F]; what flows out of one flows into another."""
+    flow = torch.zeros_like(values)
     for axis in range(3):
-        step = values.diff(dim=axis) * (2 / values.numel())
+        step = values.diff(dim=axis)
         length = values.shape[axis] - 1
-        gradient.narrow(axis, 1, length).add_(step)
-        gradient.narrow(axis, 0, length).sub_(step)
-    return gradient
+        flow.narrow(axis, 0, length).add_(step)
+        flow.narrow(axis, 1, length).sub_(step)
+    return flow

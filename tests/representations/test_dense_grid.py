@@ -6,7 +6,7 @@ from scenekit.core.checks import BadInput
 from scenekit.core.protocols import Context, Field, Rendering, Scheduled
 from scenekit.core.rays import Samples
 from scenekit.representations.dense_grid import DenseGrid, DenseGridField
-from scenekit.representations.smoothing import Smoothing, variation_gradient
+from scenekit.representations.smoothing import Smoothing, diffusion
 from scenekit.training.optimizer import Optimizer
 
 NOTHING = Rendering(torch.empty(0, 3), torch.empty(0))
@@ -70,31 +70,33 @@ def test_a_fresh_field_takes_the_state_of_a_grown_one() -> None:
     assert torch.equal(target.density(x)[0], source.density(x)[0])
 
 
-def test_the_pull_of_smoothing_is_the_gradient_of_the_variation() -> None:
+def test_diffusion_is_the_negative_gradient_of_half_the_variation_and_keeps_the_sum() -> None:
     values = torch.randn(4, 5, 3, 2, generator=generator(), dtype=torch.float64, requires_grad=True)
-    variation = torch.stack([values.diff(dim=axis).square().sum() for axis in range(3)]).sum() / values.numel()
+    variation = torch.stack([values.diff(dim=axis).square().sum() for axis in range(3)]).sum() / 2
     (expected,) = torch.autograd.grad(variation, values)
-    torch.testing.assert_close(variation_gradient(values.detach()), expected)
+    torch.testing.assert_close(diffusion(values.detach()), -expected)
+    assert diffusion(values.detach()).sum().item() == pytest.approx(0, abs=1e-9)
 
 
-def test_smoothing_adds_to_gradients_in_one_block_and_makes_none() -> None:
+def test_smoothing_moves_one_block_less_and_less() -> None:
     table = torch.nn.Parameter(torch.randn(10**3, 1, generator=generator()))
-    smoothing = Smoothing([(table, 2.0)])
-    context = Context(True, generator(), 0.5)
-    smoothing.after_backward(NOTHING, context)
-    assert table.grad is None
-    table.grad = torch.zeros_like(table)
-    smoothing.after_backward(NOTHING, context)
-    assert int((table.grad != 0).sum()) == 3**3
-    before = table.grad.clone()
-    smoothing.after_backward(NOTHING, context)
-    assert not torch.equal(table.grad, before)
+    before = table.detach().clone()
+    smoothing = Smoothing([(table, 0.1)])
+    moved = []
+    for progress in (0.0, 0.5):
+        table.data.copy_(before)
+        smoothing.after_step(Context(True, generator(), progress))
+        moved.append(table.detach() - before)
+    assert int((moved[0] != 0).sum()) == 3**3
+    torch.testing.assert_close(moved[1], moved[0] / 2)
 
 
 @pytest.mark.bad_input
-def test_growing_while_averages_are_taken_is_refused() -> None:
+def test_growing_while_averages_are_taken_and_too_much_smoothness_are_refused() -> None:
     with pytest.raises(BadInput, match="grow_at"):
         DenseGrid(grow_at=(0.95,))
+    with pytest.raises(BadInput, match="smoothness"):
+        DenseGrid(color_smoothness=0.5)
     field = DenseGrid(coarsest=4).build(Bounds())
     with pytest.raises(ValueError, match="power of 3"):
         field.load_state_dict({**field.state_dict(), "densities": torch.zeros(100, 1)})
