@@ -29,7 +29,7 @@ class Mlp:
         activation: ``relu`` over sines and cosines of the position (NeRF), or ``siren``.
         finest: half waves of the highest frequency over the inner cube of the scene; 1024 makes NeRF's ten.
         width: of every layer.
-        depth: layers before the one that makes the features.
+        layers: before the one that makes the features.
         skip: layer that is given the frequencies once more; 0 for none. SIREN has none.
         features: that come out.
         networks: what makes density and colour of the features.
@@ -41,7 +41,7 @@ class Mlp:
     activation: Literal["relu", "siren"] = "relu"
     finest: int = 1024
     width: int = 256
-    depth: int = 8
+    layers: int = 8
     skip: int = 4
     features: int = 28
     networks: Networks = field(default_factory=Networks)
@@ -69,8 +69,8 @@ class MlpEncoding(nn.Module):
         self.frequencies = max(1, round(math.log2(max(2.0, finest)))) if config.activation == "relu" else 0
         self.omega = FIRST_OMEGA * finest
         inputs = dimensions * (1 + 2 * self.frequencies)
-        self.skip = config.skip if config.activation == "relu" and 0 < config.skip < config.depth else 0
-        widths = [inputs, *[config.width] * config.depth, config.features]
+        self.skip = config.skip if config.activation == "relu" and 0 < config.skip < config.layers else 0
+        widths = [inputs, *[config.width] * config.layers, config.features]
         again = [inputs if self.skip and layer == self.skip else 0 for layer in range(len(widths))]
         self.layers = nn.ModuleList(
             _linear(width + more, out, _limit(config, layer, width + more), generator)

@@ -31,8 +31,8 @@ class Triplane:
         features: of a point in a level.
         coarsest: cells a side of the coarsest level, over the whole field.
         finest: cells a side of the finest level, over the inner cube of the scene.
-        combination: of the planes' features; a product can be zero in all but one place (K-Planes), a sum is
-            easier to fit (EG3D).
+        combination: of the planes' features; a sum is easier to fit (EG3D), a product can be zero in all but one
+            place (K-Planes) but finds wrong places from few photographs.
         smoothness: weight of the planes' total variation.
         networks: what makes density and colour of the features.
         learning_rate: at the start; it ends at a hundredth.
@@ -44,8 +44,8 @@ class Triplane:
     features: int = 16
     coarsest: int = 64
     finest: int = 256
-    combination: Literal["product", "sum"] = "product"
-    smoothness: float = 0.0
+    combination: Literal["sum", "product"] = "sum"
+    smoothness: float = 0.01
     networks: Networks = field(default_factory=Networks)
     learning_rate: float = 2e-2
 

@@ -49,7 +49,7 @@ SMALL = {
     "dense_grid": {"coarsest": 16, "resolution": 32},
     "mlp": {
         "width": 32,
-        "depth": 2,
+        "layers": 2,
         "skip": 1,
         "finest": 16,
         "learning_rate": 1e-2,

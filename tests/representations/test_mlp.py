@@ -20,7 +20,7 @@ def generator() -> torch.Generator:
 
 
 def small(activation: Activation) -> Mlp:
-    return Mlp(activation=activation, finest=16, width=24, depth=3, skip=2)
+    return Mlp(activation=activation, finest=16, width=24, layers=3, skip=2)
 
 
 def test_frequencies_are_the_position_and_its_octaves() -> None:
@@ -34,7 +34,7 @@ def test_frequencies_are_the_position_and_its_octaves() -> None:
 
 
 def test_a_scene_in_the_inner_cube_has_the_ten_frequencies_of_nerf_and_a_larger_one_more() -> None:
-    config = Mlp(width=8, depth=2)
+    config = Mlp(width=8, layers=2)
     for extent, expected in ((1.0, 10), (4.0, 12)):
         encoding = config.build(Bounds(extent=extent), generator()).encoding
         assert isinstance(encoding, MlpEncoding)
@@ -64,7 +64,7 @@ def test_it_encodes_points_of_any_dimension(activation: Activation, dimensions: 
 
 
 def test_sirens_start_with_activations_that_neither_fade_nor_saturate() -> None:
-    encoding = Mlp(activation="siren", width=256, depth=6).encoding(3, 512, generator())
+    encoding = Mlp(activation="siren", width=256, layers=6).encoding(3, 512, generator())
     x = 2 * torch.rand(2000, 3, generator=generator()) - 1
     first, *hidden, _ = encoding.layers
     x = torch.sin(encoding.omega * first(x))
