@@ -34,6 +34,7 @@ SMALL = {
         "features": 8,
         "coarsest": 16,
         "finest": 64,
+        "combination": "product",
         "smoothness": 1e-3,
         "networks": {"width": 16, "color_layers": 1},
     },

@@ -8,7 +8,7 @@ from scenekit.core.bounds import Bounds
 from scenekit.core.protocols import EVAL, Encoding, Field, Regularized
 from scenekit.representations.triplane import Triplane, TriplaneEncoding
 
-SMALL = Triplane(levels=2, features=4, coarsest=4, finest=8, smoothness=0.5)
+SMALL = Triplane(levels=2, features=4, coarsest=4, finest=8, combination="product", smoothness=0.5)
 
 
 def generator() -> torch.Generator:
