@@ -35,7 +35,7 @@ class RBF:
         log2_table: log2 of the entries a level has at most.
         finest: cells a side of the finest level, over the inner cube of the scene.
         networks: what makes density and colour of the functions.
-        learning_rate: at the start; it ends at a hundredth.
+        learning_rate: at the start, twice that of a hash grid (Gaussian RBFNet); it ends at a hundredth.
     """
 
     renderer: ClassVar[str] = "volume"
@@ -51,7 +51,7 @@ class RBF:
     log2_table: int = 19
     finest: int = 2048
     networks: Networks = field(default_factory=lambda: Networks(width=32, density_layers=0, color_layers=1))
-    learning_rate: float = 1e-2
+    learning_rate: float = 2e-2
 
     def encoding(self, dimensions: int, finest: float, generator: torch.Generator | None = None) -> Encoding:
         """Features of any signal's points; ``finest`` is in cells of the hash grid a side of the unit cube.
