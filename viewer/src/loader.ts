@@ -120,13 +120,18 @@ export const hosted =
     return all;
   };
 
-/** Chunks that the page itself holds, in base64. */
-export const embedded: Source = async (file) => {
-  const element = document.getElementById(file);
-  if (!element) throw new Error("the page does not hold it; export it again");
-  const binary = atob(element.textContent ?? "");
-  element.remove();
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
-};
+/** Chunks that the page itself holds, in base64; `files` names them as often as they are wanted. */
+export function embedded(files: string[]): Source {
+  const left = new Map<string, number>();
+  for (const file of files) left.set(file, (left.get(file) ?? 0) + 1);
+  return async (file) => {
+    const element = document.getElementById(file);
+    if (!element) throw new Error("the page does not hold it; export it again");
+    const binary = atob(element.textContent ?? "");
+    left.set(file, left.get(file)! - 1);
+    if (left.get(file) === 0) element.remove(); // its memory is wanted
+    const bytes = new Uint8Array(binary.length);
+    for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+    return bytes;
+  };
+}

@@ -2,7 +2,7 @@
 
 import "./style.css";
 import { embedded, hosted, type Source } from "./loader";
-import { parseManifest } from "./manifest";
+import { parseManifest, type Manifest } from "./manifest";
 import { Page, type Handle } from "./page";
 import { refuse } from "./panel";
 
@@ -14,21 +14,24 @@ declare global {
 
 const MANIFEST_BYTES = 8 << 20;
 
-async function scene(): Promise<{ text: string; source: Source }> {
+async function scene(): Promise<{ manifest: Manifest; source: Source }> {
   const inside = document.getElementById("scene.json");
-  if (inside) return { text: inside.textContent ?? "", source: embedded };
+  if (inside) {
+    const manifest = parseManifest(inside.textContent ?? "");
+    return { manifest, source: embedded(manifest.nodes.flatMap((node) => node.chunks.map((chunk) => chunk.file))) };
+  }
   if (location.protocol === "file:")
     throw new Error("Browsers do not let a page from disk read the files beside it; serve the folder, or export a single .html file.");
   const source = hosted(location.href);
   const bytes = await source("scene.json", MANIFEST_BYTES).catch((error: Error) => {
     throw new Error(`scene.json cannot be read: ${error.message}`);
   });
-  return { text: new TextDecoder().decode(bytes), source };
+  return { manifest: parseManifest(new TextDecoder().decode(bytes)), source };
 }
 
 scene()
-  .then(({ text, source }) => {
+  .then(({ manifest, source }) => {
     const canvas = document.getElementById("view") as HTMLCanvasElement;
-    window.scenekit = new Page(canvas, parseManifest(text), source);
+    window.scenekit = new Page(canvas, manifest, source);
   })
   .catch((error: Error) => refuse(error.message));

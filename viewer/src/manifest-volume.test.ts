@@ -4,7 +4,7 @@ import type { Chunk, NodeBase } from "./manifest";
 import { layers, parseVolume } from "./manifest-volume";
 
 const good = {
-  extent: 1, contracted: false, near: 0, steps: [0.01, 0.01, 0], max_samples: 1024, unit: 0.01, reach: [14, 7],
+  stands_in: false, extent: 1, contracted: false, near: 0, steps: [0.01, 0.01, 0], max_samples: 1024, unit: 0.01, reach: [14, 7],
   cascades: 1, grid: 16, resolution: 32, atlas: [2, 2, 1], planes: 24,
 };
 

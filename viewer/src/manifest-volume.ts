@@ -9,6 +9,7 @@ export const NETWORK_WEIGHTS = 23 * 16 + 16 * 16 + 16 * 3;
 
 export interface VolumeNode extends NodeBase {
   kind: "volume";
+  standsIn: boolean; // a coarse copy of the next node, shown until that one is complete
   extent: number;
   contracted: boolean;
   near: number;
@@ -29,6 +30,7 @@ export function parseVolume(n: Values, where: string, base: NodeBase): VolumeNod
   const volume: VolumeNode = {
     ...base,
     kind: "volume",
+    standsIn: flag(n.stands_in, `${where}.stands_in`),
     extent: number(n.extent, `${where}.extent`, 1e-6, 1e6),
     contracted: flag(n.contracted, `${where}.contracted`),
     near: number(n.near, `${where}.near`, 0, 1e6),

@@ -97,6 +97,10 @@ export function parseManifest(source: string): Manifest {
   if (bookmarks.length === 0) throw new BadManifest("bookmarks: wanted at least one camera, found none");
   const nodes = array(values.nodes, "nodes", LIMITS.nodes).map(node);
   checkTotals(nodes);
+  nodes.forEach((n, i) => {
+    if (n.kind === "volume" && n.standsIn && nodes[i + 1]?.kind !== "volume")
+      throw new BadManifest(`nodes[${i}]: wanted a volume after the one that stands in for it`);
+  });
   return {
     title: text(values.title, "title"),
     up: numbers(values.up, "up", 3) as Vec3,

@@ -54,7 +54,9 @@ export class Page implements Handle {
     this.stage = new Stage(this.gl, manifest);
     this.pace = new Pace(this.gl);
     this.viewpoint = new Viewpoint(manifest);
-    this.panel = new Panel(manifest.title, manifest.nodes, {
+    const named = manifest.nodes.map(({ name, kind, visible }, index) => ({ name, kind, visible, index }));
+    const listed = named.filter(({ index }) => !this.standsIn(index));
+    this.panel = new Panel(manifest.title, listed, {
       bookmark: (step) => this.goTo(this.viewpoint.bookmark + step),
       reset: () => this.goTo(manifest.initial),
       mode: () => this.changeMode(),
@@ -228,8 +230,16 @@ export class Page implements Handle {
     this.panel.statistics(this.lines(this.canvas.width, this.canvas.height));
   }
 
+  private standsIn(index: number): boolean {
+    const node = this.manifest.nodes[index];
+    return node?.kind === "volume" && node.standsIn;
+  }
+
   private toggle(index: number): void {
-    if (!this.stage.hidden.delete(index)) this.stage.hidden.add(index);
+    const { hidden } = this.stage;
+    const act = hidden.has(index) ? (i: number) => hidden.delete(i) : (i: number) => hidden.add(i);
+    act(index);
+    if (this.standsIn(index - 1)) act(index - 1);
     this.wake();
   }
 

@@ -9,6 +9,14 @@ export interface Actions {
   toggle(index: number): void;
 }
 
+/** A node of the manifest as the list shows it. */
+export interface Listed {
+  name: string;
+  kind: string;
+  visible: boolean;
+  index: number;
+}
+
 const KEYS =
   "drag: turn · right or two fingers: move · wheel or pinch: closer · arrows: turn · + −: closer · W A S D Q E: walk · " +
   "F: orbit or fly · N, P: next, previous camera · 1–9: camera · R: back · I: figures · C: picture · H: this help";
@@ -30,7 +38,7 @@ export class Panel {
   private readonly alert: HTMLElement;
   private modeButton!: HTMLButtonElement;
 
-  constructor(title: string, nodes: { name: string; kind: string; visible: boolean }[], actions: Actions) {
+  constructor(title: string, nodes: Listed[], actions: Actions) {
     const body = document.body;
     this.done = make("div", body, "", "progress");
     this.done.setAttribute("role", "progressbar");
@@ -100,16 +108,16 @@ export class Panel {
     this.button(cameras, "?", "help", () => this.toggleHelp());
   }
 
-  private tree(panel: Element, nodes: { name: string; kind: string; visible: boolean }[], actions: Actions): void {
+  private tree(panel: Element, nodes: Listed[], actions: Actions): void {
     const list = make("div", panel, "", "row");
-    nodes.forEach((node, index) => {
+    for (const node of nodes) {
       const label = make("label", list);
       const box = make("input", label);
       box.type = "checkbox";
       box.checked = node.visible;
-      box.addEventListener("change", () => actions.toggle(index));
+      box.addEventListener("change", () => actions.toggle(node.index));
       make("span", label, `${node.name} (${node.kind})`);
-    });
+    }
   }
 
   private button(parent: Element, text: string, label: string, act: () => void): HTMLButtonElement {

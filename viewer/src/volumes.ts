@@ -61,7 +61,8 @@ export class Volumes {
 
   /** Over what `picture` holds; `keepDepth` lets splats know where the volumes are. */
   draw(view: View, picture: Target, hidden: (index: number) => boolean, keepDepth: boolean): void {
-    const shown = this.nodes.map((_, n) => n).filter((n) => this.held[n].missing === 0 && !hidden(n));
+    const done = (n: number): boolean => this.held[n].missing === 0;
+    const shown = this.nodes.map((_, n) => n).filter((n) => done(n) && !hidden(n) && !(this.nodes[n].standsIn && done(n + 1)));
     if (shown.length === 0) return;
     const { gl, march } = this;
     this.attach(picture);

@@ -17,7 +17,7 @@ from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.core.protocols import EVAL
 from scenekit.core.transforms import Similarity
-from scenekit.distill.bake import BakedRenderer, bake
+from scenekit.distill.bake import BakedRenderer, bake, coarser
 from scenekit.renderers.paths import focus, up_direction
 from scenekit.renderers.scene import Scene
 from scenekit.renderers.splats import SplatRenderer
@@ -47,7 +47,7 @@ def export_web(scenes: Scene | Mapping[str, Scene], target: str | Path, *, shape
     if not named:
         raise BadInput.of(place, wanted="at least one scene", found="none", remedy="name a run")
     first = next(iter(named.values()))
-    nodes = [_scene_node(name, scene, first) for name, scene in named.items()]
+    nodes = [node for name, scene in named.items() for node in _scene_nodes(name, scene, first)]
     around = first.cameras
     if len(around):
         deep = FRUSTUM * float((around.centres - focus(around)).norm(dim=-1).mean())
@@ -83,13 +83,16 @@ def build_manifest(title: str, scene: Scene, nodes: Sequence[Node]) -> tuple[dic
     return manifest, packed
 
 
-def _scene_node(name: str, scene: Scene, first: Scene) -> Node:
-    """A scene in the frame of the page, which is that of ``first``."""
+def _scene_nodes(name: str, scene: Scene, first: Scene) -> list[Node]:
+    """A scene in the frame of the page, which is that of ``first``; before a field, a coarse copy that comes sooner."""
     page_from_node = first.scene_from_world.after(scene.scene_from_world.inverse())
     place = {"name": name, "visible": True, "page_from_node": page_from_node.to_json()}
     renderer = bake(scene) if isinstance(scene.renderer, VolumeRenderer) else scene.renderer
     if isinstance(renderer, BakedRenderer):
-        return {"kind": "volume", **place, **volume_values(renderer)}, volume_chunks(renderer)
+        soon = coarser(renderer)
+        copy = {"kind": "volume", **place, "stands_in": True, **volume_values(soon)}
+        whole = {"kind": "volume", **place, "stands_in": False, **volume_values(renderer)}
+        return [(copy, volume_chunks(soon, level=0)), (whole, volume_chunks(renderer))]
     if not isinstance(renderer, SplatRenderer):
         raise BadInput.of(
             f"scene '{name}'",
@@ -108,7 +111,7 @@ def _scene_node(name: str, scene: Scene, first: Scene) -> Node:
         "near": renderer.near,
         "blocks": quantised.blocks,
     }
-    return node, quantised.chunks
+    return [(node, quantised.chunks)]
 
 
 def _bookmarks(cameras: Cameras) -> list[dict[str, Any]]:

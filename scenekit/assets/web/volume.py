@@ -47,17 +47,17 @@ def volume_values(renderer: BakedRenderer) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def volume_chunks(renderer: BakedRenderer) -> list[Chunk]:
-    """The textures of a baked field: what is small and needed by every ray first."""
+def volume_chunks(renderer: BakedRenderer, level: int = 1) -> list[Chunk]:
+    """The textures of a baked field, from ``level`` on: what is small and needed by every ray first."""
     field = renderer.field
     numbers = field.blocks.numbers.permute(2, 1, 0).contiguous().to(torch.int32)
     matrices = torch.cat([matrix.T.flatten() for matrix in field.network])
     return [
-        Chunk("network", 0, matrices.numpy().tobytes(), {"first": 0, "count": 1}),
-        *_cut("occupancy", 0, empty_around(renderer.occupied).permute(0, 3, 2, 1).flatten(0, 1)),
-        *_cut("blocks", 0, _words(numbers)),
-        *_cut("planes", 1, _planes(field)),
-        *_cut("atlas", 2, _atlas(field.blocks, _bytes(field.grid))),
+        Chunk("network", level, matrices.numpy().tobytes(), {"first": 0, "count": 1}),
+        *_cut("occupancy", level, empty_around(renderer.occupied).permute(0, 3, 2, 1).flatten(0, 1)),
+        *_cut("blocks", level, _words(numbers)),
+        *_cut("planes", level + 1, _planes(field)),
+        *_cut("atlas", level + 2, _atlas(field.blocks, _bytes(field.grid))),
     ]
 
 

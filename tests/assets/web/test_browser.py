@@ -11,6 +11,7 @@ import torch
 from scenekit.assets.web import Shape, export_web
 from scenekit.assets.web.splats import dequantise
 from scenekit.core.transforms import Similarity
+from scenekit.distill.bake import coarser
 from scenekit.training.evaluate import to_bytes
 
 from . import browser
@@ -124,6 +125,28 @@ def test_a_baked_field_looks_in_the_page_as_its_twin_renders_it(tmp_path, open_p
             assert wanted.std() > 0.1
             assert difference.max() <= 3.001
             assert difference.mean() <= 0.05
+
+
+def test_a_baked_field_opens_from_disk_too(tmp_path, open_page):
+    scene = replace(splat_scene(random_splats(0)), renderer=random_baked())
+    export_web(scene, tmp_path / "page.html")
+    page = open_page((tmp_path / "page.html").as_uri())
+    browser.wait_until_loaded(page)
+    seen, wanted = drawn_by(page, scene, 0)
+    assert (np.abs(seen - wanted) * 255).max() <= 3.001
+
+
+def test_while_a_field_is_on_its_way_its_coarse_copy_is_shown(tmp_path, open_page):
+    scene = replace(splat_scene(random_splats(0)), renderer=random_baked(resolution=64))
+    manifest = page_of(tmp_path / "page", scene)
+    missing = [chunk for chunk in manifest["nodes"][1]["chunks"] if chunk["part"] == "atlas"]
+    (tmp_path / "page" / missing[0]["file"]).unlink()
+    with browser.served(tmp_path / "page") as address:
+        page = open_page(address, expected=["404"])
+        page.get_by_role("alert").filter(has_text=missing[0]["file"]).wait_for(timeout=30_000)
+        seen, wanted = drawn_by(page, replace(scene, renderer=coarser(scene.renderer)), 0)
+    assert wanted.std() > 0.1
+    assert (np.abs(seen - wanted) * 255).max() <= 3.001
 
 
 def test_a_volume_hides_the_splats_behind_it_and_ends_at_a_wall(tmp_path, open_page):

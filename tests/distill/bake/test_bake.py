@@ -6,7 +6,7 @@ import torch
 from scenekit.core.cameras import Cameras, look_at
 from scenekit.core.checks import BadInput
 from scenekit.core.protocols import Renderer
-from scenekit.distill.bake import Baking, bake
+from scenekit.distill.bake import Baking, bake, coarser
 from scenekit.distill.bake.field import BakedField, steps_of
 from scenekit.distill.bake.fit import begin, pruned
 
@@ -66,6 +66,16 @@ def test_what_a_camera_never_needs_is_left_out_and_nothing_else():
     places = (torch.nonzero(~kept)[:, 1:] + 0.5) * (2 / kept.shape[1]) - 1
     distances = (places[:, None] - Balls().balls[:, :3]).norm(dim=-1) - Balls().balls[:, 3]
     assert distances.min() > 0.05
+
+
+@pytest.mark.parametrize("extent", [1.0, 4.0])
+def test_a_coarse_copy_is_smaller_and_shows_the_same_scene_softer(extent):
+    scene = balls_scene(ring(), extent=extent)
+    cameras = scene.cameras_in_scene(scene.cameras)
+    fine = begin(scene.renderer, cameras, replace(SMALL, resolution=96), torch.Generator().manual_seed(0))
+    copy = coarser(fine)
+    assert len(copy.field.grid) < len(fine.field.grid) / 8
+    assert psnr(replace(scene, renderer=fine), replace(scene, renderer=copy)) > 18
 
 
 @pytest.mark.bad_input
