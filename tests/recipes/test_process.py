@@ -209,3 +209,12 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     photographs = write_photographs(tmp_path / "photographs")
     with pytest.raises(BadInput, match=r"found other files in it \(p\d.png\)"):
         process(Inputs(photographs), photographs, QUICK, SILENT)
+
+
+@pytest.mark.bad_input
+def test_an_old_pycolmap_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pycolmap
+
+    monkeypatch.delattr(pycolmap, "match_image_pairs")
+    with pytest.raises(BadInput, match=r'pip install -U "pycolmap>=4.2"'):
+        process(Inputs(write_photographs(tmp_path / "photographs")), tmp_path / "capture", QUICK, SILENT)

@@ -35,12 +35,12 @@ def check_pycolmap() -> None:
     """Raise BadInput where pycolmap is too old for features and matches through it."""
     import pycolmap
 
-    if "FeatureExtractionOptions" not in dir(pycolmap):
+    if "match_image_pairs" not in dir(pycolmap):
         raise BadInput.of(
             "pycolmap",
-            wanted="version 3.13 or newer to estimate poses",
+            wanted="a version that matches chosen pairs, to estimate poses",
             found=str(pycolmap.__version__),
-            remedy='run `pip install -U "pycolmap>=3.13"`',
+            remedy='run `pip install -U "pycolmap>=4.2"`',
         )
 
 
@@ -58,7 +58,7 @@ def create(
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)
     groups = _shared(photographs, "per-image" if per_image else settings.intrinsics)
-    with pycolmap.Database.open(partial) as database:
+    with pycolmap.Database.open(str(partial)) as database:
         for number, members in enumerate(groups, 1):
             camera = _camera(photographs[members[0]], len(members), settings)
             camera.camera_id = number
@@ -83,7 +83,7 @@ def create(
 def _take_features(source: Path, database: pycolmap.Database, count: int) -> None:
     import pycolmap
 
-    with pycolmap.Database.open(source) as other:
+    with pycolmap.Database.open(str(source)) as other:
         for number in range(1, count + 1):
             if other.exists_keypoints(number) and other.exists_descriptors(number):
                 database.write_keypoints(number, other.read_keypoints(number))
@@ -105,12 +105,12 @@ def extract(path: Path, images: Path, names: Sequence[str], how: Try, report: Re
     for start in range(0, len(names), IMAGES_AT_ONCE):
         report(start, len(names))
         pycolmap.extract_features(
-            path,
-            images,
-            list(names[start : start + IMAGES_AT_ONCE]),
-            pycolmap.CameraMode.PER_IMAGE,  # cameras are in the database already
-            reader,
-            options,
+            database_path=str(path),
+            image_path=str(images),
+            image_names=list(names[start : start + IMAGES_AT_ONCE]),
+            camera_mode=pycolmap.CameraMode.PER_IMAGE,  # cameras are in the database already
+            reader_options=reader,
+            extraction_options=options,
         )
     report(len(names), len(names))
 
@@ -134,7 +134,9 @@ def match(
         report(start, len(pairs))
         some = pairs[start : start + PAIRS_AT_ONCE]
         listed.write_text("".join(f"{names[i]} {names[j]}\n" for i, j in some))
-        pycolmap.match_image_pairs(path, options, imported, geometry)
+        pycolmap.match_image_pairs(
+            str(path), matching_options=options, pairing_options=imported, verification_options=geometry
+        )
     listed.unlink(missing_ok=True)
     report(len(pairs), len(pairs))
 
@@ -143,7 +145,7 @@ def found(path: Path, count: int) -> Found:
     """How much there is of each image and of each pair."""
     import pycolmap
 
-    with pycolmap.Database.open(path) as database:
+    with pycolmap.Database.open(str(path)) as database:
         features = {number: database.num_keypoints_for_image(number) for number in range(1, count + 1)}
         pairs, matches = database.read_two_view_geometry_num_inliers()
     return Found(
@@ -155,7 +157,7 @@ def descriptors(path: Path, number: int, most: int) -> NDArray[np.float32]:
     """The first ``most`` descriptors [N 128] of an image, which are those of the largest features."""
     import pycolmap
 
-    with pycolmap.Database.open(path) as database:
+    with pycolmap.Database.open(str(path)) as database:
         stored = database.read_descriptors(number)
     rows = np.asarray(stored if isinstance(stored, np.ndarray) else stored.data)
     return rows.reshape(-1, 128)[:most].astype(np.float32)
@@ -191,12 +193,6 @@ def _camera(photograph: Prepared, members: int, settings: Settings) -> pycolmap.
     model = settings.lens if settings.lens != "auto" else "opencv" if members >= OPENCV_IMAGES else "simple-radial"
     model = model.upper().replace("-", "_")
     focal = known or GUESSED_FOCAL * max(width, height)
-    # The name changed in 4.0.
-    make = (
-        pycolmap.Camera.create_from_model_id
-        if "create_from_model_id" in dir(pycolmap.Camera)
-        else pycolmap.Camera.create
-    )
-    camera = make(0, getattr(pycolmap.CameraModelId, model), focal, width, height)
+    camera = pycolmap.Camera.create_from_model_id(0, getattr(pycolmap.CameraModelId, model), focal, width, height)
     camera.has_prior_focal_length = known is not None
     return camera

@@ -40,7 +40,12 @@ def map_images(
 
     options = _options(how, settings)
     found = pycolmap.incremental_mapping(
-        database, images, models, options, initial_image_pair_callback=begun, next_image_callback=another
+        database_path=str(database),
+        image_path=str(images),
+        output_path=str(models),
+        options=options,
+        initial_image_pair_callback=begun,
+        next_image_callback=another,
     )
     return sorted(found.values(), key=lambda model: (-model.num_reg_images(), -len(model.points3D)))
 
