@@ -10,8 +10,8 @@ import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -71,7 +71,7 @@ class Header:
         raise ValueError(f"no element '{name}'")
 
 
-def read_header(stream: BinaryIO) -> Header:
+def read_header(stream: BufferedIOBase) -> Header:
     """The header of a .ply file; raises ValueError with a few words for what is none."""
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
@@ -100,7 +100,7 @@ def read_header(stream: BinaryIO) -> Header:
     return Header(order == "", tuple(_element(e, order) for e in elements), tuple(comments), line_end + 1, size)
 
 
-def row_blocks(stream: BinaryIO, header: Header, name: str) -> Iterator[np.ndarray]:
+def row_blocks(stream: BufferedIOBase, header: Header, name: str) -> Iterator[np.ndarray]:
     """The rows of one element, in blocks of a few megabytes; a block is overwritten by the next one.
 
     Raises ValueError where the file is too short for them, or where what comes before cannot be skipped.
@@ -196,7 +196,7 @@ def _row_size(element: Element) -> int:
     return element.dtype.itemsize
 
 
-def _text_blocks(stream: BinaryIO, header: Header, element: Element) -> Iterator[np.ndarray]:
+def _text_blocks(stream: BufferedIOBase, header: Header, element: Element) -> Iterator[np.ndarray]:
     if element.dtype is None:
         raise ValueError(f"'{element.name[:60]}' with lists")
     stream.seek(header.start)

@@ -77,7 +77,7 @@ class GaussianCloud:
         turn, identity = b_from_a.rotation, Similarity.identity()
         turned = not torch.equal(turn, identity.rotation)
         shifted = turned or b_from_a.scale != 1 or not torch.equal(b_from_a.translation, identity.translation)
-        quaternion = quaternion_from_matrix(turn).float()
+        quaternion = quaternion_from_matrix(turn).float().expand(len(self), 4)
         return replace(
             self,
             means=b_from_a.points(self.means) if shifted else self.means,

@@ -11,7 +11,8 @@ import math
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import IO, Any, cast
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ INRIA_PLACES = (1, 4, 5, 6, 2, 3)
 INRIA_LENGTH = 12
 
 
-def decode(stream: BinaryIO) -> GaussianCloud:
+def decode(stream: BufferedIOBase) -> GaussianCloud:
     """Read whichever of the three it is."""
     size = size_of(stream)
     found = _parts(_loaded(stream, size))
@@ -39,7 +40,7 @@ def decode(stream: BinaryIO) -> GaussianCloud:
     return _cloud([part.detach().float() for part in found])
 
 
-def _loaded(stream: BinaryIO, size: int) -> Any:
+def _loaded(stream: BufferedIOBase, size: int) -> Any:
     try:
         with zipfile.ZipFile(stream) as archive:
             entries = archive.infolist()
@@ -51,7 +52,7 @@ def _loaded(stream: BinaryIO, size: int) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of types that are deprecated where the file was written
-            return torch.load(stream, map_location="cpu", weights_only=True)
+            return torch.load(cast("IO[bytes]", stream), map_location="cpu", weights_only=True)
     except Exception as error:  # an unpickler raises whatever its input makes it stumble over
         words = " ".join(str(error).split())
         raise Damaged(f"what cannot be loaded safely ({type(error).__name__}: {words[:120]})") from None

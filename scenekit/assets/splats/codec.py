@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from io import BufferedIOBase
+from typing import Literal
 
 from torch import Tensor
 
@@ -46,8 +47,8 @@ class Codec:
     name: str
     extensions: tuple[str, ...]
     sniff: Callable[[bytes], bool]
-    decode: Callable[[BinaryIO], GaussianCloud]
-    encode: Callable[[GaussianCloud, BinaryIO], None] | None
+    decode: Callable[[BufferedIOBase], GaussianCloud]
+    encode: Callable[[GaussianCloud, BufferedIOBase], None] | None
     exact: bool = False
     degree: int = 3
     half_turn: Literal["x", "z"] | None = None
@@ -55,7 +56,7 @@ class Codec:
     order: Callable[[GaussianCloud], Tensor] | None = None
 
 
-def size_of(stream: BinaryIO) -> int:
+def size_of(stream: BufferedIOBase) -> int:
     """Bytes in a stream; leaves it at its beginning."""
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import BinaryIO
+from io import BufferedIOBase
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ LARGEST_LOG_SCALE = 20.0
 THIRDS = ((21, 11), (11, 10), (0, 11))  # where three values stand in 32 bits: shift and width
 
 
-def decode(stream: BinaryIO) -> GaussianCloud:
+def decode(stream: BufferedIOBase) -> GaussianCloud:
     """Read a file with or without bounds of colours and with any harmonics up to degree 3."""
     try:
         header = read_header(stream)
@@ -63,7 +63,7 @@ def decode(stream: BinaryIO) -> GaussianCloud:
     )
 
 
-def encode(cloud: GaussianCloud, stream: BinaryIO) -> None:
+def encode(cloud: GaussianCloud, stream: BufferedIOBase) -> None:
     """Write the Gaussians along a Z-curve, so that chunks are small in space."""
     cloud = cloud[morton_order(cloud)]
     rest = cloud.harmonics[:, 1:].transpose(1, 2).flatten(1).numpy()
@@ -96,18 +96,18 @@ def _require(header: Header, chunks: dict[str, np.ndarray], packed: np.ndarray) 
         raise Damaged(f"{len(chunks[BOUNDS[0]])} chunks for {len(packed)} Gaussians")
 
 
-def _table(stream: BinaryIO, header: Header, name: str) -> np.ndarray:
+def _table(stream: BufferedIOBase, header: Header, name: str) -> np.ndarray:
     blocks = [block.copy() for block in row_blocks(stream, header, name)]
     return np.concatenate(blocks) if blocks else np.empty(0, header.element(name).dtype)
 
 
-def _floats(stream: BinaryIO, header: Header, name: str) -> dict[str, np.ndarray]:
+def _floats(stream: BufferedIOBase, header: Header, name: str) -> dict[str, np.ndarray]:
     table = _table(stream, header, name)
     with np.errstate(invalid="ignore"):
         return {column: table[column].astype(np.float64) for column in table.dtype.names or ()}
 
 
-def _rest(stream: BinaryIO, header: Header, count: int) -> np.ndarray:
+def _rest(stream: BufferedIOBase, header: Header, count: int) -> np.ndarray:
     """The harmonics beyond the constant ones, [N K 3]."""
     if all(element.name != "sh" for element in header.elements):
         return np.zeros((count, 0, 3), np.float32)

@@ -8,7 +8,8 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,7 @@ class Archive:
     All that is read of it together may not exceed the limit for a file of its size.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BufferedIOBase) -> None:
         self.left = unpacked_limit(size_of(stream))
         try:
             self.file = zipfile.ZipFile(stream)
@@ -122,7 +123,7 @@ def webp(values: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-def stored(stream: BinaryIO, entries: Sequence[tuple[str, bytes]]) -> None:
+def stored(stream: BufferedIOBase, entries: Sequence[tuple[str, bytes]]) -> None:
     """Write a zip archive whose entries are packed already; the same bytes for the same entries."""
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name, data in entries:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ ROTATION_ERROR = 1e-4
 COEFFICIENTS = ("ROTATION", "SCALE", "OPACITY")
 
 
-def decode(stream: BinaryIO) -> GaussianCloud:
+def decode(stream: BufferedIOBase) -> GaussianCloud:
     """Read all Gaussians of the file's scene, each where its node puts it."""
     stream.seek(0)
     document, binary = _chunks(stream.read())
@@ -50,7 +51,7 @@ def decode(stream: BinaryIO) -> GaussianCloud:
     return half_turned(joined(clouds), "z")
 
 
-def encode(cloud: GaussianCloud, stream: BinaryIO) -> None:
+def encode(cloud: GaussianCloud, stream: BufferedIOBase) -> None:
     """Write one mesh of points."""
     cloud = half_turned(cloud, "z")
     attributes = _attributes(cloud)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO
+from io import BufferedIOBase
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ class Section:
     degree: int
 
 
-def decode(stream: BinaryIO) -> GaussianCloud:
+def decode(stream: BufferedIOBase) -> GaussianCloud:
     """Read all sections of a file of version 0."""
     stream.seek(0)
     data = stream.read()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from io import BufferedIOBase
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ class Layout:
     antialiased: bool
 
 
-def read_layout(stream: BinaryIO) -> Layout:
+def read_layout(stream: BufferedIOBase) -> Layout:
     """Count, degree and antialiasing of a splat .ply; raises Damaged for another kind of .ply."""
     try:
         header = read_header(stream)
@@ -60,7 +60,7 @@ def read_layout(stream: BinaryIO) -> Layout:
     return Layout(header, vertex.count, degree, is_antialiased(header.comments))
 
 
-def read_blocks(stream: BinaryIO, layout: Layout) -> Iterator[GaussianCloud]:
+def read_blocks(stream: BufferedIOBase, layout: Layout) -> Iterator[GaussianCloud]:
     """The Gaussians in the order of the file, a few megabytes at a time; each block is the caller's to keep."""
     start = 0
     try:
@@ -73,7 +73,9 @@ def read_blocks(stream: BinaryIO, layout: Layout) -> Iterator[GaussianCloud]:
         raise Damaged(str(error)) from None
 
 
-def write_blocks(stream: BinaryIO, blocks: Iterable[GaussianCloud], degree: int, *, antialiased: bool = False) -> int:
+def write_blocks(
+    stream: BufferedIOBase, blocks: Iterable[GaussianCloud], degree: int, *, antialiased: bool = False
+) -> int:
     """Write Gaussians as they come, cut or filled to ``degree``, and return how many there were.
 
     The number stands in the header, which is written again at the end; until then it is that of an empty file.
@@ -92,7 +94,7 @@ def write_blocks(stream: BinaryIO, blocks: Iterable[GaussianCloud], degree: int,
     return written
 
 
-def decode(stream: BinaryIO) -> GaussianCloud:
+def decode(stream: BufferedIOBase) -> GaussianCloud:
     """All Gaussians of a file, into arrays made once: little more memory than they need themselves."""
     layout = read_layout(stream)
     cloud: GaussianCloud | None = None
@@ -108,7 +110,7 @@ def decode(stream: BinaryIO) -> GaussianCloud:
     return cloud or empty_cloud(0, layout.degree, antialiased=layout.antialiased)
 
 
-def encode(cloud: GaussianCloud, stream: BinaryIO) -> None:
+def encode(cloud: GaussianCloud, stream: BufferedIOBase) -> None:
     """Write all of ``cloud``."""
     write_blocks(stream, [cloud], cloud.degree, antialiased=cloud.antialiased)
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ LARGEST_PALETTE_SHARE = 8  # a palette has at most one entry for so many Gaussia
 LARGEST_TAG = 252  # plus which component is largest, in the alpha of a rotation
 
 
-def decode(stream: BinaryIO) -> GaussianCloud:
+def decode(stream: BufferedIOBase) -> GaussianCloud:
     """Read versions 1 and 2."""
     limit = unpacked_limit(size_of(stream))
     archive = Archive(stream)
@@ -83,7 +84,7 @@ def decode(stream: BinaryIO) -> GaussianCloud:
     )
 
 
-def encode(cloud: GaussianCloud, stream: BinaryIO) -> None:
+def encode(cloud: GaussianCloud, stream: BufferedIOBase) -> None:
     """Write version 2, the Gaussians along a Z-curve, so that neighbouring pixels are alike."""
     cloud = cloud[morton_order(cloud)]
     count = len(cloud)

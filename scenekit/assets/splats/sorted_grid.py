@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ def grid_order(cloud: GaussianCloud) -> Int[Tensor, " N"]:
     return torch.cat([chosen, rest])
 
 
-def encode(cloud: GaussianCloud, stream: BinaryIO) -> None:
+def encode(cloud: GaussianCloud, stream: BufferedIOBase) -> None:
     """Write all of ``cloud``, sorted."""
     cloud = cloud[grid_order(cloud)]
     count, side = len(cloud), max(1, math.isqrt(len(cloud)))
@@ -80,7 +81,7 @@ def encode(cloud: GaussianCloud, stream: BinaryIO) -> None:
     stored(stream, [(META, json.dumps(meta, separators=(",", ":")).encode()), *entries])
 
 
-def decode(stream: BinaryIO) -> GaussianCloud:
+def decode(stream: BufferedIOBase) -> GaussianCloud:
     """Read what :func:`encode` wrote."""
     limit = unpacked_limit(size_of(stream))
     archive = Archive(stream)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from io import BufferedIOBase
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from scenekit.representations.gaussian_cloud import GaussianCloud
 ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("color", "u1", 3), ("opacity", "u1"), ("rotation", "u1", 4)])
 
 
-def decode(stream: BinaryIO) -> GaussianCloud:
+def decode(stream: BufferedIOBase) -> GaussianCloud:
     """Read a file of any number of rows but none."""
     size = size_of(stream)
     if size == 0 or size % ROW.itemsize:
@@ -31,7 +31,7 @@ def decode(stream: BinaryIO) -> GaussianCloud:
     )
 
 
-def encode(cloud: GaussianCloud, stream: BinaryIO) -> None:
+def encode(cloud: GaussianCloud, stream: BufferedIOBase) -> None:
     """Write the constant colours alone; what depends on direction is left out."""
     table = np.empty(len(cloud), ROW)
     table["mean"] = cloud.means.numpy()

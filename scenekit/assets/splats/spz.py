@@ -12,7 +12,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from io import BufferedIOBase
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ class Packed:
     harmonics: np.ndarray
 
 
-def decode(stream: BinaryIO) -> GaussianCloud:
+def decode(stream: BufferedIOBase) -> GaussianCloud:
     """Read versions 1 to 4."""
     stream.seek(0)
     data = stream.read()
@@ -77,7 +77,7 @@ def decode(stream: BinaryIO) -> GaussianCloud:
     return half_turned(cloud, "x")
 
 
-def encode(cloud: GaussianCloud, stream: BinaryIO) -> None:
+def encode(cloud: GaussianCloud, stream: BufferedIOBase) -> None:
     """Write version 3, the Gaussians along a Z-curve: gzip finds more to share between neighbours."""
     cloud = half_turned(cloud[morton_order(cloud)], "x")
     fractional = _fractional_bits(cloud)

@@ -53,7 +53,8 @@ def test_the_guitar_is_the_same_in_every_format(name: str) -> None:
     assert error.quantile(0.9) < 0.1
 
 
-@pytest.mark.parametrize("codec", [name for name, codec in CODECS.items() if codec.encode])
+# A .sogc is sorted while it is written, which takes too long here; test_sorted_grid.py reads it back.
+@pytest.mark.parametrize("codec", [name for name, codec in CODECS.items() if codec.encode and name != "sogc"])
 @pytest.mark.parametrize("name", ["guitar.ply", "playbot_lod4.ply", "biker.spz"])
 def test_real_scenes_are_written_and_read_again(name: str, codec: str, tmp_path: Path) -> None:
     wanted = read(name)
