@@ -103,16 +103,25 @@ class OccupancyGrid(nn.Module):
 
 
 def _in_some_view(centres: Float[Tensor, "M 3"], radius: float, cameras: Cameras) -> Bool[Tensor, " M"]:
-    """Whether the ball about each centre can project into at least one image."""
-    seen = torch.zeros(len(centres), dtype=torch.bool, device=centres.device)
-    for camera, intrinsics, (width, height) in zip(
-        cameras.camera_from_world, cameras.intrinsics, cameras.sizes, strict=True
-    ):
-        fx, fy, cx, cy = intrinsics.tolist()
+    """Whether the ball about each centre can project into at least one image.
+
+    Cameras are asked in a mixed order and only about what none has seen yet: thousands then cost little more than
+    the first few, which see most.
+    """
+    seen = torch.ones(len(centres), dtype=torch.bool, device=centres.device)
+    left = torch.arange(len(centres), device=centres.device)
+    camera_from_world = cameras.camera_from_world
+    for index in torch.randperm(len(cameras), generator=torch.Generator().manual_seed(0)).tolist():
+        camera, (width, height) = camera_from_world[index], cameras.sizes[index]
+        fx, fy, cx, cy = cameras.intrinsics[index].tolist()
         x, y, z = (centres @ camera[:, :3].T + camera[:, 3]).unbind(-1)
         depth = z.clamp(min=1e-6)
         margin = radius / depth
         u, v = fx * x / depth + cx, fy * y / depth + cy
         inside = (u > -fx * margin) & (u < width + fx * margin) & (v > -fy * margin) & (v < height + fy * margin)
-        seen |= inside & (z > -radius) | (x * x + y * y + z * z < radius * radius)
+        unseen = ~(inside & (z > -radius) | (x * x + y * y + z * z < radius * radius))
+        left, centres = left[unseen], centres[unseen]
+        if not len(left):
+            break
+    seen[left] = False
     return seen
