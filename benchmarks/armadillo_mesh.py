@@ -28,6 +28,7 @@ from scenekit.assets.meshes.files import read_mesh, write_mesh
 from scenekit.assets.meshes.surface import Mesh, library, vertex_normals
 from scenekit.assets.meshes.views import FIELD_OF_VIEW, cameras_around
 from scenekit.core.cameras import Cameras, every_pixel
+from scenekit.core.cloud import PointCloud
 from scenekit.core.rays import rays_of
 from scenekit.recipes import SplatFitting, VolumeFitting, prepare
 from scenekit.recipes.configs import Fitting
@@ -49,6 +50,7 @@ class Options:
         output: folder for the capture and the meshes.
         representation: what to train.
         steps: of training.
+        gaussians: at most, and at the start.
         photographs: to train on, spread over a sphere.
         size: of a photograph, in pixels.
         meshing: how the trained scene is meshed; always watertight.
@@ -58,6 +60,7 @@ class Options:
     output: Path
     representation: Literal["gaussians", "hash_grid"] = "gaussians"
     steps: int = 1500
+    gaussians: int = 20_000
     photographs: int = 80
     size: int = 256
     meshing: sk.Meshing = field(default_factory=lambda: sk.Meshing(resolution=192, views=80))
@@ -141,11 +144,14 @@ def train(capture: Path, options: Options) -> sk.Scene:
     """A short training with settings for two cores."""
     fitting = Fitting(steps=options.steps)
     if options.representation == "gaussians":
-        config, family = sk.Gaussians(max_count=30_000, harmonics_degree=1), SplatFitting(coarse_until=0.4)
+        config = sk.Gaussians(max_count=options.gaussians, random_count=options.gaussians, harmonics_degree=1)
+        family = SplatFitting(coarse_until=0.4)
     else:
         config = sk.HashGrid(log2_table=17, finest=512, networks=Networks(width=32))
         family = VolumeFitting(2**17, Marching(steps=256, coarse_until=0.1, grid=64), 2**17)
-    session = prepare(sk.open_capture(capture), config, fitting, family, cache=options.output)
+    # Smooth surfaces give few features to triangulate: Gaussians begin at random.
+    nothing = PointCloud(torch.zeros(0, 3), torch.zeros(0, 3))
+    session = prepare(replace(sk.open_capture(capture), points=nothing), config, fitting, family)
     for step in steps(session.training):
         if step.index % 100 == 0:
             print(f"step {step.index}: {step.psnr:.2f} dB", flush=True)
