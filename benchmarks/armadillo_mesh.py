@@ -37,8 +37,8 @@ from scenekit.representations.networks import Networks
 from scenekit.training.steps import steps
 
 LIGHTS = torch.nn.functional.normalize(torch.tensor([[1.0, 0.6, 0.8], [-0.7, 0.5, -0.9]]), dim=-1)
-STRENGTHS = (0.55, 0.3)
-AMBIENT = 0.2
+STRENGTHS = (0.6, 0.4)
+AMBIENT = 0.35
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,12 @@ def main(options: Options) -> None:
 
 
 def patterned(mesh: Mesh) -> Mesh:
-    """The mesh with colours that vary smoothly over it, so that there is something to see."""
+    """The mesh as it looks, matt and lit: colours that vary smoothly over it, so that there is something to see."""
     middle = mesh.vertices.mean(0)
     side = (mesh.vertices - middle).abs().max()
     waves = torch.sin(9 * (mesh.vertices - middle) / side + torch.tensor([0.0, 1.0, 2.0]))
-    return replace(mesh, colors=(0.62 + 0.3 * waves).float())
+    light = AMBIENT + (vertex_normals(mesh).float() @ LIGHTS.T).clamp(min=0) @ torch.tensor(STRENGTHS)
+    return replace(mesh, colors=((0.62 + 0.3 * waves).float() * light[:, None]).clamp(0, 1))
 
 
 def picture(mesh: Mesh, camera: Cameras) -> Tensor:
@@ -113,9 +114,7 @@ def picture(mesh: Mesh, camera: Cameras) -> Tensor:
     b, c = torch.from_numpy(hits["primitive_uvs"].numpy()).unbind(-1)
     shares, corners = torch.stack([1 - b - c, b, c], -1)[..., None], mesh.faces[triangle]
     assert mesh.colors is not None
-    normals = torch.nn.functional.normalize((shares * vertex_normals(mesh).float()[corners]).sum(1), dim=-1)
-    light = AMBIENT + (normals @ LIGHTS.T).clamp(min=0) @ torch.tensor(STRENGTHS)
-    color = ((shares * mesh.colors[corners]).sum(1) * light[:, None]).clamp(0, 1)
+    color = (shares * mesh.colors[corners]).sum(1)
     layers = torch.cat([color * alpha[:, None], alpha[:, None]], -1).reshape(2 * height, 2 * width, 4)
     small = torch.nn.functional.avg_pool2d(layers.permute(2, 0, 1), 2).permute(1, 2, 0)
     return torch.cat([small[..., :3] / small[..., 3:].clamp(min=1e-6), small[..., 3:]], -1)

@@ -6,6 +6,7 @@ Self-Organizing Gaussian Grids (Morgenstern et al. 2024, section 3.2): files of 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -54,19 +55,27 @@ def smoothness(opacity_logits: Float[Tensor, " N"], quaternions: Float[Tensor, "
         raise ValueError(f"smoothness: wanted a square number of Gaussians, found {len(opacity_logits)}")
     if side <= BLUR_RADIUS:
         return opacity_logits.sum() * 0
-    grid = torch.cat([opacity_logits[:, None], quaternions], -1).T.reshape(1, 5, side, side)
+    grid = torch.cat([opacity_logits[:, None], quaternions], -1).T.reshape(5, side, side)
     distances = torch.nn.functional.huber_loss(grid, blurred(grid.detach()), reduction="none")
-    return OPACITY_SHARE * distances[:, 0].mean() + ROTATION_SHARE * distances[:, 1:].mean()
+    return OPACITY_SHARE * distances[0].mean() + ROTATION_SHARE * distances[1:].mean()
 
 
-def blurred(grid: Float[Tensor, "1 C H W"]) -> Float[Tensor, "1 C H W"]:
+def blurred(grid: Float[Tensor, "C H W"]) -> Float[Tensor, "C H W"]:
     """Every cell the weighted mean of the 5 by 5 about it."""
-    offsets = torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, dtype=grid.dtype, device=grid.device)
+    offsets = torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1)
     taps = torch.exp(-offsets.square() / (2 * BLUR_SIGMA**2))
-    taps = taps / taps.sum()
-    padded = torch.nn.functional.pad(grid, (BLUR_RADIUS, BLUR_RADIUS, 0, 0), mode="circular")
-    padded = torch.nn.functional.pad(padded, (0, 0, BLUR_RADIUS, BLUR_RADIUS), mode="reflect")
-    channels = grid.shape[1]
-    across = taps.reshape(1, 1, 1, -1).expand(channels, -1, -1, -1)
-    rows = torch.nn.functional.conv2d(padded, across, groups=channels)
-    return torch.nn.functional.conv2d(rows, across.transpose(2, 3), groups=channels)
+    shares = (taps / taps.sum()).tolist()
+    height, width = grid.shape[-2:]
+    wide = torch.cat([grid[..., -BLUR_RADIUS:], grid, grid[..., :BLUR_RADIUS]], -1)
+    rows = _weighted([wide[..., i : i + width] for i in range(len(shares))], shares)
+    top, bottom = rows[..., 1 : BLUR_RADIUS + 1, :].flip(-2), rows[..., -BLUR_RADIUS - 1 : -1, :].flip(-2)
+    tall = torch.cat([top, rows, bottom], -2)
+    return _weighted([tall[..., i : i + height, :] for i in range(len(shares))], shares)
+
+
+def _weighted(parts: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    """Sums of shifted grids: for five taps far cheaper than a convolution by channel."""
+    total = parts[0] * shares[0]
+    for part, share in zip(parts[1:], shares[1:], strict=True):
+        total = torch.add(total, part, alpha=share)
+    return total

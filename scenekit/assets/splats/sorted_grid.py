@@ -28,7 +28,7 @@ from scenekit.representations.gaussian_cloud import MAX_DEGREE, GaussianCloud
 META = "sogc.json"
 VERSION = 1
 MEAN_BITS = 14
-BITS = {"scales": 7, "rotations": 7, "color": 8, "rest": 5}
+BITS = {"scales": 7, "rotations": 7, "color": 8, "rest": 4}
 # Variance of neighbours' differences, in variances of the values, below which a grid counts as sorted; shuffled: 2.
 SORTED = 1.0
 # Harmonics beyond these shares of all are cut: a few would leave the others no bits.
