@@ -12,6 +12,7 @@ from scenekit.assets.splats import CODECS
 from scenekit.assets.splats.files import read_splats, write_splats
 from scenekit.assets.verify import Verification, verify
 from scenekit.assets.web import export_web
+from scenekit.assets.web.export import differs_by_direction
 from scenekit.core.checks import BadInput
 from scenekit.core.transforms import Similarity
 from scenekit.renderers.scene import Scene
@@ -89,7 +90,10 @@ def _write_page(source: Source, target: Path, file_from_world: Similarity) -> Ma
         raise BadInput.of("--up, --scale", wanted="neither for a page, which turns itself upright", found="one of them",
                           remedy="leave it out")  # fmt: skip
     size = export_web(source.scene, target)
-    return {"file": str(target), "format": "page for browsers", "bytes": size}
+    facts = {"file": str(target), "format": "page for browsers", "bytes": size}
+    if differs_by_direction(source.scene):
+        facts["note"] = "the background differs by direction; the page shows its mean colour"
+    return facts
 
 
 FOLDER = "/"  # a name without an extension

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from scenekit.assets.web.chunks import Chunk, PackedChunk, pack
 from scenekit.assets.web.page import check_page_target, write_page
@@ -127,8 +129,16 @@ def _bookmarks(cameras: Cameras) -> list[dict[str, Any]]:
     ]
 
 
-def _background(scene: Scene) -> torch.Tensor:
-    """One colour; the mean where the background differs from pixel to pixel, which no page can show yet."""
+def differs_by_direction(scene: Scene) -> bool:
+    """Whether the background is no single colour; a page then shows the mean of it."""
+    return bool(_background_colors(scene).std(0, correction=0).max() > 1 / 255)
+
+
+def _background(scene: Scene) -> Float[Tensor, "3"]:
+    return _background_colors(scene).mean(0).clamp(0, 1)
+
+
+def _background_colors(scene: Scene) -> Float[Tensor, "P 3"]:
+    """Of all pixels of the first photograph."""
     with torch.no_grad():
-        colors = scene.background.colors(scene.cameras_in_scene(scene.cameras[0]), None, EVAL)
-    return colors.reshape(-1, 3).mean(0).clamp(0, 1)
+        return scene.background.colors(scene.cameras_in_scene(scene.cameras[0]), None, EVAL).reshape(-1, 3)

@@ -5,11 +5,13 @@ import contextlib
 import functools
 import http.server
 import importlib.util
+import io
 import shutil
 import threading
 
 import numpy as np
 import pytest
+from PIL import Image
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
@@ -71,6 +73,18 @@ def photograph(page, pose, intrinsics, size):
     camera = {"pose": pose.flatten().tolist(), "intrinsics": intrinsics.tolist(), "size": list(size)}
     pixels = np.frombuffer(base64.b64decode(page.evaluate(PHOTOGRAPH, camera)), np.uint8)
     return pixels.reshape(size[1], size[0], 4)[..., :3].astype(np.float64) / 255
+
+
+def screenshot(page):
+    """What is on the screen once it no longer changes, [H W 3] in [0, 1]."""
+    while not page.evaluate("() => window.scenekit.statistics().firstPictureMs > 0"):
+        page.wait_for_timeout(100)
+    shots = [b"", page.screenshot()]
+    while shots[-1] != shots[-2]:
+        page.wait_for_timeout(400)
+        shots.append(page.screenshot())
+    with Image.open(io.BytesIO(shots[-1])) as image:
+        return np.asarray(image.convert("RGB"), dtype=np.float64) / 255
 
 
 def psnr(a, b):

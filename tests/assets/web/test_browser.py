@@ -245,6 +245,38 @@ def test_keys_buttons_and_the_mouse_move_the_view(tmp_path, open_page):
         page.get_by_text("300 splats").or_(page.get_by_text("splats,")).first.wait_for()
 
 
+def test_a_finger_turns_the_view_and_two_fingers_come_closer(tmp_path, open_page):
+    splats = random_splats(2, degree=0)
+    splats.means[:], splats.scales[:], splats.opacities[:] = 0.0, 0.1, 1.0
+    splats.harmonics[:] = torch.tensor([[[-2.0, -2.0, -2.0]], [[2.0, -2.0, -2.0]]])  # black in the middle, red beside
+    splats.means[1, 0], splats.scales[1] = 0.3, 0.03
+    page_of(tmp_path / "page", splat_scene(splats))
+    with browser.served(tmp_path / "page") as address:
+        page = open_page(address)
+        page.set_viewport_size({"width": 300, "height": 300})
+        page.reload()
+        browser.wait_until_loaded(page)
+        touch = page.context.new_cdp_session(page)
+
+        def move(*steps):
+            for kind, step in zip(["touchStart", *["touchMove"] * (len(steps) - 1)], steps, strict=True):
+                points = [{"x": x, "y": y, "id": index} for index, (x, y) in enumerate(step)]
+                touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+            touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+            page.wait_for_timeout(300)
+            return browser.screenshot(page)[:200]
+
+        def dark(picture):
+            return int((picture.max(-1) < 0.15).sum())
+
+        before = browser.screenshot(page)[:200]
+        after = move([(130, 150), (170, 150)], [(120, 150), (180, 150)], [(112, 150), (188, 150)])
+        assert dark(after) > 1.5 * dark(before) > 0
+        turned = move([(150, 60)], [(190, 60)], [(230, 70)])
+        assert np.abs(turned - after).max() > 0.5
+        assert abs(dark(turned) - dark(after)) < 0.2 * dark(after)  # about the black ball, which stays in the middle
+
+
 def test_the_first_picture_stands_long_before_a_slow_line_has_brought_everything(tmp_path, open_page, chromium):
     splats = random_splats(60_000, 3, size=0.01)
     target = tmp_path / "page"

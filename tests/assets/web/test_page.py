@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from scenekit.assets.exporters import export
 from scenekit.assets.web import Shape, export_web
 from scenekit.assets.web.export import build_manifest
 from scenekit.assets.web.page import write_page
@@ -46,6 +47,20 @@ def test_the_page_says_how_to_come_back_to_the_world(tmp_path):
     world = type(frame).from_json(manifest["world_from_page"])
     pose = torch.tensor(manifest["bookmarks"][1]["pose"], dtype=torch.float64).reshape(3, 4)
     assert torch.allclose(world.poses(pose), scene.cameras.world_from_camera[1])
+
+
+def test_a_background_that_differs_by_direction_is_said_to_become_one_colour(tmp_path):
+    class Halves:
+        def colors(self, cameras, pixels, context):
+            picture = torch.zeros(1, 100, 160, 3)
+            picture[:, :50, :, 2] = 1.0
+            return picture
+
+    scene = splat_scene(random_splats(5))
+    assert "note" not in export(scene, tmp_path / "plain.html")
+    scene.background = Halves()
+    assert "mean colour" in export(scene, tmp_path / "page")["note"]
+    assert json.loads((tmp_path / "page" / "scene.json").read_text())["background"] == [0.0, 0.0, 0.5]
 
 
 def test_a_name_cannot_end_the_element_that_holds_it(tmp_path):
