@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from scenekit.representations.compact import blurred, smoothness, sorting_keys, square_order
+from scenekit.representations.compact import WEIGHT, blurred, smoothness, sorting_keys, square_order
 
 
 def _normal(*shape: int) -> torch.Tensor:
@@ -23,14 +23,14 @@ def test_the_blur_goes_around_the_sides_and_is_reflected_at_the_ends():
 
 def test_a_grid_of_equal_rows_is_smooth_and_noise_is_not():
     assert float(smoothness(torch.full((49,), 3.0), torch.ones(49, 4))) == pytest.approx(0, abs=1e-6)
-    assert float(smoothness(_normal(49), _normal(49, 4))) > 0.2
+    assert float(smoothness(_normal(49), _normal(49, 4))) > 0.2 * WEIGHT
 
 
 def test_the_blur_is_a_target_and_not_differentiated():
     logits = _normal(36).requires_grad_()
     smoothness(logits, torch.ones(36, 4)).backward()
     distance = (logits - blurred(logits.reshape(1, 6, 6)).reshape(-1)).detach()
-    torch.testing.assert_close(logits.grad, distance.clamp(-1, 1) / 36 / 11)
+    torch.testing.assert_close(logits.grad, WEIGHT * distance.clamp(-1, 1) / 36 / 11)
 
 
 def test_rotations_weigh_ten_times_as_much_as_opacities():
