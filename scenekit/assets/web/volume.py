@@ -101,7 +101,7 @@ def _words(numbers: Tensor) -> UInt8[Tensor, "L B"]:
     return torch.stack([numbers & 255, numbers >> 8], -1).to(torch.uint8).flatten(1)
 
 
-def _cut(part: str, level: int, layers: UInt8[Tensor, "L _"]) -> Iterator[Chunk]:
+def _cut(part: str, level: int, layers: UInt8[Tensor, "L *_rest"]) -> Iterator[Chunk]:
     flat = layers.reshape(len(layers), -1)
     many = max(1, CHUNK_BYTES // flat.shape[1])
     for first in range(0, len(flat), many):
