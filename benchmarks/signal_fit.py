@@ -18,11 +18,14 @@ from typing import Any
 
 import torch
 
+from scenekit.core.protocols import EVAL
 from scenekit.data.signals import Signal, open_signal
 from scenekit.kernels import native
 from scenekit.recipes import FitSession, SignalFitting, prepare_fit
 from scenekit.recipes.configs import from_plain
 from scenekit.recipes.fit import ENCODERS, judge
+from scenekit.training.objective import psnr_of
+from scenekit.training.points import PROBE
 from scenekit.training.steps import Step, steps
 
 
@@ -72,7 +75,7 @@ def compare(signal: Signal, names: list[str], options: argparse.Namespace) -> di
     for text, session in sessions.items():
         wall, cpu = (sum(block[i] for block in spent[text]) for i in (0, 1))
         ratios = [[b[i] / a[i] for a, b in zip(spent[first], spent[text], strict=True)] for i in (0, 1)]
-        figures = judge(session.scene, signal)
+        figures = _probed(session) if options.probe else judge(session.scene, signal)
         scope = figures["scope"]
         rows.append(
             {
@@ -88,6 +91,13 @@ def compare(signal: Signal, names: list[str], options: argparse.Namespace) -> di
     return {"rows": rows, "judged": scope}
 
 
+def _probed(session: FitSession) -> dict[str, Any]:
+    return {
+        "psnr": psnr_of(session.training.objective.probe(EVAL)),
+        "scope": f"{PROBE} random points, the same for all",
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", help="an image, a panorama, a mesh or a volume")
@@ -96,6 +106,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--points", type=int, default=2**16, help="a step")
     parser.add_argument("--block", type=int, default=10, help="steps in a turn")
+    parser.add_argument("--probe", action="store_true", help="judge on some points alone")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path, help="where to write the result as JSON")
     options = parser.parse_args()
