@@ -32,6 +32,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "hash_grid": {"levels": 4, "log2_table": 12},
     "simplex_grid": {"levels": 4, "log2_table": 12},
     "rbf": {"levels": 4, "log2_table": 12},
+    "triplane": {"levels": 2, "features": 8, "coarsest": 16, "finest": 32},
+    "low_rank": {"density_rank": 4, "color_rank": 8, "coarsest": 16, "finest": 32},
+    "mlp": {"width": 32, "layers": 2, "skip": 1, "features": 16, "learning_rate": 1e-2},
     "sphere": {"degree": 8, "width": 32},
 }
 # Figure, what it must reach after 150 small steps, and what a field that learnt nothing has.
