@@ -33,7 +33,7 @@ def test_the_same_generator_gives_the_same_order():
 def test_a_small_radius_keeps_the_large_order():
     rows = _rows(40)
     rows = rows[sort_into_grid(rows, torch.Generator().manual_seed(0))]
-    again = sort_into_grid(rows, torch.Generator().manual_seed(1), radius=2)
+    again = sort_into_grid(rows, torch.Generator().manual_seed(1), radius=2.0)
     moved = torch.stack([again // 40 - torch.arange(1600) // 40, again % 40 - torch.arange(1600) % 40])
     assert float(moved.double().abs().median()) <= 2
     assert neighbour_variance(rows[again]) <= 1.05 * neighbour_variance(rows)
