@@ -1,8 +1,8 @@
-"""Coloured points: what structure from motion leaves, and what Gaussians start from."""
+"""Coloured points: what structure from motion leaves, what surfaces are sampled as, what Gaussians start from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jaxtyping import Float
 from torch import Tensor
@@ -12,14 +12,34 @@ from scenekit.core.transforms import Similarity
 
 @dataclass(frozen=True)
 class PointCloud:
-    """P points: positions (float64 in ``world``, float32 in ``scene``) and sRGB colours in [0, 1]."""
+    """P points.
+
+    Attributes:
+        positions: float64 in ``world``, float32 in ``scene``.
+        colors: sRGB in [0, 1].
+        normals: unit normals of the surfaces that the points lie on, where these are known.
+        opacities: in [0, 1], of what the points stand for, where that is known.
+    """
 
     positions: Float[Tensor, "P 3"]
     colors: Float[Tensor, "P 3"]
+    normals: Float[Tensor, "P 3"] | None = None
+    opacities: Float[Tensor, " P"] | None = None
 
     def __len__(self) -> int:
         return self.positions.shape[0]
 
+    def __getitem__(self, rows: slice | Tensor) -> PointCloud:
+        """Some of the points."""
+        return PointCloud(
+            self.positions[rows],
+            self.colors[rows],
+            None if self.normals is None else self.normals[rows],
+            None if self.opacities is None else self.opacities[rows],
+        )
+
     def moved(self, b_from_a: Similarity) -> PointCloud:
         """The points after a change of frame."""
-        return PointCloud(b_from_a.points(self.positions), self.colors)
+        turn = b_from_a.rotation.to(self.positions.device)
+        normals = None if self.normals is None else (self.normals.double() @ turn.T).to(self.normals.dtype)
+        return replace(self, positions=b_from_a.points(self.positions), normals=normals)

@@ -112,8 +112,21 @@ class Renderer(Protocol):
 
 
 @runtime_checkable
+class Medium(Protocol):
+    """What answers at points: how dense is it here, and what colour from there?"""
+
+    def density(self, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S F"]]:
+        """Extinction per unit of length in ``scene``, and features for :meth:`color`."""
+        ...
+
+    def color(self, features: Float[Tensor, "S F"], samples: Samples) -> Float[Tensor, "S 3"]:
+        """Colours in [0, 1] of samples whose features :meth:`density` gave."""
+        ...
+
+
+@runtime_checkable
 class Field(Protocol):
-    """A volume that answers: how dense is it here, and what colour from there?
+    """A :class:`Medium` that has bounds and learns.
 
     An optional ``alpha(samples) -> (alpha, features, terms)`` serves surfaces whose opacity is no density.
     """
@@ -235,6 +248,15 @@ class Primitives(Protocol):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """What learns, and how."""
+        ...
+
+
+@runtime_checkable
+class Mixture(Protocol):
+    """What :class:`Primitives` may also be: splats that fill space, and can be asked about it without gradients."""
+
+    def medium(self) -> Medium:
+        """The mixture as it is now; later changes of the splats do not reach it."""
         ...
 
 

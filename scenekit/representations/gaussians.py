@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras
@@ -17,10 +18,13 @@ from scenekit.core.protocols import Context, ParameterGroup, Splats
 from scenekit.core.schedules import exponential
 from scenekit.kernels.spherical_harmonics import C0
 from scenekit.representations.compact import smoothness
+from scenekit.representations.mixture import MixtureMedium
 from scenekit.representations.point_clouds import neighbour_distances, random_cloud
 
 # A mean squared distance below this is a duplicate point; its Gaussian would never be seen.
 SMALLEST_SCALE = 1e-7
+FLATNESS = 0.2  # thickness of a Gaussian on a known surface, in units of its width
+LEAST_OPACITY = 0.02  # of a point with a known opacity: a sigmoid learns neither at 0 nor at 1
 
 
 @dataclass(frozen=True)
@@ -88,13 +92,14 @@ class Gaussians:
     ) -> GaussianModel:
         """One Gaussian for each point of ``cloud``, or for each random point where there are none.
 
+        A point with a normal becomes a flat Gaussian in its surface; one with an opacity keeps it.
         ``cameras`` and ``cloud`` are in ``scene``. More points than ``max_count`` are thinned at random.
         """
         if cloud is None or len(cloud) == 0:
             cloud = random_cloud(min(self.random_count, self.max_count), bounds, cameras, generator)
         if len(cloud) > self.max_count:
             chosen = torch.randperm(len(cloud), generator=generator)[: self.max_count].sort().values
-            cloud = PointCloud(cloud.positions[chosen], cloud.colors[chosen])
+            cloud = cloud[chosen]
         model = GaussianModel(self, len(cloud), scene_scale(cameras))
         distances = neighbour_distances(cloud.positions, 3, generator)
         scales = distances.square().mean(-1).sqrt().clamp(min=SMALLEST_SCALE) * self.initial_scale
@@ -102,6 +107,11 @@ class Gaussians:
             model.means.copy_(cloud.positions)
             model.log_scales.copy_(scales.log()[:, None].expand(-1, 3))
             model.harmonics_dc.copy_((cloud.colors[:, None] - 0.5) / C0)
+            if cloud.normals is not None:
+                model.quaternions.copy_(_turned_to(cloud.normals))
+                model.log_scales[:, 2] += math.log(FLATNESS)
+            if cloud.opacities is not None:
+                model.opacity_logits.copy_(cloud.opacities.clamp(LEAST_OPACITY, 1 - LEAST_OPACITY).logit())
         return model
 
 
@@ -154,6 +164,12 @@ class GaussianModel(nn.Module):
             terms["smoothness"] = smoothness(self.opacity_logits, self.quaternions)
         return Splats(self.means, self.quaternions, scales, opacities, harmonics, degree, terms)
 
+    def medium(self) -> MixtureMedium:
+        """The space that the Gaussians fill; see :class:`~scenekit.core.protocols.Mixture`."""
+        everything = torch.cat([self.harmonics_dc, self.harmonics_rest], 1)
+        scales, opacities = self.log_scales.exp(), self.opacity_logits.sigmoid()
+        return MixtureMedium(Splats(self.means, self.quaternions, scales, opacities, everything, 0))
+
     def parameter_groups(self) -> list[ParameterGroup]:
         """One group for each parameter, for each learns at a rate of its own."""
         rates = self.config.rates
@@ -175,6 +191,13 @@ class GaussianModel(nn.Module):
     def learnable(self) -> Mapping[str, nn.Parameter]:
         """All parameters by name; the first dimension of each counts Gaussians."""
         return dict(self.named_parameters())
+
+
+def _turned_to(normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 4"]:
+    """Quaternions, wxyz, of rotations that take the z axis to these unit vectors."""
+    upright = torch.where(normals[:, 2:] < 0, -normals, normals)  # a disc has no front: half a turn at most
+    x, y, z = upright.unbind(-1)
+    return torch.nn.functional.normalize(torch.stack([1 + z, -y, x, torch.zeros_like(x)], -1), dim=-1)
 
 
 def _resize(module: GaussianModel, state: Mapping[str, Any], prefix: str, *_: object) -> None:

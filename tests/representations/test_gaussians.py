@@ -7,6 +7,7 @@ from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras, look_at
 from scenekit.core.cloud import PointCloud
 from scenekit.core.protocols import EVAL, Context, Primitives
+from scenekit.core.transforms import matrix_from_quaternion
 from scenekit.kernels.spherical_harmonics import C0
 from scenekit.representations.gaussians import GaussianModel, GaussianRates, Gaussians, scene_scale
 from scenekit.representations.point_clouds import neighbour_distances, random_cloud
@@ -41,6 +42,19 @@ def test_every_point_becomes_a_gaussian_of_its_colour_opacity_and_spacing() -> N
     assert torch.allclose(splats.opacities, torch.tensor(0.2))
     assert torch.allclose(splats.harmonics[:, 0] * C0 + 0.5, points.colors, atol=1e-6)
     assert isinstance(model, Primitives)
+
+
+def test_points_with_normals_become_flat_gaussians_in_their_surface() -> None:
+    normals = torch.nn.functional.normalize(torch.randn(200, 3, generator=generator(2)), dim=-1)
+    points = cloud()
+    flat = PointCloud(points.positions, points.colors, normals, torch.linspace(0, 1, 200))
+    model = Gaussians().build(flat, Bounds(), ring(), generator())
+    splats = model.splats(ring(), EVAL)
+    thin = matrix_from_quaternion(splats.quaternions)[..., 2]
+    assert torch.allclose((thin * normals).sum(-1).abs(), torch.ones(200), atol=1e-5)
+    assert bool((splats.scales[:, 2] < 0.5 * splats.scales[:, 0]).all())
+    assert torch.allclose(splats.opacities[10:-10], flat.opacities[10:-10], atol=1e-5)
+    assert bool(model.opacity_logits.isfinite().all())
 
 
 def test_neighbours_of_a_small_cloud_are_exact_and_of_a_large_one_nearly() -> None:
