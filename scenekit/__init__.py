@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from scenekit.data import Capture, open_capture
     from scenekit.data.signals import open_signal
     from scenekit.live import view
-    from scenekit.recipes import fit, load, train
+    from scenekit.recipes import convert, fit, load, train
     from scenekit.renderers.scene import Scene
     from scenekit.representations import RBF, DenseGrid, Gaussians, HashGrid, LowRank, Mlp, SimplexGrid, Triplane
 
@@ -46,6 +46,7 @@ _HOMES = {
     "Scene": "scenekit.renderers.scene",
     "SimplexGrid": "scenekit.representations",
     "Triplane": "scenekit.representations",
+    "convert": "scenekit.recipes",
     "export": "scenekit.assets.exporters",
     "export_web": "scenekit.assets.web",
     "fit": "scenekit.recipes",
@@ -73,6 +74,7 @@ __all__ = [
     "Scene",
     "SimplexGrid",
     "Triplane",
+    "convert",
     "export",
     "export_web",
     "fit",

@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fit": ("scenekit.cli.fit", "an image, a panorama, a mesh or a volume becomes a field"),
     "evaluate": ("scenekit.cli.evaluate", "held-out PSNR and SSIM of a run"),
     "render": ("scenekit.cli.render", "a film or pictures along a camera path"),
+    "convert": ("scenekit.cli.convert", "a scene in one representation becomes a scene in another"),
     "view": ("scenekit.cli.view", "scenes in the browser"),
     "export": ("scenekit.cli.export", "a scene as a file, in the world's own frame"),
     "import": ("scenekit.cli.import_file", "a file from elsewhere becomes a run"),

@@ -13,13 +13,17 @@ from PIL import Image
 
 from scenekit.assets.atomic import replacing
 from scenekit.assets.run import write_recipe
+from scenekit.cli import convert
 from scenekit.cli.options import parse, preset_arguments, say
 from scenekit.cli.train import free_folder, options_type, train_session
 from scenekit.data import Capture, open_capture
-from scenekit.recipes import prepare
+from scenekit.recipes import load, prepare, prepare_conversion
 from scenekit.training.evaluate import Score, over_white, scores
 
 REPRESENTATIONS_SHOWN = ("gaussians", "hash_grid")
+CONVERTED = ("hash_grid", "gaussians")  # from, to
+MINUTES = 0.5  # of training each
+SHARE = 0.4  # of these that the conversion gets
 
 
 @dataclass(frozen=True)
@@ -28,16 +32,17 @@ class Demo:
 
     Attributes:
         output: folder for the two runs and the picture; runs/demo where not given.
-        minutes: of training for each representation; the preset's where not given.
+        minutes: of training for each representation.
     """
 
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    minutes: float | None = None
+    minutes: float = MINUTES
 
 
 def run(arguments: list[str]) -> None:
-    """Render the capture, train two representations, judge them, and put them side by side."""
-    options = parse(Demo, "demo", arguments, "Train two representations of an embedded capture and compare them.")
+    """Render the capture, train two representations, judge them, and convert one into the other."""
+    description = "Train two representations of an embedded capture, compare them, and convert one into the other."
+    options = parse(Demo, "demo", arguments, description)
     folder = options.output or free_folder("demo")
     started = time.perf_counter()
     capture = open_capture("synthetic")
@@ -49,13 +54,30 @@ def run(arguments: list[str]) -> None:
     picture = folder / "side-by-side.png"
     _side_by_side(capture, results, picture)
     say(f"photograph | {' | '.join(results)}: {picture}")
-    say(f"done in {time.perf_counter() - started:.0f} s; look at both in the browser:")
-    print(f"scenekit view {' '.join(str(folder / name) for name in results)}")
+    converted = _converted(capture, folder, SHARE * options.minutes)
+    say(f"done in {time.perf_counter() - started:.0f} s; look at all of them in the browser:")
+    print(f"scenekit view {' '.join(str(folder / name) for name in (*results, converted))}")
 
 
-def _trained(name: str, capture: Capture, folder: Path, minutes: float | None) -> list[Score]:
-    limits = [] if minutes is None else ["--minutes", str(minutes)]
-    options = parse(options_type(name), "demo", [*preset_arguments("demo", name), *limits])
+def _converted(capture: Capture, folder: Path, minutes: float) -> str:
+    """One scene becomes the other without photographs; prints what was lost and returns the name of its run."""
+    source, target = CONVERTED
+    name = f"{target}-from-{source}"
+    flags = [*preset_arguments("demo", target, ()), "--minutes", str(minutes), "--no-photographs"]
+    teacher = load(folder / source)
+    options = parse(convert.options_type(target, dict(teacher.recipe)), "demo", flags)
+    say(f"converting {source} to {target}")
+    conversion = prepare_conversion(
+        teacher, options.representation, options.converting, options.family, distilling=options.distilling,
+        run=str((folder / source).resolve()),
+    )  # fmt: skip
+    write_recipe(folder / name, conversion.scene.recipe)
+    convert.print_report(convert.convert_session(conversion, folder / name, capture), folder / name)
+    return name
+
+
+def _trained(name: str, capture: Capture, folder: Path, minutes: float) -> list[Score]:
+    options = parse(options_type(name), "demo", [*preset_arguments("demo", name), "--minutes", str(minutes)])
     session = prepare(capture, options.representation, options.fitting, options.family)
     write_recipe(folder, session.scene.recipe)
     say(f"training {name}")

@@ -48,7 +48,7 @@ def run(arguments: list[str]) -> None:
     started = time.perf_counter()
     session, folder = _resumed(options) if options.general.resume else _begun(options, name, rest)
     prepared = time.perf_counter() - started
-    figures = train_session(session, folder, quiet=options.general.json)
+    figures = train_session(session, folder, quiet=options.general.json, command="fit")
     facts = session.signal.facts
     figures |= {"run": str(folder), "representation": session.scene.recipe["representation"]["name"],
                 "signal": facts.kind, "seconds_of_preparation": round(prepared, 2)}  # fmt: skip

@@ -8,7 +8,7 @@ import io
 import itertools
 import sys
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -73,8 +73,11 @@ def take(arguments: Sequence[str], flags: Sequence[str], default: str | None) ->
     return value, rest
 
 
-def preset_arguments(preset: str | None, representation: str) -> list[str]:
-    """A preset as flags, to be put before the user's own; its table ``[representation]`` follows the general part."""
+def preset_arguments(preset: str | None, representation: str, general: Collection[str] | None = None) -> list[str]:
+    """A preset as flags, to be put before the user's own; its table ``[representation]`` follows the general part.
+
+    ``general`` names the keys of the general part that the command knows; all of them where None.
+    """
     if preset is None:
         return []
     file = Path(preset) if preset.endswith(".toml") else resources.path("configs") / f"{preset}.toml"
@@ -86,8 +89,9 @@ def preset_arguments(preset: str | None, representation: str) -> list[str]:
                           remedy="choose one") from None  # fmt: skip
     except tomllib.TOMLDecodeError as error:
         raise BadInput.of(file, wanted="a preset in TOML", found=str(error), remedy="correct it") from error
-    general = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
-    return [*_flags(general), *_flags(values.get(representation, {}))]
+    plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
+    known = {key: value for key, value in plain.items() if general is None or key in general}
+    return [*_flags(known), *_flags(values.get(representation, {}))]
 
 
 def _flags(values: Mapping[str, Any]) -> list[str]:

@@ -22,10 +22,9 @@ from scenekit.data import open_capture
 from scenekit.data.memory import memory_in_reach
 from scenekit.data.store import StoredImages, bytes_of
 from scenekit.data.triangulate import Triangulation
-from scenekit.recipes import FitSession, Fitting, Session, Supervision, prepare, resume
+from scenekit.recipes import Conversion, FitSession, Fitting, Session, Supervision, prepare, resume
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.memory import GIB, Plan, plan_of
-from scenekit.recipes.train import corrected_cameras
 from scenekit.renderers.scene import Scene
 from scenekit.representations import REPRESENTATIONS
 
@@ -78,7 +77,7 @@ def run(arguments: list[str]) -> None:
     begun = _resumed(general, options.fitting) if general.resume else _begun(general, options, name)
     session, folder, plan = begun
     prepared = time.perf_counter() - started
-    with _live_view(session.scene) if general.live else nullcontext() as live:
+    with live_view(session.scene) if general.live else nullcontext() as live:
         figures = train_session(session, folder, quiet=general.json, live=live)
         figures |= {"run": str(folder), "representation": name, "seconds_of_preparation": round(prepared, 2)}
         figures["predicted_memory_bytes"] = round(plan.total)
@@ -165,11 +164,15 @@ def _resumed(general: General, fitting: Fitting) -> tuple[Session, Path, Plan]:
 
 
 def train_session(
-    session: Session | FitSession, folder: Path, *, quiet: bool = False, live: LiveView | None = None
+    session: Session | FitSession | Conversion,
+    folder: Path,
+    *,
+    quiet: bool = False,
+    live: LiveView | None = None,
+    command: str = "train",
 ) -> dict[str, Any]:
-    """Train to the end, saving on the way; returns figures with their scope."""
+    """Train to the end, saving on the way; returns figures with their scope. ``command`` continues it."""
     training = session.training
-    command = "train" if isinstance(session, Session) else "fit"
     cpu = time.process_time()
     first = training.index
     step = None
@@ -183,8 +186,7 @@ def train_session(
         say(f"interrupted at step {training.index}; continue with: scenekit {command} --resume -o {folder}")
         raise
     write_checkpoint(folder, training.index, training.state_dict())
-    if isinstance(session, Session):
-        session.scene.cameras = corrected_cameras(session)
+    session.finish()
     write_scene(folder, session.scene)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
@@ -211,10 +213,11 @@ def _triangulation_figures(session: Session) -> dict[str, Any] | None:
     }
 
 
-def _live_view(scene: Scene) -> LiveView:
+def live_view(*scenes: Scene) -> LiveView:
+    """Scenes in the browser while the first of them learns."""
     from scenekit.live import LiveView
 
-    live = LiveView([scene])
+    live = LiveView(scenes)
     say(f"Open {live.url}")
     return live
 

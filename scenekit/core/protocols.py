@@ -125,21 +125,10 @@ class Medium(Protocol):
 
 
 @runtime_checkable
-class Field(Protocol):
-    """A :class:`Medium` that has bounds and learns.
-
-    An optional ``alpha(samples) -> (alpha, features, terms)`` serves surfaces whose opacity is no density.
-    """
+class Field(Medium, Protocol):
+    """A :class:`Medium` with bounds that learns; ``alpha(samples) -> (alpha, features, terms)`` may serve surfaces."""
 
     bounds: Bounds
-
-    def density(self, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S F"]]:
-        """Extinction per unit of length in ``scene``, and features for :meth:`color`."""
-        ...
-
-    def color(self, features: Float[Tensor, "S F"], samples: Samples) -> Float[Tensor, "S 3"]:
-        """Colours in [0, 1] of samples whose features :meth:`density` gave."""
-        ...
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """What learns, and how."""

@@ -32,13 +32,30 @@ class Surroundings:
 
 
 @dataclass
-class Parts:
-    """What differs in training between families; the trainer itself knows only the protocols."""
+class Manner:
+    """How a family learns, whatever it learns from.
 
-    batches: Batches
+    Attributes:
+        loss: over predicted and wanted colours.
+        controllers: what acts between steps.
+        averages: of the parameters, if they are kept.
+        samples: that a step may cost, where batches are pixels.
+        coarse: (until which progress, reduction) of whole images.
+    """
+
     loss: Loss
     controllers: list[Controller] = field(default_factory=list)
     averages: Averages | None = None
+    samples: int = 0
+    coarse: tuple[tuple[float, int], ...] = ()
+
+
+@dataclass
+class Parts:
+    """What differs in training between families; the trainer itself knows only the protocols."""
+
+    manner: Manner
+    batches: Batches
     probe: list[Batch] = field(default_factory=list)
 
 
@@ -51,6 +68,7 @@ class Family(Generic[Config, FamilyFitting, SomeRenderer]):
         needs_points: whether a capture without points is triangulated first.
         background: kind of background for photographs without alpha.
         build: config, fitting and surroundings to a renderer.
+        manner: renderer, config and fitting to how it learns.
         parts: renderer, config, fitting and views to what training needs.
     """
 
@@ -58,6 +76,7 @@ class Family(Generic[Config, FamilyFitting, SomeRenderer]):
     needs_points: bool
     background: str
     build: Callable[[Config, FamilyFitting, Surroundings], SomeRenderer]
+    manner: Callable[[SomeRenderer, Config, FamilyFitting], Manner]
     parts: Callable[[SomeRenderer, Config, FamilyFitting, Views], Parts]
 
 

@@ -80,6 +80,9 @@ class FitSession:
     scene: Scene
     signal: Signal
 
+    def finish(self) -> None:
+        """Nothing is left to be done."""
+
 
 def prepare_fit(signal: Signal, representation: Any, fitting: SignalFitting | None = None) -> FitSession:
     """Build everything that fitting a field to ``signal`` needs.

@@ -43,6 +43,10 @@ class Session:
     triangulation: Triangulation | None = None
     corrections: Sequence[Correction] = ()
 
+    def finish(self) -> None:
+        """The scene keeps the cameras that were learnt."""
+        self.scene.cameras = corrected_cameras(self)
+
 
 def prepare(
     capture: Capture,
@@ -91,8 +95,9 @@ def prepare(
     recipe = _recipe(representation, family_fitting, fitting, supervision, capture, choice)
     scene = Scene(renderer, background, capture.scene_from_world, capture.cameras, capture.bounds, recipe)
     corrections = corrections_of(capture, supervision)
-    objective = Photographs(renderer, background, parts.batches, parts.loss, corrections, parts.probe)
-    training = Training(objective, budget, generator, controllers=parts.controllers, averages=parts.averages)
+    manner = parts.manner
+    objective = Photographs(renderer, background, parts.batches, manner.loss, corrections, parts.probe)
+    training = Training(objective, budget, generator, controllers=manner.controllers, averages=manner.averages)
     return Session(training, scene, capture, triangulation, corrections)
 
 
@@ -103,6 +108,9 @@ def resume(run: Path, fitting: Mapping[str, Any] | None = None) -> Session:
     """
     recipe = read_recipe(run)
     where = str(run / RECIPE)
+    if "conversion" in recipe:
+        raise BadInput.of(run, wanted="a training to continue", found="a conversion",
+                          remedy="continue it with scenekit convert --resume")  # fmt: skip
     representation, family_fitting = configs_of(recipe, where)
     options = section(recipe, "training", where) | dict(fitting or {})
     source = section(recipe, "capture", where)
@@ -191,6 +199,7 @@ def _recipe(
             "downscale": capture.downscale,
             "keep_lens": capture.keep_lens,
             **_streaming(capture),
+            "held_out": list(capture.test),
         },
         "scene": {
             "bounds": to_plain(capture.bounds),

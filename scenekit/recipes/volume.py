@@ -8,7 +8,7 @@ import torch
 
 from scenekit.core.protocols import Batch, Context, Scheduled
 from scenekit.recipes.configs import VolumeFitting
-from scenekit.recipes.family import Family, Parts, Surroundings
+from scenekit.recipes.family import Family, Manner, Parts, Surroundings
 from scenekit.renderers.volume import VolumeRenderer
 from scenekit.training.averages import Averages
 from scenekit.training.batches import PixelBatches, Views
@@ -23,13 +23,17 @@ def _build(representation: Any, fitting: VolumeFitting, around: Surroundings) ->
     return VolumeRenderer(representation.build(around.bounds, around.generator), fitting.marching)
 
 
-def _parts(renderer: VolumeRenderer, representation: Any, fitting: VolumeFitting, views: Views) -> Parts:
-    renderer.occupancy.forget_unseen(views.cameras)
+def _manner(renderer: VolumeRenderer, representation: Any, fitting: VolumeFitting) -> Manner:
     updates = OccupancyUpdates(renderer, interval=fitting.occupancy_interval, cells=fitting.occupancy_cells)
-    batches = pixel_batches(views, fitting.batch_samples)
     averages = Averages(renderer.parameter_groups(), fitting.average) if fitting.average > 0 else None
     own = renderer.field.controllers() if isinstance(renderer.field, Scheduled) else []
-    return Parts(batches, huber, [*own, updates], averages, [_probe(batches)])
+    return Manner(huber, [*own, updates], averages, samples=fitting.batch_samples)
+
+
+def _parts(renderer: VolumeRenderer, representation: Any, fitting: VolumeFitting, views: Views) -> Parts:
+    renderer.occupancy.forget_unseen(views.cameras)
+    batches = pixel_batches(views, fitting.batch_samples)
+    return Parts(_manner(renderer, representation, fitting), batches, [_probe(batches)])
 
 
 def _probe(batches: PixelBatches | StreamedPixels) -> Batch:
@@ -40,4 +44,4 @@ def _probe(batches: PixelBatches | StreamedPixels) -> Batch:
     return batch
 
 
-FAMILY = Family(VolumeFitting, needs_points=False, background="random", build=_build, parts=_parts)
+FAMILY = Family(VolumeFitting, needs_points=False, background="random", build=_build, manner=_manner, parts=_parts)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras
-from scenekit.core.protocols import Field
+from scenekit.core.protocols import Medium
 from scenekit.core.rays import Samples
 
 # Of the running maximum, a visit. instant-ngp decays every cell by 0.95 at every update; here an update visits
@@ -54,7 +54,7 @@ class OccupancyGrid(nn.Module):
         self._threshold()
 
     @torch.no_grad()
-    def update(self, field: Field, count: int, generator: torch.Generator | None) -> None:
+    def update(self, field: Medium, count: int, generator: torch.Generator | None) -> None:
         """Ask the field inside ``count`` cells: half of them anywhere, half where something is.
 
         ``thickness <- max(decay * thickness, density * STEP)``; a cell is occupied above

@@ -92,7 +92,7 @@ class VolumeRenderer(nn.Module):
         if torch.is_grad_enabled() or not isinstance(self.field, Tracer):
             return None
         rays = rays_of(cameras, pixels)
-        traced = self.field.trace(rays, self._way(rays, context))
+        traced = self.field.trace(rays, self.way(rays, context))
         if traced is None:
             return None
         return Rendering(
@@ -104,11 +104,13 @@ class VolumeRenderer(nn.Module):
 
     def _render_rays(self, rays: Rays, context: Context) -> Rendering:
         if context.training:
-            marched = self._lit(rays, context)
+            # Where samples lie does not follow the rays' gradients; what the field says there does.
+            fixed = replace(rays, origins=rays.origins.detach(), directions=rays.directions.detach())
+            marched = lit(self.field, fixed, self.way(fixed, context))
             samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
             density, features = self.field.density(samples)
         else:
-            marched, density, features = reached(self.field, rays, _march(rays, self._way(rays, context)))
+            marched, density, features = reached(self.field, rays, _march(rays, self.way(rays, context)))
             samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
         alphas = -torch.expm1(-density * samples.deltas)
         colors = self._colors(alphas, features, samples, marched, context)
@@ -158,18 +160,8 @@ class VolumeRenderer(nn.Module):
             terms["distortion"] = self.marching.distortion * spread
         return terms
 
-    def _lit(self, rays: Rays, context: Context) -> Marched:
-        """The samples that light reaches, by the field's own fused path if it has one.
-
-        Where they lie does not follow the rays' gradients; what the field says there does.
-        """
-        rays = replace(rays, origins=rays.origins.detach(), directions=rays.directions.detach())
-        way = self._way(rays, context)
-        marched = _march(rays, way)
-        counts = self.field.reach(rays, way) if isinstance(self.field, Tracer) else None
-        return reached(self.field, rays, marched).marched if counts is None else first_samples(marched, counts)
-
-    def _way(self, rays: Rays, context: Context) -> Way:
+    def way(self, rays: Rays, context: Context) -> Way:
+        """Where rays are marched; in training they begin at random within their first step."""
         near, far = ray_cube(rays.origins, rays.directions, self.field.bounds.extent)
         near = near.clamp(min=self.field.bounds.near)
         if context.training:
@@ -179,6 +171,21 @@ class VolumeRenderer(nn.Module):
         rule = self.rule(context)
         steps = rule.smallest, rule.largest, rule.cone
         return Way(near, far, self.occupancy.occupied, jitter, steps, self.marching.max_samples)
+
+
+def lit(field: Field, rays: Rays, way: Way, behind: int = 0) -> Marched:
+    """The samples that light reaches through ``field``, and at most ``behind`` more of each ray.
+
+    By the field's own fused path if it has one.
+    """
+    marched = _march(rays, way)
+    counts = field.reach(rays, way) if isinstance(field, Tracer) else None
+    if counts is None:
+        found = reached(field, rays, marched).marched
+        if not behind:
+            return found
+        counts = found.offsets.diff()
+    return first_samples(marched, torch.minimum(counts + behind, marched.offsets.diff()))
 
 
 def _march(rays: Rays, way: Way) -> Marched:

@@ -23,8 +23,9 @@ from scenekit.representations.point_clouds import neighbour_distances, random_cl
 
 # A mean squared distance below this is a duplicate point; its Gaussian would never be seen.
 SMALLEST_SCALE = 1e-7
+COVERING = 0.6  # width of a Gaussian on a known surface, in units of the distance to its neighbours
 FLATNESS = 0.2  # thickness of a Gaussian on a known surface, in units of its width
-LEAST_OPACITY = 0.02  # of a point with a known opacity: a sigmoid learns neither at 0 nor at 1
+DOUBT = 0.3  # how far known opacities are kept from 0 and 1: a sigmoid learns at neither, and what is hidden must show
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,10 @@ class Gaussians:
             model.harmonics_dc.copy_((cloud.colors[:, None] - 0.5) / C0)
             if cloud.normals is not None:
                 model.quaternions.copy_(_turned_to(cloud.normals))
+                model.log_scales.add_(math.log(COVERING))
                 model.log_scales[:, 2] += math.log(FLATNESS)
             if cloud.opacities is not None:
-                model.opacity_logits.copy_(cloud.opacities.clamp(LEAST_OPACITY, 1 - LEAST_OPACITY).logit())
+                model.opacity_logits.copy_(cloud.opacities.clamp(DOUBT, 1 - DOUBT).logit())
         return model
 
 

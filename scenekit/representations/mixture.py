@@ -8,6 +8,7 @@ overlap in depth, however thin they are.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import torch
@@ -71,10 +72,11 @@ class MixtureMedium:
 
 
 class Cells:
-    """Which balls a point may be in: nested grids of all space, each ball in the grid whose cells it just fits."""
+    """Which balls a point is in: grids of all space, each ball in the one whose cells are about its radius."""
 
     def __init__(self, centres: Float[Tensor, "N 3"], radii: Float[Tensor, " N"]) -> None:
-        levels = (2 * radii).clamp(min=1e-6).log2().ceil()
+        self.centres, self.squares = centres, radii.square()
+        levels = radii.clamp(min=1e-6).log2().ceil()
         # The smallest balls share a grid: a grid costs a look-up for every point.
         levels = levels.clamp(min=float(levels.quantile(0.05) if len(levels) < 2**24 else levels.min()))
         self.sizes = torch.exp2(levels.unique())
@@ -82,16 +84,16 @@ class Cells:
         size = self.sizes[level][:, None]
         low, high = _cell(centres - radii[:, None], size), _cell(centres + radii[:, None], size)
         keys, owners = [], []
-        for corner in range(8):  # a ball no wider than a cell touches at most two along each axis
-            upper = torch.tensor([corner >> axis & 1 for axis in range(3)], dtype=torch.bool)
-            touched = ((high > low) | ~upper).all(-1)
-            keys.append(_key(level, torch.where(upper, high, low))[touched])
-            owners.append(touched.nonzero().squeeze(-1))
+        for step in itertools.product(range(3), repeat=3):  # a ball of two cells touches at most three along each axis
+            cell = low + torch.tensor(step)
+            touched = (cell <= high).all(-1).nonzero().squeeze(-1)
+            keys.append(_key(level[touched], cell[touched]))
+            owners.append(touched)
         self.keys, order = torch.cat(keys).sort(stable=True)
         self.owners = torch.cat(owners)[order]
 
     def near(self, points: Float[Tensor, "P 3"]) -> Iterator[tuple[Int[Tensor, " M"], Int[Tensor, " M"]]]:
-        """Pairs (row of the point, ball) that may touch, grid by grid."""
+        """Pairs (row of the point, ball it is in), grid by grid."""
         for level, size in enumerate(self.sizes):
             wanted = _key(torch.full_like(points[:, 0], level, dtype=torch.int64), _cell(points, size))
             first = torch.searchsorted(self.keys, wanted)
@@ -99,7 +101,10 @@ class Cells:
             rows = torch.repeat_interleave(counts)
             if len(rows):
                 place = torch.arange(len(rows)) - torch.repeat_interleave(counts.cumsum(0) - counts, counts)
-                yield rows, self.owners[first[rows] + place]
+                owners = self.owners[first[rows] + place]
+                away = (points[rows] - self.centres[owners]).square().sum(-1)
+                touching = (away < self.squares[owners]).nonzero().squeeze(-1)
+                yield rows[touching], owners[touching]
 
 
 def _cell(points: Tensor, size: Tensor) -> Int[Tensor, "P 3"]:

@@ -11,7 +11,7 @@ from scenekit.assets.run import read_checkpoint, write_checkpoint
 from scenekit.core.cameras import Cameras
 from scenekit.core.protocols import EVAL, Context, Renderer
 from scenekit.data import Capture, synthetic
-from scenekit.recipes import Fitting, Session, prepare
+from scenekit.recipes import Session
 from scenekit.recipes.configs import from_plain, to_plain
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
@@ -19,49 +19,8 @@ from scenekit.representations import REPRESENTATIONS
 from scenekit.training.evaluate import over_white, scores
 from scenekit.training.objective import psnr_of
 from scenekit.training.steps import steps
+from tests.conformance.small import SMALL, SMALL_FAMILY, small_session
 
-SMALL = {
-    "hash_grid": {"levels": 4, "log2_table": 12, "finest": 128, "networks": {"width": 16, "color_layers": 1}},
-    "simplex_grid": {"levels": 4, "log2_table": 12, "finest": 128, "networks": {"width": 16, "color_layers": 1}},
-    "rbf": {
-        "levels": 4,
-        "log2_table": 12,
-        "finest": 128,
-        "networks": {"width": 16, "density_layers": 0, "color_layers": 1},
-    },
-    "triplane": {
-        "levels": 3,
-        "features": 8,
-        "coarsest": 16,
-        "finest": 64,
-        "combination": "product",
-        "smoothness": 1e-3,
-        "networks": {"width": 16, "color_layers": 1},
-    },
-    "low_rank": {
-        "density_rank": 4,
-        "color_rank": 8,
-        "coarsest": 16,
-        "finest": 64,
-        "grow_at": [0.1, 0.2, 0.3],
-        "smoothness": 1e-3,
-        "network": {"width": 16, "color_layers": 1},
-    },
-    "dense_grid": {"coarsest": 16, "resolution": 32},
-    "mlp": {
-        "width": 32,
-        "layers": 2,
-        "skip": 1,
-        "finest": 16,
-        "learning_rate": 1e-2,
-        "networks": {"width": 16, "color_layers": 1},
-    },
-    "gaussians": {"max_count": 3000, "harmonics_degree": 1},
-}
-SMALL_FAMILY = {
-    "volume": {"batch_samples": 16384, "occupancy_cells": 8192, "marching": {"steps": 128, "grid": 32}},
-    "splats": {},
-}
 STEPS = {"volume": 400, "splats": 500}  # 20 to 25 dB, over several seeds
 
 
@@ -73,14 +32,6 @@ def capture() -> Capture:
 @pytest.fixture(params=sorted(REPRESENTATIONS))
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
-
-
-def small_session(name: str, capture: Capture, steps: int) -> Session:
-    kind = REPRESENTATIONS[name]
-    family = FAMILIES[kind.renderer]
-    config = from_plain(kind, SMALL.get(name, {}), name)
-    fitting = from_plain(family.fitting, SMALL_FAMILY[kind.renderer], name)
-    return prepare(capture, config, Fitting(steps=steps, seed=1), fitting)
 
 
 def held_out(session: Session, capture: Capture) -> float:

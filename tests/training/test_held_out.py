@@ -17,7 +17,7 @@ from scenekit.training.corrections.cameras import moved
 from scenekit.training.evaluate import Score, over_white, psnr, scores, to_bytes
 from scenekit.training.held_out import fitted_pose, fitted_stops, following, frozen, right_half
 from scenekit.training.steps import steps
-from tests.conformance.test_representations import SMALL, SMALL_FAMILY
+from tests.conformance.small import SMALL, SMALL_FAMILY
 
 
 @pytest.fixture(scope="module")

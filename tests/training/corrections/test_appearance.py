@@ -15,7 +15,7 @@ from scenekit.representations import REPRESENTATIONS
 from scenekit.training.corrections import BilateralGrids, Exposures
 from scenekit.training.corrections.appearance import exposed, linear_from_srgb, srgb_from_linear
 from scenekit.training.steps import steps
-from tests.conformance.test_representations import SMALL, SMALL_FAMILY
+from tests.conformance.small import SMALL, SMALL_FAMILY
 
 
 def cameras(count: int = 3) -> Cameras:

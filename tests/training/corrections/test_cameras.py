@@ -18,7 +18,7 @@ from scenekit.representations import REPRESENTATIONS
 from scenekit.training.corrections import Intrinsics, Poses
 from scenekit.training.corrections.cameras import moved
 from scenekit.training.steps import steps
-from tests.conformance.test_representations import SMALL, SMALL_FAMILY
+from tests.conformance.small import SMALL, SMALL_FAMILY
 
 KINDS = ["gaussians", "hash_grid"]
 

@@ -1,0 +1,214 @@
+"""``scenekit convert RUN --to REPRESENTATION``: a scene becomes another by distillation, and says what was lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from scenekit.assets.report import HTML, summary, write_report
+from scenekit.assets.run import RECIPE, read_recipe, require_new, write_recipe
+from scenekit.cli.options import merged, parse, preset_arguments, say, take
+from scenekit.cli.train import free_folder, live_view, train_session
+from scenekit.core.checks import BadInput
+from scenekit.data import Capture, open_capture
+from scenekit.distill.plan import Distilling
+from scenekit.distill.report import Measured, Photographed, measure
+from scenekit.recipes import Conversion, Converting, load, prepare_conversion, resume_conversion
+from scenekit.recipes.families import FAMILIES
+from scenekit.recipes.load import configs_of
+from scenekit.representations import REPRESENTATIONS
+
+LIMITS = ("steps", "minutes", "target_psnr")
+GENERAL_KEYS = ("steps", "minutes", "target-psnr", "seed")  # of a preset; the rest of it is about captures
+
+
+@dataclass(frozen=True)
+class General:
+    """What to convert and where to put it.
+
+    Attributes:
+        run: folder that train or convert wrote.
+        output: folder of the new run; RUN-REPRESENTATION where not given.
+        capture: where the photographs are now, if they have moved.
+        resume: continue the conversion at --output from its newest checkpoint.
+        live: show both scenes in the browser while it goes on.
+        json: print the report as one JSON object, and no bar.
+    """
+
+    run: Annotated[Path | None, tyro.conf.Positional] = None
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    capture: str | None = None
+    resume: bool = False
+    live: bool = False
+    json: bool = False
+
+
+def run(arguments: list[str]) -> None:
+    """Convert, or continue with ``--resume``."""
+    name, rest = take(arguments, ("-t", "--to"), None)
+    preset, rest = take(rest, ("--preset",), None)
+    name = _student(name, rest)
+    flags = [*preset_arguments(preset, name, GENERAL_KEYS), *rest]
+    description = f"Convert a run to {name}; --to chooses among {', '.join(REPRESENTATIONS)}."
+    options = parse(options_type(name), "convert", flags, description)
+    general: General = options.general
+    if not general.resume:
+        if general.run is None:
+            raise BadInput("scenekit convert: wanted a run, found none; give the folder that train wrote")
+        options = parse(options_type(name, read_recipe(general.run)), "convert", flags)
+    conversion, folder, capture = _resumed(options) if general.resume else _begun(options, name)
+    with live_view(conversion.scene, conversion.teacher) if general.live else nullcontext() as live:
+        figures = convert_session(conversion, folder, capture, quiet=general.json, live=live)
+        print(json.dumps(figures)) if general.json else print_report(figures, folder)
+        if live is not None:
+            say("the conversion is done; the view goes on until Ctrl-C")
+            live.wait()
+
+
+def options_type(name: str, teacher: dict[str, Any] | None = None) -> type[Any]:
+    """All options of ``convert`` for a student; what it has in common with its teacher's recipe starts as there."""
+    kind = REPRESENTATIONS[name]
+    family = FAMILIES[kind.renderer].fitting
+    start = {} if teacher is None else in_common(name, teacher)
+    return merged(
+        "Convert",
+        ("general", General, False),
+        ("converting", Converting, False),
+        ("distilling", Distilling, False),
+        ("representation", start.get("representation", kind), False),
+        ("family", start.get("family", family), False),
+    )
+
+
+def in_common(name: str, teacher: dict[str, Any]) -> dict[str, Any]:
+    """Configs for a student as near to its teacher's as their types allow: equal blocks can be inherited."""
+    config, fitting = configs_of(teacher, RECIPE)
+    kind = REPRESENTATIONS[name]
+    usual = kind()
+    shared = {
+        item.name: _but_its_own(getattr(usual, item.name), getattr(config, item.name))
+        for item in dataclasses.fields(kind)
+        if dataclasses.is_dataclass(getattr(usual, item.name))
+        and type(getattr(config, item.name, None)) is type(getattr(usual, item.name))
+    }
+    student = config if type(config) is kind else kind(**shared)
+    return {"representation": student} | ({"family": fitting} if config.renderer == kind.renderer else {})
+
+
+def _but_its_own(usual: Any, theirs: Any) -> Any:
+    """The teacher's options, except those in which the student departs from what is usual for the type."""
+    plain = type(usual)()
+    own = {
+        item.name: getattr(usual, item.name)
+        for item in dataclasses.fields(usual)
+        if getattr(usual, item.name) != getattr(plain, item.name)
+    }
+    return dataclasses.replace(theirs, **own)
+
+
+def convert_session(
+    conversion: Conversion, folder: Path, capture: Capture | None, *, quiet: bool = False, live: Any = None
+) -> dict[str, Any]:
+    """Convert to the end, measure, and write the report; returns its figures."""
+    trained = train_session(conversion, folder, quiet=quiet, live=live, command="convert")
+    measured = measured_conversion(conversion, capture)
+    measured.figures["training"] = trained
+    write_report(folder, measured.figures, measured.pictures)
+    return measured.figures | {"run": str(folder)}
+
+
+def measured_conversion(conversion: Conversion, capture: Capture | None) -> Measured:
+    """The report's figures and pictures; photographs are judged where the capture is given."""
+    photographs = None
+    if capture is not None and capture.test:
+        images, names = [capture.images[i] for i in capture.test], [capture.names[i] for i in capture.test]
+        photographs = Photographed(capture.cameras[capture.test], images, names)
+    started = time.perf_counter()
+    with torch.no_grad():
+        measured = measure(conversion.teacher, conversion.scene, conversion.held_out, photographs)
+    stages = {name: round(seconds, 2) for name, seconds in conversion.stage_seconds.items()}
+    taught = f"and {conversion.photographed} photographs" if conversion.photographed else "alone"
+    figures: dict[str, Any] = {
+        "scope": f"learnt from the teacher {taught}; {len(conversion.held_out)} held-out cameras; 8-bit sRGB; cpu",
+        "history": list(conversion.scene.recipe["conversion"]["history"]),
+        "inherited": list(conversion.inherited),
+        "stages": stages,
+        "seconds_of_measuring": round(time.perf_counter() - started, 2),
+    }
+    return Measured(figures | measured.figures, measured.pictures)
+
+
+def _student(name: str | None, arguments: list[str]) -> str:
+    """The representation to convert to; a conversion that is continued knows it."""
+    if name is None and "--resume" in arguments:
+        output, _ = take(arguments, ("-o", "--output"), None)
+        name = None if output is None else read_recipe(Path(output)).get("representation", {}).get("name")
+        if output is None:
+            raise BadInput("--resume: wanted the conversion to continue, found none; name it with -o RUN")
+    if name not in REPRESENTATIONS:
+        choices = ", ".join(REPRESENTATIONS)
+        raise BadInput.of("--to", wanted=choices, found="none" if name is None else name, remedy="choose one")
+    return name
+
+
+def _begun(options: Any, name: str) -> tuple[Conversion, Path, Capture | None]:
+    general: General = options.general
+    source = general.run
+    assert source is not None
+    folder = general.output or free_folder(f"{source.resolve().name}-{name}")
+    require_new(folder)
+    teacher = load(source)
+    capture = _photographs(general, options.converting, teacher.recipe)
+    conversion = prepare_conversion(
+        teacher, options.representation, options.converting, options.family,
+        distilling=options.distilling, capture=capture, run=str(source.resolve()),
+    )  # fmt: skip
+    write_recipe(folder, conversion.scene.recipe)
+    return conversion, folder, capture
+
+
+def _resumed(options: Any) -> tuple[Conversion, Path, Capture | None]:
+    general: General = options.general
+    assert general.output is not None
+    recipe = read_recipe(general.output)
+    given = {limit: getattr(options.converting, limit) for limit in LIMITS}
+    photographs = recipe.get("conversion", {}).get("limits", {}).get("photographs", True)
+    capture = _photographs(general, Converting(photographs=photographs), recipe)
+    limits = {name: value for name, value in given.items() if value is not None}
+    return resume_conversion(general.output, limits, capture), general.output, capture
+
+
+def _photographs(general: General, converting: Converting, recipe: Any) -> Capture | None:
+    """The capture of the run where it is wanted and can be read; conversions need none."""
+    if not converting.photographs:
+        return None
+    source = recipe["capture"]
+    try:
+        return open_capture(general.capture or source["path"], downscale=source["downscale"],
+                            keep_lens=source.get("keep_lens", False))  # fmt: skip
+    except BadInput as error:
+        if general.capture is not None:
+            raise
+        say(f"without photographs: {error}")
+        return None
+
+
+def print_report(figures: dict[str, Any], folder: Path) -> None:
+    """The summary on standard output; seconds and places on standard error."""
+    head, *rows = summary(figures)
+    table = Table(*head)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in figures["stages"].items())
+    say(f"{stages}; saved {folder}, the report is {folder / HTML}")

@@ -1,0 +1,125 @@
+"""What to look at next: poses and rays on which the student was wrong come again (PVD-AL, levels one and two)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from scenekit.core.cameras import Cameras, Pixels
+from scenekit.distill.poses import PoseSampler, joined
+
+RENEWED = 0.1  # of the poses that are not the run's own, each time
+HARDEST = 0.1  # of a batch's rays that are remembered, and of a batch that is remembered ones
+REMEMBERED = 16384  # rays
+
+
+class PosePool:
+    """Poses in slots; the first ``own`` are the run's and stay, some of the others are exchanged now and then.
+
+    With ``active`` the easiest go and perturbed copies of the hardest come; without, any go and random ones come.
+    A slot keeps its intrinsics and its size.
+    """
+
+    def __init__(
+        self, own: Cameras, sampler: PoseSampler, count: int, active: bool, generator: torch.Generator
+    ) -> None:
+        drawn = sampler.draw(max(0, count - len(own)), generator)
+        self.own = len(own)
+        self.sampler = sampler
+        self.active = active
+        self.cameras = joined(own, drawn)
+        self.errors = torch.zeros(len(self.cameras))
+
+    def note(self, slots: Int[Tensor, " R"], errors: Float[Tensor, " R"]) -> None:
+        """What rays of these slots cost; a slot remembers mostly the last time."""
+        counts = torch.bincount(slots, minlength=len(self.errors))
+        sums = torch.zeros_like(self.errors).index_add_(0, slots, errors)
+        seen = counts > 0
+        self.errors[seen] = 0.3 * self.errors[seen] + 0.7 * sums[seen] / counts[seen]
+
+    def renew(self, generator: torch.Generator) -> Int[Tensor, " M"]:
+        """Exchange some poses; returns their slots."""
+        free = len(self.cameras) - self.own
+        count = round(RENEWED * free)
+        if count == 0:
+            return torch.zeros(0, dtype=torch.int64)
+        if self.active:
+            slots = self.own + self.errors[self.own :].argsort(stable=True)[:count]
+            hardest = self.errors.argsort(descending=True, stable=True)[:count]
+            new = self.sampler.near(self.cameras[hardest.tolist()], generator)
+        else:
+            slots = self.own + torch.randperm(free, generator=generator)[:count]
+            new = self.sampler.draw(count, generator)
+        poses = self.cameras.world_from_camera.clone()
+        poses[slots] = new.world_from_camera
+        self.cameras = replace(self.cameras, world_from_camera=poses)
+        self.errors[slots] = self.errors.mean()  # unknown yet: neither hard nor easy
+        return slots
+
+    def state_dict(self) -> dict[str, Any]:
+        """Poses and what they cost."""
+        return {"poses": self.cameras.world_from_camera, "errors": self.errors}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue."""
+        self.cameras = replace(self.cameras, world_from_camera=state["poses"])
+        self.errors = state["errors"].clone()
+
+
+class RaySource:
+    """Random pixels of all poses, and with ``active`` a tenth that were hard before.
+
+    Their number follows a budget of samples a step, as in training.
+    """
+
+    def __init__(self, pool: PosePool, samples: int, active: bool, renew_every: int = 64) -> None:
+        self.pool = pool
+        self.samples = samples
+        self.active = active
+        self.renew_every = renew_every
+        self.rays = max(256, samples // 64)
+        self.step = 0
+        self._slots = torch.zeros(0, dtype=torch.int64)
+        self._positions = torch.zeros(0, 2)
+        self._sizes = torch.tensor(pool.cameras.sizes, dtype=torch.float32)
+
+    def next(self, generator: torch.Generator) -> Pixels:
+        """Pixel centres; each owner is a slot of the pool."""
+        self.step += 1
+        if self.step % self.renew_every == 0:
+            self._forget(self.pool.renew(generator))
+        slots = torch.randint(len(self._sizes), (self.rays,), generator=generator)
+        positions = (torch.rand(self.rays, 2, generator=generator) * self._sizes[slots]).floor() + 0.5
+        if self.active and len(self._slots) >= REMEMBERED:
+            again = torch.randint(len(self._slots), (int(HARDEST * self.rays),), generator=generator)
+            slots, positions = torch.cat([slots, self._slots[again]]), torch.cat([positions, self._positions[again]])
+        return Pixels(slots, positions)
+
+    def feedback(self, pixels: Pixels, errors: Float[Tensor, " R"], samples: int) -> None:
+        """Remember the hardest and aim at the budget of samples."""
+        self.pool.note(pixels.cameras, errors)
+        wanted = self.rays * min(2.0, max(0.5, self.samples / max(1, samples)))
+        self.rays = min(max(256, round(wanted / 256) * 256), self.samples)
+        if self.active:
+            hard = errors.topk(int(HARDEST * len(errors))).indices
+            self._slots = torch.cat([self._slots, pixels.cameras[hard]])[-REMEMBERED:]
+            self._positions = torch.cat([self._positions, pixels.positions[hard]])[-REMEMBERED:]
+
+    def _forget(self, slots: Int[Tensor, " M"]) -> None:
+        """Rays of poses that are gone."""
+        kept = ~torch.isin(self._slots, slots)
+        self._slots, self._positions = self._slots[kept], self._positions[kept]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counters and what is remembered."""
+        return {"rays": self.rays, "step": self.step, "slots": self._slots, "positions": self._positions}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue."""
+        self.rays, self.step = int(state["rays"]), int(state["step"])
+        self._slots, self._positions = state["slots"], state["positions"]

@@ -1,0 +1,130 @@
+"""A conversion as an objective: one stage after another, chosen by progress, for the one trainer there is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from scenekit.core.cameras import Cameras
+from scenekit.core.protocols import Change, Context, Controller, ParameterGroup, Renderer, Rendering
+from scenekit.distill.active import PosePool
+from scenekit.distill.plan import Stage
+from scenekit.training.objective import Outcome
+
+
+class Looking(Protocol):
+    """How a stage compares student and teacher; several stages may share one."""
+
+    def losses(self, stage: str, context: Context) -> Outcome:
+        """What the next step of this stage minimises."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that resuming needs."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], /) -> object:
+        """Take what :meth:`state_dict` gave."""
+        ...
+
+
+@dataclass
+class Distillation:
+    """See :class:`~scenekit.training.objective.Objective`.
+
+    Attributes:
+        student: what learns.
+        stages: in order, each with how it looks.
+        pool: the poses that all of them look from.
+        watched: cameras and the teacher's colours from there, for a target PSNR.
+        seconds: of each stage so far, by the wall clock.
+    """
+
+    student: Renderer
+    stages: Sequence[tuple[Stage, Looking]]
+    pool: PosePool
+    watched: Sequence[tuple[Cameras, Tensor]] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    _last: tuple[str, float] | None = None
+
+    def losses(self, context: Context) -> Outcome:
+        """The current stage's."""
+        stage, looking = next(
+            item for item in self.stages if context.progress < item[0].until or item is self.stages[-1]
+        )
+        self._clock(stage.name)
+        return looking.losses(stage.name, context)
+
+    @torch.no_grad()
+    def probe(self, context: Context) -> float:
+        """Against the teacher, over black."""
+        errors = [self.student.render(camera).color - wanted for camera, wanted in self.watched]
+        return sum(float(error.square().mean()) for error in errors) / max(1, len(errors))
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The student's; the background is the teacher's and stays."""
+        return self.student.parameter_groups()
+
+    def _clock(self, name: str) -> None:
+        """Give the time since the last step to the stage that it was in."""
+        now = time.perf_counter()
+        if self._last is not None:
+            before, since = self._last
+            self.seconds[before] = self.seconds.get(before, 0.0) + now - since
+        self._last = (name, now)
+
+    def finish(self) -> None:
+        """The last step ends now."""
+        if self._last is not None:
+            self._clock(self._last[0])
+        self._last = None
+
+    def _parts(self) -> dict[str, Any]:
+        different = {id(looking): looking for _, looking in self.stages}
+        parts = {"student": self.student, "pool": self.pool}
+        return parts | {f"looking{i}": looking for i, looking in enumerate(different.values())}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Of every part, by its name."""
+        return {name: dict(part.state_dict()) for name, part in self._parts().items()} | {"seconds": dict(self.seconds)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state.get(name, {}))
+        self.seconds = dict(state.get("seconds") or {})
+
+
+@dataclass
+class From:
+    """A controller that acts once progress has come to ``start``: what a stage has no use for yet."""
+
+    start: float
+    inner: Controller
+
+    def before_render(self, context: Context) -> None:
+        """The inner one's, when it is time."""
+        if context.progress >= self.start:
+            self.inner.before_render(context)
+
+    def after_backward(self, rendering: Rendering, context: Context) -> Change | None:
+        """The inner one's, when it is time."""
+        return self.inner.after_backward(rendering, context) if context.progress >= self.start else None
+
+    def after_step(self, context: Context) -> None:
+        """The inner one's, when it is time."""
+        if context.progress >= self.start:
+            self.inner.after_step(context)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The inner one's."""
+        return self.inner.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue."""
+        self.inner.load_state_dict(state)

@@ -1,0 +1,196 @@
+"""A teacher's pictures: colour, opacity and depth from a pool of poses, rendered when they are first looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from scenekit.core.cameras import Cameras, Pixels
+from scenekit.core.protocols import Context, Renderer
+from scenekit.distill.active import PosePool, RaySource
+from scenekit.training.batches import Views
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the teacher shows of some pixels, or of one whole image.
+
+    Attributes:
+        cameras, pixels: as a renderer takes them; ``pixels`` is None for whole images.
+        slots: of the pool; one for each pixel, or one for each image.
+        color: multiplied by opacity.
+        opacity: in [0, 1].
+        depth: along z, 0 where unknown.
+        photographed: opaque photographs: what is behind the scene is in them already.
+    """
+
+    cameras: Cameras
+    pixels: Pixels | None
+    slots: Int[Tensor, " M"]
+    color: Float[Tensor, "*b 3"]
+    opacity: Float[Tensor, "*b"]
+    depth: Float[Tensor, "*b"]
+    photographed: Bool[Tensor, "*b"]
+
+
+class Gallery:
+    """Pictures of a pool's slots; photographs take the place of the first ones where they are given.
+
+    Pictures are no state: the same pose gives the same picture again.
+    """
+
+    def __init__(self, teacher: Renderer, pool: PosePool, photographs: Views | None = None) -> None:
+        self.teacher = teacher
+        self.pool = pool
+        self.photographs = photographs
+        self._kept: dict[tuple[int, int], Tensor] = {}
+
+    def forget(self, slots: Int[Tensor, " M"]) -> None:
+        """Their poses have changed."""
+        gone = set(slots.tolist())
+        self._kept = {key: picture for key, picture in self._kept.items() if key[0] not in gone}
+
+    def is_opaque_photograph(self, slot: int) -> bool:
+        """Whether a slot shows a photograph without alpha."""
+        photographs = self.photographs
+        return photographs is not None and slot < self.pool.own and photographs.images[slot].shape[-1] == 3
+
+    def camera(self, slot: int, reduction: int = 1) -> Cameras:
+        """The camera of a slot, its image reduced by a whole factor."""
+        camera = self.pool.cameras[slot]
+        width, height = camera.sizes[0]
+        return camera if reduction == 1 else camera.resized([(max(1, width // reduction), max(1, height // reduction))])
+
+    def picture(self, slot: int, reduction: int = 1) -> Float[Tensor, "H W 5"]:
+        """Colour times opacity, opacity, depth."""
+        key = (slot, reduction)
+        if key not in self._kept:
+            camera = self.camera(slot, reduction)
+            own = self.photographs is not None and slot < self.pool.own
+            self._kept[key] = self._photograph(slot, camera) if own else self._rendered(camera)
+        return self._kept[key].float()
+
+    @torch.no_grad()
+    def _rendered(self, camera: Cameras) -> Tensor:
+        rendering = self.teacher.render(camera)
+        opacity = rendering.opacity[..., None]
+        depth = torch.zeros_like(opacity) if rendering.depth is None else rendering.depth[..., None]
+        return torch.cat([rendering.color, opacity, depth], -1)[0].half()
+
+    def _photograph(self, slot: int, camera: Cameras) -> Tensor:
+        assert self.photographs is not None
+        values = self.photographs.images[slot].permute(2, 0, 1).float() / 255
+        alpha = values[3:] if len(values) == 4 else torch.ones_like(values[:1])
+        values = torch.cat([values[:3] * alpha, alpha, torch.zeros_like(alpha)])
+        width, height = camera.sizes[0]
+        return torch.nn.functional.adaptive_avg_pool2d(values, (height, width)).permute(1, 2, 0).half()
+
+
+class WholePictures:
+    """One picture a step, each once before any comes again; between two rounds some poses are exchanged."""
+
+    def __init__(self, gallery: Gallery, coarse: tuple[tuple[float, int], ...]) -> None:
+        self.gallery = gallery
+        self.coarse = coarse
+        self._queue: list[int] | None = None
+
+    def next(self, context: Context) -> Look:
+        """The next picture of a random order."""
+        assert context.generator is not None
+        if not self._queue:
+            if self._queue is not None:
+                self.gallery.forget(self.gallery.pool.renew(context.generator))
+            count = len(self.gallery.pool.cameras)
+            self._queue = torch.randperm(count, generator=context.generator).tolist()
+        slot = self._queue.pop()
+        reduction = next((factor for until, factor in self.coarse if context.progress < until), 1)
+        values = self.gallery.picture(slot, reduction)[None]
+        return Look(
+            self.gallery.camera(slot, reduction),
+            None,
+            torch.tensor([slot]),
+            values[..., :3],
+            values[..., 3],
+            values[..., 4],
+            torch.full(values.shape[:-1], self.gallery.is_opaque_photograph(slot)),
+        )
+
+    def feedback(self, look: Look, errors: Float[Tensor, "*b"], samples: int) -> None:
+        """What the picture cost."""
+        self.gallery.pool.note(look.slots, errors.mean()[None])
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rest of the current order."""
+        return {"queue": self._queue}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue."""
+        self._queue = None if state["queue"] is None else [int(slot) for slot in state["queue"]]
+
+
+class SinglePixels:
+    """Pixels of all pictures at once."""
+
+    def __init__(self, gallery: Gallery, source: RaySource) -> None:
+        self.gallery = gallery
+        self.source = source
+        widths, heights = torch.tensor(gallery.pool.cameras.sizes).unbind(-1)
+        self._widths = widths
+        self._starts = torch.cat([torch.zeros(1, dtype=torch.int64), (widths * heights).cumsum(0)])
+        self._poses = gallery.pool.cameras.world_from_camera
+        self._flat: Tensor | None = None
+        opaque = [gallery.is_opaque_photograph(slot) for slot in range(len(widths))]
+        self._photographed = torch.tensor(opaque)
+
+    def next(self, context: Context) -> Look:
+        """Random pixels, and hard ones again."""
+        assert context.generator is not None
+        pixels = self.source.next(context.generator)
+        values = self._pictures()[self._rows(pixels)].float()
+        return Look(
+            self.gallery.pool.cameras,
+            pixels,
+            pixels.cameras,
+            values[:, :3],
+            values[:, 3],
+            values[:, 4],
+            self._photographed[pixels.cameras],
+        )
+
+    def feedback(self, look: Look, errors: Float[Tensor, "*b"], samples: int) -> None:
+        """What the pixels cost."""
+        assert look.pixels is not None
+        self.source.feedback(look.pixels, errors, samples)
+
+    def _rows(self, pixels: Pixels) -> Int[Tensor, " R"]:
+        column, row = pixels.positions.long().unbind(-1)
+        return self._starts[pixels.cameras] + row * self._widths[pixels.cameras] + column
+
+    def _pictures(self) -> Tensor:
+        """All of them, one after another; those whose pose has changed are rendered again."""
+        poses = self.gallery.pool.cameras.world_from_camera
+        if self._flat is None:
+            self._flat = torch.zeros(int(self._starts[-1]), 5, dtype=torch.float16)
+            changed = torch.arange(len(poses))
+        else:
+            changed = (poses != self._poses).flatten(1).any(1).nonzero().squeeze(-1)
+        self.gallery.forget(changed)
+        for slot in changed.tolist():
+            begin, end = self._starts[slot : slot + 2].tolist()
+            self._flat[begin:end] = self.gallery.picture(slot).reshape(-1, 5)
+        self.gallery.forget(changed)  # the flat copy serves
+        self._poses = poses
+        return self._flat
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rays'."""
+        return self.source.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue."""
+        self.source.load_state_dict(state)

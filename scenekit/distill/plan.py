@@ -1,0 +1,122 @@
+"""Which stages a conversion has: read off what teacher and student can do, never off what they are.
+
+A student that is a field learns at points first wherever its teacher can be asked at points: the features that feed
+the colour (only where both make the same colours of them), then density and colour; then whatever both can do,
+rendering (Progressive Volume Distillation, section 3). Anything else starts on the teacher's surfaces and learns by
+rendering.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from scenekit.core.protocols import Medium, Mixture, Renderer
+from scenekit.core.rays import Samples
+from scenekit.renderers.splats import SplatRenderer
+from scenekit.renderers.volume import VolumeRenderer
+
+MIXTURE_SHARE = 0.6
+FEATURES, POINTS, RENDERING = "features", "points", "rendering"
+
+
+@dataclass(frozen=True)
+class Active:
+    """What is looked at again where the student is wrong (PVD-AL's three levels).
+
+    Attributes:
+        poses: the hardest poses come again, perturbed; else random ones come.
+        rays: the hardest rays come again.
+        points: while rendering, only the points that make the picture are matched; else all that light reaches.
+    """
+
+    poses: bool = True
+    rays: bool = True
+    points: bool = True
+
+
+@dataclass(frozen=True)
+class Distilling:
+    """How a teacher is asked.
+
+    Attributes:
+        features_until: progress until which features are matched, where they can be.
+        points_until: progress until which densities and colours are matched at points alone; of a teacher that is a
+            mixture of splats a part of that, for asking it is dear and its pictures differ.
+        density_floor: natural logarithm of the density below which both count as empty; -100 keeps erased regions
+            erased.
+        density_ceiling: above which both count as opaque.
+        views: poses that are looked from at a time.
+        surface_points: points on the teacher's surfaces that splats start from.
+        depth_weight: of the relative error of the depth, where the student renders it.
+        active: what is looked at again.
+    """
+
+    features_until: float = 0.15
+    points_until: float = 0.5
+    density_floor: float = -2.0
+    density_ceiling: float = 7.0
+    views: int = 64
+    surface_points: int = 20_000
+    depth_weight: float = 0.01
+    active: Active = field(default_factory=Active)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A name, and the progress at which it ends."""
+
+    name: str
+    until: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Stages in order.
+
+    Attributes:
+        stages: at least one; the last ends at 1.
+        shared: whether both answer on the same samples of the same rays.
+        features: whether their features mean the same.
+    """
+
+    stages: tuple[Stage, ...]
+    shared: bool
+    features: bool
+
+
+def plan(teacher: Renderer, student: Renderer, distilling: Distilling) -> Plan:
+    """The stages for this pair; what is inherited must have been."""
+    stages: list[Stage] = []
+    theirs = teacher.field if isinstance(teacher, VolumeRenderer) else None
+    ours = student.field if isinstance(student, VolumeRenderer) else None
+    features = theirs is not None and ours is not None and features_match(theirs, ours)
+    if features:
+        stages.append(Stage(FEATURES, distilling.features_until))
+    if ours is not None and medium_of(teacher) is not None:
+        share = 1.0 if theirs is not None else MIXTURE_SHARE
+        stages.append(Stage(POINTS, share * distilling.points_until))
+    return Plan((*stages, Stage(RENDERING, 1.0)), theirs is not None and ours is not None, features)
+
+
+def medium_of(renderer: Renderer) -> Medium | None:
+    """What can be asked at points, if anything can."""
+    if isinstance(renderer, VolumeRenderer):
+        return renderer.field
+    if isinstance(renderer, SplatRenderer) and isinstance(renderer.primitives, Mixture):
+        return renderer.primitives.medium()
+    return None
+
+
+@torch.no_grad()
+def features_match(teacher: Medium, student: Medium) -> bool:
+    """Whether both make the same colours of the same features, as they do behind inherited networks."""
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.nn.functional.normalize(torch.randn(16, 3, generator=generator), dim=-1)
+    samples = Samples(torch.zeros(16, 3), directions, torch.ones(16))
+    theirs, ours = teacher.density(samples)[1], student.density(samples)[1]
+    if theirs.shape != ours.shape:
+        return False
+    features = torch.randn(theirs.shape, generator=generator)
+    return torch.allclose(teacher.color(features, samples), student.color(features, samples), atol=1e-4)

@@ -1,0 +1,80 @@
+"""Any to any: the student is photographed where the teacher was, over random backgrounds.
+
+A random background behind both teaches opacity without a weight of its own; it needs neither photographs nor the
+scene's own background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from scenekit.core.protocols import EVAL, Background, Context, Renderer, Rendering, over_background
+from scenekit.distill.pictures import Look, SinglePixels, WholePictures
+from scenekit.training.losses import Loss
+from scenekit.training.objective import Outcome
+
+SOLID = 0.5  # opacity from which on a pixel's depth means something
+
+
+class Rendered:
+    """Part of an objective: see :class:`~scenekit.distill.objective.Looking`."""
+
+    def __init__(
+        self,
+        student: Renderer,
+        background: Background,
+        looks: WholePictures | SinglePixels,
+        loss: Loss,
+        depth_weight: float,
+    ) -> None:
+        self.student = student
+        self.background = background
+        self.looks = looks
+        self.loss = loss
+        self.depth_weight = depth_weight
+
+    def losses(self, stage: str, context: Context) -> Outcome:
+        """Render what the teacher rendered, and compare."""
+        look = self.looks.next(context)
+        rendering = self.student.render(look.cameras, look.pixels, context=context)
+        behind = self._behind(look, context)
+        seen = over_background(rendering, behind).color
+        target = look.color + (1 - look.opacity)[..., None] * behind
+        terms = dict(self.loss(seen, target)) | dict(rendering.terms)
+        if rendering.depth is not None and self.depth_weight > 0:
+            terms["depth"] = self.depth_weight * depth_error(rendering, look)
+        difference = (seen - target).detach()
+        unit = "samples" if "samples" in rendering.trace else "splats"
+        work = int(rendering.trace[unit])
+        self.looks.feedback(look, difference.abs().mean(-1), work)
+        return Outcome(terms, float(difference.square().mean()), work, unit, rendering)
+
+    def _behind(self, look: Look, context: Context) -> Float[Tensor, "*b 3"]:
+        """Random; behind opaque photographs the scene's own, which is in them."""
+        one = (1, 1, 1, 3) if look.pixels is None else look.color.shape
+        random = torch.rand(one, generator=context.generator).expand_as(look.color)
+        if not bool(look.photographed.any()):
+            return random
+        own = self.background.colors(look.cameras, look.pixels, EVAL).detach()
+        return torch.where(look.photographed[..., None], own.expand_as(look.color), random)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What comes next."""
+        return {"looks": self.looks.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue."""
+        self.looks.load_state_dict(state["looks"])
+
+
+def depth_error(rendering: Rendering, look: Look) -> Float[Tensor, ""]:
+    """Mean relative error where the teacher is solid and its depth is known."""
+    assert rendering.depth is not None
+    solid = (look.opacity > SOLID) & (look.depth > 0) & (rendering.opacity.detach() > 0.1)
+    wrong = (rendering.depth / look.depth.clamp(min=1e-6) - 1).abs().clamp(max=1.0)
+    return (wrong * solid).sum() / max(1, solid.numel())

@@ -1,0 +1,358 @@
+"""From a scene and a config of another representation to a distillation, and from its run folder back to one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scenekit.assets.run import RECIPE, read_checkpoint, read_recipe
+from scenekit.core.cameras import Cameras
+from scenekit.core.checks import BadInput
+from scenekit.core.cloud import PointCloud
+from scenekit.core.protocols import Controller, Renderer, Scheduled
+from scenekit.data import Capture
+from scenekit.distill.active import PosePool, RaySource
+from scenekit.distill.examine import occupied_cells, require_capacity
+from scenekit.distill.inherit import fill_occupancy, inherit, inherit_occupancy
+from scenekit.distill.objective import Distillation, From, Looking
+from scenekit.distill.pictures import Gallery, SinglePixels, WholePictures
+from scenekit.distill.plan import FEATURES, POINTS, Distilling, Plan, medium_of, plan
+from scenekit.distill.poses import Clearance, PoseSampler, joined, kind_of, pinholes
+from scenekit.distill.rendering import Rendered
+from scenekit.distill.shared import SharedSamples
+from scenekit.distill.surfaces import smaller, surface_points
+from scenekit.recipes.background import BackgroundChoice
+from scenekit.recipes.configs import Fitting, from_plain, to_plain
+from scenekit.recipes.families import FAMILIES
+from scenekit.recipes.family import Manner, Surroundings
+from scenekit.recipes.load import configs_of, load, section
+from scenekit.renderers.scene import Scene
+from scenekit.renderers.volume import VolumeRenderer
+from scenekit.representations import REPRESENTATIONS
+from scenekit.training.batches import Views
+from scenekit.training.steps import Step, Training
+from scenekit.training.steps import steps as training_steps
+
+WATCHED = 3  # pictures of the teacher on which a target PSNR is judged
+WATCHED_SIDE = 96
+SURFACE_LOOKS = 40  # poses from which surfaces are looked for
+HELD_OUT_VIEWS = 8  # where a run does not say which of its photographs were held out
+
+
+@dataclass(frozen=True)
+class Converting:
+    """Limits of a conversion.
+
+    Attributes:
+        steps: convert for this many steps (resumes bit for bit on a CPU).
+        minutes: convert for this many minutes, all stages together; 5 if no other limit is given.
+        target_psnr: stop at this PSNR against the teacher, in dB.
+        seed: of all randomness.
+        photographs: learn from the run's photographs too, where they are found and the student is not a field that
+            shares its samples with its teacher; never once the density floor is lowered, for photographs show what
+            was erased.
+    """
+
+    steps: int | None = None
+    minutes: float | None = None
+    target_psnr: float | None = None
+    seed: int = 0
+    photographs: bool = True
+
+
+@dataclass
+class Conversion:
+    """A distillation under way.
+
+    Attributes:
+        training, scene: what it changes, and the scene it becomes.
+        teacher: the scene it learns from.
+        plan: its stages.
+        held_out: cameras in ``world`` that nothing is learnt from.
+        inherited: names of the tensors that were copied from the teacher.
+        seconds: of what came before the first step, by name.
+        photographed: how many photographs it learns from.
+    """
+
+    training: Training
+    scene: Scene
+    teacher: Scene
+    plan: Plan
+    held_out: Cameras
+    inherited: tuple[str, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    photographed: int = 0
+
+    def finish(self) -> None:
+        """The last stage ends now."""
+        self._distillation().finish()
+
+    def _distillation(self) -> Distillation:
+        objective = self.training.objective
+        assert isinstance(objective, Distillation)
+        return objective
+
+    @property
+    def stage_seconds(self) -> dict[str, float]:
+        """Of every stage so far, in order."""
+        return self.seconds | self._distillation().seconds
+
+
+def prepare_conversion(
+    teacher: Scene,
+    representation: Any,
+    converting: Converting | None = None,
+    family_fitting: Any = None,
+    *,
+    distilling: Distilling | None = None,
+    capture: Capture | None = None,
+    run: str = "",
+) -> Conversion:
+    """Build everything that a conversion of ``teacher`` into ``representation`` (a config) needs.
+
+    ``family_fitting`` is ``VolumeFitting`` or ``SplatFitting``, ``capture`` holds photographs that may help, ``run`` is
+    the teacher's folder, for the recipe and for messages.
+
+    Raises BadInput for a teacher without cameras or with nothing in it, and for a student that is too small.
+    """
+    converting, distilling = converting or Converting(), distilling or Distilling()
+    family = FAMILIES[representation.renderer]
+    fitting = family_fitting or family.fitting()
+    limits = Fitting(converting.steps, converting.minutes, converting.target_psnr).budget()
+    clock = _Clock()
+    inside = teacher.cameras_in_scene(teacher.cameras)
+    straight = pinholes(inside)
+    cells = occupied_cells(teacher.renderer, straight, teacher.bounds, run or "convert")
+    generator = torch.Generator().manual_seed(converting.seed)
+    learnt, held_out = _split(teacher)
+    around = straight[learnt]
+    sampler = PoseSampler(around, kind_of(around), Clearance(teacher.renderer, around))
+    cloud = None
+    if family.needs_points:
+        cloud = _surfaces(teacher.renderer, sampler, distilling.surface_points, generator)
+        clock.note("surfaces")
+    renderer = family.build(representation, fitting, Surroundings(teacher.bounds, inside[learnt], cloud, generator))
+    require_capacity(renderer, cells, _name_of(representation))
+    everything = teacher.recipe.get("representation") == _described(representation)
+    inherited = _inherit(teacher.renderer, renderer, everything)
+    made = plan(teacher.renderer, renderer, distilling)
+    helping = None if made.shared or not _may_help(converting, distilling) else capture
+    parts = _Parts(teacher, renderer, family.manner(renderer, representation, fitting), distilling, generator)
+    own = _spread(inside[learnt], distilling.views // 2) if helping is None else inside[learnt]
+    pool = PosePool(own, sampler, max(distilling.views, len(own)), distilling.active.poses, generator)
+    stages, controllers = parts.stages(made, pool, None if helping is None else _views(helping, learnt, own))
+    clock.note("preparation")
+    objective = Distillation(renderer, stages, pool, _watched(teacher.renderer, sampler))
+    training = Training(objective, limits, generator, controllers=controllers, averages=parts.manner.averages)
+    training.seconds = sum(clock.seconds.values())
+    recipe = _recipe(teacher, representation, fitting, converting, distilling, run)
+    scene = Scene(
+        renderer, _same_background(teacher), teacher.scene_from_world, teacher.cameras, teacher.bounds, recipe
+    )
+    outside = teacher.cameras[held_out] if held_out else _elsewhere(teacher, sampler)
+    return Conversion(training, scene, teacher, made, outside, inherited, clock.seconds, len(own) if helping else 0)
+
+
+@dataclass
+class _Parts:
+    """What the stages are made of."""
+
+    teacher: Scene
+    student: Renderer
+    manner: Manner
+    distilling: Distilling
+    generator: torch.Generator
+
+    def stages(self, made: Plan, pool: PosePool, photographs: Views | None) -> tuple[list[Any], list[Controller]]:
+        """The stages with how they look, and the controllers of them all."""
+        if made.shared:
+            looking = self._at_points(made, pool)
+            assert isinstance(self.student, VolumeRenderer)
+            own = self.student.field.controllers() if isinstance(self.student.field, Scheduled) else []
+            return [(stage, looking) for stage in made.stages], own
+        gallery = Gallery(self.teacher.renderer, pool, photographs)
+        rendered = Rendered(self.student, self.teacher.background, self._looks(gallery), self.manner.loss,
+                            self.distilling.depth_weight)  # fmt: skip
+        stages: list[Any] = []
+        begin = 0.0
+        for stage in made.stages:
+            at_points = stage.name in (FEATURES, POINTS)
+            begin = max(begin, stage.until) if at_points else begin
+            stages.append((stage, self._at_points(made, pool) if at_points else rendered))
+        controllers: list[Controller] = [From(begin, inner) for inner in self.manner.controllers]
+        return stages, controllers
+
+    def _at_points(self, made: Plan, pool: PosePool) -> Looking:
+        assert isinstance(self.student, VolumeRenderer)
+        medium = medium_of(self.teacher.renderer)
+        assert medium is not None
+        if isinstance(self.teacher.renderer, VolumeRenderer):
+            inherit_occupancy(self.teacher.renderer.occupancy, self.student.occupancy)
+        else:
+            self.student.occupancy.forget_unseen(pool.cameras)
+            fill_occupancy(self.student.occupancy, medium, self.generator)
+        source = RaySource(pool, self.manner.samples, self.distilling.active.rays)
+        return SharedSamples(medium, self.student, source, self.distilling, features=made.features)
+
+    def _looks(self, gallery: Gallery) -> WholePictures | SinglePixels:
+        if self.student.batching == "images":
+            return WholePictures(gallery, self.manner.coarse)
+        return SinglePixels(gallery, RaySource(gallery.pool, self.manner.samples, self.distilling.active.rays))
+
+
+def resume_conversion(run: Path, limits: Mapping[str, Any] | None = None, capture: Capture | None = None) -> Conversion:
+    """The conversion of a run as its newest checkpoint left it; ``limits`` may move its limits.
+
+    Raises BadInput where the run is no conversion, or where its teacher is gone.
+    """
+    recipe = read_recipe(run)
+    where = str(run / RECIPE)
+    if "conversion" not in recipe:
+        raise BadInput.of(run, wanted="a conversion to continue", found="a training",
+                          remedy="continue it with scenekit train --resume")  # fmt: skip
+    made = section(recipe, "conversion", where)
+    representation, fitting = configs_of(recipe, where)
+    converting = from_plain(Converting, section(made, "limits", where) | dict(limits or {}), f"{where}: limits")
+    distilling = from_plain(Distilling, section(made, "distilling", where), f"{where}: distilling")
+    conversion = prepare_conversion(
+        load(made["teacher"]), representation, converting, fitting,
+        distilling=distilling, capture=capture, run=made["teacher"],
+    )  # fmt: skip
+    conversion.training.load_state_dict(read_checkpoint(run))
+    return conversion
+
+
+def convert(
+    scene: Scene,
+    representation: Any,
+    *,
+    steps: int | None = None,
+    minutes: float | None = None,
+    target_psnr: float | None = None,
+    seed: int = 0,
+    capture: Capture | None = None,
+    report: Callable[[Step], None] | None = None,
+) -> Scene:
+    """Distil a scene into another representation: ``splats = sk.convert(scene, sk.Gaussians(), minutes=2)``.
+
+    Args:
+        scene: from :func:`scenekit.train`, :func:`scenekit.load` or a conversion before.
+        representation: the student's config.
+        steps, minutes, target_psnr: limits; five minutes where none is given.
+        seed: of all randomness.
+        capture: the scene's photographs, if they shall help.
+        report: called after every step.
+    """
+    converting = Converting(steps, minutes, target_psnr, seed)
+    conversion = prepare_conversion(scene, representation, converting, capture=capture)
+    for step in training_steps(conversion.training):
+        if report is not None:
+            report(step)
+    return conversion.scene
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def note(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = now - self._since
+        self._since = now
+
+
+def _surfaces(teacher: Renderer, sampler: PoseSampler, count: int, generator: torch.Generator) -> PointCloud:
+    """Points to start from, seen from half of the own cameras and half new ones."""
+    looks = _spread(sampler.cameras, SURFACE_LOOKS // 2)
+    drawn = sampler.draw(SURFACE_LOOKS - len(looks), generator)
+    return surface_points(teacher, joined(looks, drawn), count, generator)
+
+
+def _may_help(converting: Converting, distilling: Distilling) -> bool:
+    """Photographs show what was erased."""
+    return converting.photographs and distilling.density_floor >= Distilling().density_floor
+
+
+def _split(teacher: Scene) -> tuple[list[int], list[int]]:
+    """Indices of the cameras to look from, and of the held-out ones as far as the recipe knows them."""
+    held_out = [i for i in teacher.recipe.get("capture", {}).get("held_out", []) if i < len(teacher.cameras)]
+    learnt = [i for i in range(len(teacher.cameras)) if i not in held_out]
+    return (learnt, held_out) if learnt else (held_out, [])
+
+
+def _spread(cameras: Cameras, count: int) -> Cameras:
+    """At most ``count`` of them, evenly."""
+    wanted = min(len(cameras), max(1, count))
+    return cameras[[i * len(cameras) // wanted for i in range(wanted)]]
+
+
+def _views(capture: Capture, learnt: list[int], own: Cameras) -> Views:
+    images = tuple(capture.images[i] for i in learnt)
+    sizes = tuple((image.shape[1], image.shape[0]) for image in images)
+    if sizes != own.sizes:
+        raise BadInput.of(capture.name, wanted="the photographs that the scene was trained on", found="other sizes",
+                          remedy="open it with the downscale of its training, or use --no-photographs")  # fmt: skip
+    return Views(own, images)
+
+
+def _watched(teacher: Renderer, sampler: PoseSampler) -> list[tuple[Cameras, Tensor]]:
+    """The same small pictures whatever the seed."""
+    drawn = sampler.draw(WATCHED, torch.Generator().manual_seed(0))
+    cameras = [smaller(drawn[i], WATCHED_SIDE) for i in range(len(drawn))]
+    with torch.no_grad():
+        return [(camera, teacher.render(camera).color) for camera in cameras]
+
+
+def _elsewhere(teacher: Scene, sampler: PoseSampler) -> Cameras:
+    """Cameras in ``world`` that a conversion has not looked from, where a run does not say what was held out."""
+    drawn = sampler.draw(HELD_OUT_VIEWS, torch.Generator().manual_seed(1))
+    back = teacher.scene_from_world.inverse()
+    return drawn.to(dtype=torch.float64).moved(back)
+
+
+def _inherit(teacher: Renderer, student: Renderer, everything: bool) -> tuple[str, ...]:
+    if isinstance(teacher, VolumeRenderer) and isinstance(student, VolumeRenderer):
+        return inherit(teacher, student, everything=everything)
+    return ()
+
+
+def _same_background(teacher: Scene) -> Any:
+    """A copy: the student is seen over what its teacher is seen over."""
+    background = from_plain(BackgroundChoice, teacher.recipe["scene"]["background"], "scene.background").build()
+    background.load_state_dict(teacher.background.state_dict())
+    return background
+
+
+def _recipe(
+    teacher: Scene, representation: Any, fitting: Any, converting: Converting, distilling: Distilling, run: str
+) -> dict[str, Any]:
+    """The teacher's, with another representation and the story of how it came about."""
+    before = teacher.recipe.get("conversion", {}).get("history", [])
+    step = {"from": teacher.recipe["representation"]["name"], "to": _name_of(representation), "teacher": run}
+    return {
+        "representation": _described(representation),
+        "family": to_plain(fitting),
+        "capture": dict(teacher.recipe["capture"]),
+        "scene": dict(teacher.recipe["scene"]),
+        "conversion": {
+            "teacher": run,
+            "limits": to_plain(converting),
+            "distilling": to_plain(distilling),
+            "history": [*before, step],
+        },
+    }
+
+
+def _described(representation: Any) -> dict[str, Any]:
+    return {"name": _name_of(representation), "config": to_plain(representation)}
+
+
+def _name_of(representation: Any) -> str:
+    return next(name for name, kind in REPRESENTATIONS.items() if kind is type(representation))

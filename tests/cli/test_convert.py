@@ -1,0 +1,131 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from scenekit.cli import main
+from scenekit.cli.convert import options_type
+from scenekit.cli.options import parse
+from scenekit.representations import REPRESENTATIONS
+
+FIELD = ["--levels", "3", "--log2-table", "10", "--finest", "64", "--networks.width", "16", "--batch-samples", "4096",
+         "--marching.steps", "64", "--marching.grid", "16", "--occupancy-cells", "4096"]  # fmt: skip
+ASKED = ["--views", "12", "--surface-points", "500", "--max-count", "800", "--json"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "teacher"
+    arguments = ["train", "synthetic", "-r", "hash_grid", "--downscale", "4", "--steps", "120", *FIELD]
+    assert main([*arguments, "-o", str(folder), "--json"]) == 0
+    return folder
+
+
+def figures(capsys: pytest.CaptureFixture[str]) -> dict:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_convert_reports_what_was_lost_and_its_run_serves_every_other_command(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    student = tmp_path / "splats"
+    capsys.readouterr()
+    assert main(["convert", str(run), "--to", "gaussians", "-o", str(student), "--steps", "30", *ASKED]) == 0
+    found = figures(capsys)
+    assert found == json.loads((student / "report.json").read_text()) | {"run": str(student)}
+    assert found["teacher"]["representation"] == "hash_grid"
+    assert found["student"]["representation"] == "gaussians"
+    for side in ("teacher", "student"):
+        assert found[side]["parameters"] > 0
+        assert found[side]["bytes"] > 0
+        assert found[side]["milliseconds_per_frame"] > 0
+        assert found[f"{side}_against_photographs"]["views"] == 3
+    assert found["psnr_lost"] == pytest.approx(
+        found["teacher_against_photographs"]["psnr"] - found["student_against_photographs"]["psnr"]
+    )
+    assert {"psnr", "ssim", "views"} <= set(found["student_against_teacher"])
+    assert set(found["stages"]) == {"surfaces", "preparation", "rendering"}
+    page = (student / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 9
+    assert "http" not in page.replace("http-equiv", "")
+
+    assert main(["evaluate", str(student), "--json"]) == 0
+    assert figures(capsys)["psnr"] == pytest.approx(found["student_against_photographs"]["psnr"], abs=0.01)
+    assert main(["info", str(student), "--json"]) == 0
+    assert figures(capsys)["representation"] == "gaussians"
+
+
+def test_a_chain_keeps_its_history_and_needs_no_photographs(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    steps = ["--steps", "10", "--no-photographs"]
+    assert main(["convert", str(run), "--to", "gaussians", "-o", str(first), *steps, *ASKED]) == 0
+    assert main(["convert", str(first), "--to", "hash_grid", "-o", str(second), *steps, *FIELD, "--json"]) == 0
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [(step["from"], step["to"]) for step in last["history"]] == [
+        ("hash_grid", "gaussians"),
+        ("gaussians", "hash_grid"),
+    ]
+    assert "teacher_against_photographs" not in last
+    assert "psnr_lost" not in last
+    assert last["student_against_teacher"]["views"] == 3
+    assert "hash_grid → gaussians → hash_grid" in (second / "report.html").read_text()
+
+
+def test_a_finished_conversion_can_go_on(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    student = tmp_path / "splats"
+    assert main(["convert", str(run), "--to", "gaussians", "-o", str(student), "--steps", "6", *ASKED]) == 0
+    assert main(["convert", "--resume", "-o", str(student), "--steps", "9", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["training"]["steps_this_time"] == 3
+
+
+@pytest.mark.parametrize("name", sorted(REPRESENTATIONS))
+def test_no_options_of_a_student_collide_with_those_of_the_conversion(name: str) -> None:
+    options = parse(options_type(name), "convert", ["a", "--density-floor", "-100", "--active.no-poses"])
+    assert options.distilling.density_floor == -100
+    assert not options.distilling.active.poses
+
+
+def test_a_student_starts_as_near_to_its_teacher_as_their_types_allow(run: Path) -> None:
+    from scenekit.assets.run import read_recipe
+
+    recipe = read_recipe(run)
+    same = parse(options_type("hash_grid", recipe), "convert", ["a"])
+    assert same.representation.log2_table == 10
+    assert same.family.batch_samples == 4096
+    other = parse(options_type("dense_grid", recipe), "convert", ["a", "--marching.steps", "32"])
+    assert other.family.batch_samples == 4096
+    assert other.family.marching.steps == 32
+    assert parse(options_type("simplex_grid", recipe), "convert", ["a"]).representation.networks.width == 16
+    # An RBF field has networks of its own kind.
+    assert parse(options_type("rbf", recipe), "convert", ["a"]).representation.networks.density_layers == 0
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--to: wanted"),
+        (["--to", "voxels", "run"], "--to: wanted"),
+        (["--to", "gaussians"], "wanted a run, found none"),
+        (["no/such/run", "--to", "gaussians"], "wanted a run folder"),
+        (["--resume"], "wanted the conversion to continue"),
+        (["RUN", "--to", "gaussians", "--steps", "-1"], "wanted positive numbers"),
+        (["RUN", "--to", "gaussians", "--max-count", "4"], "--to gaussians: wanted at least"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_nothing_is_left(
+    arguments: list[str],
+    words: str,
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["convert", *(str(run) if word == "RUN" else word for word in arguments)]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert len(said.strip().splitlines()) == 1
+    assert not list(tmp_path.rglob("*"))

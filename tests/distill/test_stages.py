@@ -1,0 +1,201 @@
+"""Each stage on a teacher that is known exactly."""
+
+import pytest
+import torch
+
+from scenekit.core.bounds import Bounds
+from scenekit.core.checks import BadInput
+from scenekit.core.protocols import Context, Mixture
+from scenekit.core.rays import Samples
+from scenekit.distill.active import PosePool, RaySource
+from scenekit.distill.examine import occupied_cells, require_capacity
+from scenekit.distill.inherit import fill_occupancy, inherit, inherit_occupancy
+from scenekit.distill.plan import Distilling, plan
+from scenekit.distill.poses import Clearance, PoseSampler
+from scenekit.distill.shared import SharedSamples, clamped_difference, heaviest
+from scenekit.distill.surfaces import surface_points
+from scenekit.kernels.march import Marched
+from scenekit.renderers.occupancy import OccupancyGrid
+from scenekit.renderers.splats import SplatRenderer
+from scenekit.renderers.volume import Marching, VolumeRenderer
+from scenekit.representations import DenseGrid, Gaussians, HashGrid
+from scenekit.representations.networks import Networks
+from tests.distill.teachers import MARCHING, RADIUS, ball_renderer, grid, ring
+
+TINY = HashGrid(levels=3, log2_table=10, finest=64, networks=Networks(width=16))
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def student(config: HashGrid | DenseGrid = TINY, seed: int = 0) -> VolumeRenderer:
+    return VolumeRenderer(config.build(Bounds(), generator(seed)), MARCHING)
+
+
+def splats() -> SplatRenderer:
+    cameras = ring().to(dtype=torch.float32)
+    cloud = surface_points(ball_renderer(), cameras, 500, generator())
+    return SplatRenderer(Gaussians(harmonics_degree=0).build(cloud, Bounds(), cameras, generator()))
+
+
+def test_stages_follow_from_what_both_can_do() -> None:
+    one, other = student(), student(seed=1)
+    inherit(one, other)
+    assert [stage.name for stage in plan(one, other, Distilling()).stages] == ["features", "points", "rendering"]
+    names = {
+        (a, b): [stage.name for stage in plan(teacher, learner, Distilling()).stages]
+        for a, teacher in (("field", student()), ("splats", splats()))
+        for b, learner in (("field", student(seed=1)), ("other field", student(grid(16))), ("splats", splats()))
+    }
+    # Networks of equal shape that were not inherited make other colours of the same features.
+    assert names["field", "field"] == ["points", "rendering"]
+    assert names["field", "other field"] == ["points", "rendering"]
+    assert names["splats", "field"] == ["points", "rendering"]
+    assert names["field", "splats"] == names["splats", "splats"] == ["rendering"]
+    assert plan(student(), student(grid(16)), Distilling()).shared
+    assert not plan(splats(), student(), Distilling()).shared
+
+
+def test_networks_of_equal_shape_are_inherited_and_encodings_only_within_one_config() -> None:
+    teacher, learner = student(), student(HashGrid(levels=3, log2_table=9, finest=64, networks=Networks(width=16)))
+    teacher.field.networks.color_weights[0].data.fill_(0.25)
+    copied = inherit(teacher, learner)
+    assert copied
+    assert all(name.startswith("networks.") for name in copied)
+    assert bool((learner.field.networks.color_weights[0] == 0.25).all())
+    wider = student(HashGrid(levels=3, log2_table=10, finest=64, networks=Networks(width=32)))
+    assert inherit(teacher, wider) == ()
+    twin = student()
+    assert "encoding.table" in inherit(teacher, twin, everything=True)
+    assert torch.equal(twin.field.encoding.table, teacher.field.encoding.table)
+
+
+@pytest.mark.parametrize("cells", [16, 32, 64])
+def test_occupancy_is_inherited_in_any_resolution(cells: int) -> None:
+    teacher, learner = ball_renderer().occupancy, OccupancyGrid(1, cells)
+    inherit_occupancy(teacher, learner)
+    middle = (torch.arange(cells) + 0.5) * 2 / cells - 1
+    radius = torch.stack(torch.meshgrid(middle, middle, middle, indexing="ij")).norm(dim=0)
+    assert bool(learner.occupied[0][radius < RADIUS - 0.15].all())
+    assert not learner.occupied[0][radius > RADIUS + 0.25].any()
+
+
+def test_cells_that_splats_fill_are_occupied() -> None:
+    renderer = splats()
+    grid = OccupancyGrid(1, 32)
+    assert isinstance(renderer.primitives, Mixture)
+    fill_occupancy(grid, renderer.primitives.medium(), generator())
+    cells = ((renderer.primitives.means.detach() + 1) * 16).long()
+    assert bool(grid.occupied[0, cells[:, 0], cells[:, 1], cells[:, 2]].all())
+    assert float(grid.occupied.float().mean()) < 0.4
+
+
+def test_surface_points_lie_on_the_surface_with_its_normals_and_colours() -> None:
+    cloud = surface_points(ball_renderer(), ring().to(dtype=torch.float32), 800, generator())
+    assert 300 < len(cloud) <= 800
+    radius = cloud.positions.norm(dim=-1)
+    assert float((radius - RADIUS).abs().median()) < 0.03
+    outward = cloud.positions / radius[:, None]
+    assert cloud.normals is not None
+    assert float((cloud.normals * outward).sum(-1).abs().median()) > 0.9
+    red = cloud.positions[:, 0] > 0.05
+    assert float(cloud.colors[red, 0].mean()) > 0.8
+    assert float(cloud.colors[~red & (cloud.positions[:, 0] < -0.05), 2].mean()) > 0.8
+
+
+def test_differences_of_clamped_densities_keep_a_way_back_in() -> None:
+    found = torch.tensor([-5.0, -5.0, 9.0, 9.0, 1.0], requires_grad=True)
+    wanted = torch.tensor([-8.0, 3.0, 12.0, 2.0, 2.0])
+    difference = clamped_difference(found, wanted, -2.0, 7.0)
+    assert difference.tolist() == [0.0, -8.0, 0.0, 7.0, -1.0]
+    difference.square().sum().backward()
+    assert (found.grad != 0).tolist() == [False, True, False, True, True]
+
+
+def test_the_points_that_matter_are_the_heaviest_of_solid_rays() -> None:
+    alphas = torch.tensor([0.1, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.02])
+    offsets = torch.tensor([0, 10, 12])
+    marched = Marched(torch.arange(12.0), torch.ones(12), offsets)
+    chosen = heaviest(alphas, marched)
+    assert chosen.tolist() == [True, True, True] + [False] * 9
+
+
+def looking(learner: VolumeRenderer) -> SharedSamples:
+    teacher = ball_renderer()
+    own = ring().to(dtype=torch.float32)
+    sampler = PoseSampler(own, "hemisphere", Clearance(teacher, own))
+    pool = PosePool(own, sampler, 16, True, generator())
+    inherit_occupancy(teacher.occupancy, learner.occupancy)
+    return SharedSamples(teacher.field, learner, RaySource(pool, 4096, True), Distilling(), features=False)
+
+
+def test_a_field_learns_densities_and_colours_at_points_alone() -> None:
+    learner = student()
+    stage = looking(learner)
+    groups = {name: p for group in learner.parameter_groups() for name, p in group.parameters.items()}
+    optimizer = torch.optim.Adam(groups.values(), lr=1e-2)
+    squared = []
+    for step in range(60):
+        outcome = stage.losses("points", Context(True, generator(step), step / 60))
+        optimizer.zero_grad()
+        torch.stack(list(outcome.terms.values())).sum().backward()
+        optimizer.step()
+        squared.append(outcome.squared)
+    assert squared[-1] < 0.5 * squared[0]
+    # Log-densities are matched up to the ceiling of a hundred and of emptiness behind the edge.
+    inside = Samples(torch.tensor([[0.45, 0.0, 0.0]]), torch.tensor([[-1.0, 0.0, 0.0]]), torch.ones(1))
+    assert float(learner.field.density(inside)[0]) > 10
+
+
+def test_stages_compare_more_and_more() -> None:
+    stage = looking(student())
+    named = {name: set(stage.losses(name, Context(True, generator(), 0.5)).terms) for name in ("points", "rendering")}
+    assert named["points"] == {"density", "color"}
+    assert named["rendering"] == {"density", "color", "rendering", "depth"}
+
+
+def test_hard_rays_come_again_once_enough_are_remembered() -> None:
+    own = ring().to(dtype=torch.float32)
+    sampler = PoseSampler(own, "hemisphere", lambda found: torch.ones(len(found), dtype=torch.bool))
+    pool = PosePool(own, sampler, 12, True, generator())
+    source = RaySource(pool, 2**18, True, renew_every=10_000)
+    random = generator()
+    for _ in range(60):
+        pixels = source.next(random)
+        wrong = (pixels.cameras == 3).float() + 0.01 * torch.rand(len(pixels), generator=random)
+        source.feedback(pixels, wrong, 2**18)
+    pixels = source.next(random)
+    assert len(pixels) > source.rays
+    share = float((pixels.cameras[source.rays :] == 3).float().mean())
+    assert share > 0.6
+    assert pool.errors[3] > 0.9
+    lazy = RaySource(pool, 2**18, False)
+    for _ in range(3):
+        pixels = lazy.next(random)
+        lazy.feedback(pixels, torch.ones(len(pixels)), 2**18)
+    assert len(lazy.next(random)) == lazy.rays
+
+
+def test_cells_are_counted_and_capacity_is_asked_for() -> None:
+    cells = occupied_cells(ball_renderer(), ring().to(dtype=torch.float32), Bounds(), "ball")
+    assert 100 < cells < 500
+    require_capacity(student(grid(16)), cells, "dense_grid")
+
+
+@pytest.mark.bad_input
+def test_what_cannot_be_converted_is_refused_in_one_sentence() -> None:
+    cameras = ring().to(dtype=torch.float32)
+    with pytest.raises(BadInput, match="ball: wanted a run with the cameras of its photographs, found none"):
+        occupied_cells(ball_renderer(), cameras[[]], Bounds(), "ball")
+    with pytest.raises(BadInput, match="ball: wanted a scene with something in it, found nothing"):
+        occupied_cells(ball_renderer(density=1e-6), cameras, Bounds(), "ball")
+    with pytest.raises(BadInput, match="--to dense_grid: wanted at least 1200 learnt numbers"):
+        require_capacity(student(grid(3)), 300, "dense_grid")
+
+
+def test_marching_that_differs_still_shares_the_teachers_samples() -> None:
+    learner = VolumeRenderer(TINY.build(Bounds(), generator()), Marching(steps=64, grid=16))
+    outcome = looking(learner).losses("rendering", Context(True, generator(), 0.5))
+    assert outcome.work > 0
+    assert all(bool(term.isfinite()) for term in outcome.terms.values())
