@@ -88,7 +88,9 @@ def measure(name: str, representation: str, steps: int, downscale: float, data: 
         SPOILT[name](clean, spoilt)
         # Perturbed poses are judged against the true ones; exposures against photographs that vary as well.
         truth = clean if name == "poses" else spoilt
-        options = ["-r", representation, "--preset", preset, "--steps", str(steps), "--downscale", str(downscale)]
+        # The presets' minutes would end a training early on a busy machine: steps alone make the three comparable.
+        options = ["-r", representation, "--preset", preset, "--steps", str(steps), "--minutes", "600"]
+        options += ["--downscale", str(downscale)]
         cases: Mapping[str, tuple[Path, list[str], Path]] = {
             "clean": (clean, [], clean),
             "spoilt": (spoilt, [], truth),

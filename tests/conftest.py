@@ -1,7 +1,12 @@
+import os
+
+# Two test processes share two cores: a pool of torch threads in each would only wait for the other's.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# isort: split
 import scenekit  # noqa: F401 - before torch, which reads while it is imported that its idle threads shall sleep
 
 # isort: split
-import os
 from collections.abc import Iterator
 
 import pytest

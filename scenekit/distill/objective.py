@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from scenekit.distill.plan import Stage
 from scenekit.training.objective import Outcome
 
 
+@runtime_checkable
 class Looking(Protocol):
     """How a stage compares student and teacher; several stages may share one."""
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scenekit.core.checks import BadInput
-from scenekit.core.protocols import Correction
+from scenekit.core.protocols import Batching, Correction
 from scenekit.data import Capture
 from scenekit.data.store import Images, StoredImages
 from scenekit.data.store import chosen as chosen_images
@@ -80,12 +80,16 @@ def views_of(capture: Capture, supervision: Supervision) -> Views:
     return Views(cameras, images, masks, depths, normals)
 
 
-def corrections_of(capture: Capture, supervision: Supervision) -> list[Correction]:
-    """In the order in which they act."""
+# A photograph's pose moves in every step of a field, but only in those steps of splats that show it.
+POSE_RATES: dict[Batching, float] = {"pixels": 1e-3, "images": 4e-3}
+
+
+def corrections_of(capture: Capture, supervision: Supervision, batching: Batching) -> list[Correction]:
+    """In the order in which they act, for a renderer that is trained on single pixels or on whole images."""
     count = len(capture)
     chosen: list[Correction] = []
     if supervision.refine_poses:
-        chosen.append(Poses(count))
+        chosen.append(Poses(count, POSE_RATES[batching]))
     if supervision.refine_intrinsics:
         chosen.append(Intrinsics())
     if supervision.appearance != "none":

@@ -81,14 +81,14 @@ def _photographs(capture: Capture, session: Session) -> float:
     """All of them and, for fields, a second copy in one row; or the cache and a photograph on its way in."""
     images = capture.images
     if isinstance(images, StoredImages):
-        return images.cache_bytes + 3 * max(images.bytes_of(index) for index in range(len(images)))
+        return float(images.cache_bytes + 3 * max(images.bytes_of(index) for index in range(len(images))))
     copies = 2 if session.scene.renderer.batching == "pixels" else 1
-    return copies * bytes_of(images)
+    return float(copies * bytes_of(images))
 
 
 def _companions(capture: Capture) -> float:
     kinds: list[tuple[Tensor, ...] | None] = [capture.masks, capture.depths, capture.normals]
-    return sum(each.numel() * each.element_size() for kind in kinds if kind is not None for each in kind)
+    return float(sum(each.numel() * each.element_size() for kind in kinds if kind is not None for each in kind))
 
 
 def _parameters(session: Session, representation: Any) -> float:
@@ -98,14 +98,15 @@ def _parameters(session: Session, representation: Any) -> float:
     if session.scene.renderer.batching == "images":  # splats multiply until there are as many as they may be
         count = max((len(tensor) for tensor in tensors), default=1)
         size *= max(1.0, _most_splats(representation) / max(1, count))
-    return COPIES * size
+    return float(COPIES * size)
 
 
 def _step(session: Session, representation: Any, family_fitting: Any) -> float:
     if session.scene.renderer.batching == "pixels":
-        return 4 * SAMPLE_FLOATS * (family_fitting.batch_samples if isinstance(family_fitting, VolumeFitting) else 0)
+        asked = family_fitting.batch_samples if isinstance(family_fitting, VolumeFitting) else 0
+        return float(4 * SAMPLE_FLOATS * asked)
     pixels = max(width * height for width, height in session.capture.cameras.sizes)
-    return 4 * PIXEL_FLOATS * pixels + PAIR_BYTES * PAIRS_A_SPLAT * _most_splats(representation)
+    return float(4 * PIXEL_FLOATS * pixels + PAIR_BYTES * PAIRS_A_SPLAT * _most_splats(representation))
 
 
 def _most_splats(representation: Any) -> int:

@@ -94,7 +94,7 @@ def prepare(
     background = choice.build(generator)
     recipe = _recipe(representation, family_fitting, fitting, supervision, capture, choice)
     scene = Scene(renderer, background, capture.scene_from_world, capture.cameras, capture.bounds, recipe)
-    corrections = corrections_of(capture, supervision)
+    corrections = corrections_of(capture, supervision, renderer.batching)
     manner = parts.manner
     objective = Photographs(renderer, background, parts.batches, manner.loss, corrections, parts.probe)
     training = Training(objective, budget, generator, controllers=manner.controllers, averages=manner.averages)

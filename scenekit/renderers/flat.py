@@ -62,11 +62,12 @@ class FlatRenderer(nn.Module):
         depth = torch.zeros_like(distance).index_put((hit,), (distance * rays.z_per_distance)[hit])
         return Rendering(color, opacity, depth, trace={"samples": len(hit)})
 
-    @torch.no_grad()
     def bands(self, size: Size) -> Iterator[Float[Tensor, "h W C"]]:
         """See :class:`Pictured`."""
         for places, shape in _places(size):
-            yield self.field(places).reshape(*shape, -1)
+            with torch.no_grad():
+                band = self.field(places).reshape(*shape, -1)
+            yield band
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The field's."""
@@ -93,11 +94,12 @@ class PanoramaRenderer(nn.Module):
         color = three_channels(shown(values, linear=self.linear))
         return Rendering(color, torch.ones_like(color[:, 0]), trace={"samples": len(color)})
 
-    @torch.no_grad()
     def bands(self, size: Size) -> Iterator[Float[Tensor, "h W C"]]:
         """See :class:`Pictured`; equirectangular."""
         for places, shape in _places(size):
-            yield self.field(equirectangular_directions(places) / 2 + 0.5).reshape(*shape, -1)
+            with torch.no_grad():
+                band = self.field(equirectangular_directions(places) / 2 + 0.5).reshape(*shape, -1)
+            yield band
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The field's."""

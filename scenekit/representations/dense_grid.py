@@ -69,7 +69,7 @@ class DenseGridField(nn.Module):
         super().__init__()
         self.config = config
         self.bounds = bounds
-        self.cells = cells_between(config.coarsest, config.resolution, len(config.grow_at))
+        self.cells = cells_between(float(config.coarsest), float(config.resolution), len(config.grow_at))
         self.box = Box()
         rows = rows_of(3, self.cells[0])
         fog = _inverse_softplus(config.initial_density) / self.DENSITY_SCALE

@@ -100,7 +100,7 @@ class LowRankField(nn.Module):
         super().__init__()
         self.config = config
         self.bounds = bounds
-        self.cells = cells_between(config.coarsest, config.finest * bounds.field_extent, len(config.grow_at))
+        self.cells = cells_between(float(config.coarsest), config.finest * bounds.field_extent, len(config.grow_at))
         self.box = Box()
         self.density_factors = Factors(config.decomposition, 3, config.density_rank, self.cells[0], generator)
         self.encoding = LowRankEncoding(config, 3, self.cells[0], generator)

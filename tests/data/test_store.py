@@ -59,9 +59,11 @@ def test_what_was_used_last_is_kept(root: Path) -> None:
 def test_sizes_and_channels_are_known_without_decoding(root: Path) -> None:
     Image.new("RGB", SIZE).save(root / "images" / "view_003.png")
     images = stored(root, EACH)
-    assert channels_of(images) == (4, 4, 4, 3, 4, 4, 4, 4, 4, 4)
-    assert bytes_of(images) == 9 * EACH + EACH * 3 // 4
+    assert images.channels == (4, 4, 4, 3, 4, 4, 4, 4, 4, 4)
+    assert sum(images.bytes_of(index) for index in range(len(images))) == 9 * EACH + EACH * 3 // 4
     assert images.bytes_held == 0
+    assert channels_of(images) == images.channels
+    assert bytes_of(images) == 9 * EACH + EACH * 3 // 4
 
 
 def test_a_subset_has_a_cache_of_its_own(root: Path) -> None:

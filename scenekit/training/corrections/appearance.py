@@ -113,7 +113,7 @@ class BilateralGrids(nn.Module):
         return [ParameterGroup("bilateral", {"bilateral.grids": self.grids}, rate, sparse=True)]
 
 
-def exposed(colors: Float[Tensor, "*b 3"], stops: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3"]:
+def exposed(colors: Float[Tensor, "*b 3"], stops: Float[Tensor, "*#b 3"]) -> Float[Tensor, "*b 3"]:
     """sRGB colours with ``stops`` more light: ``srgb(linear(c) * 2^stops)``; above white they are left above it."""
     return srgb_from_linear(linear_from_srgb(colors) * torch.exp2(stops))
 

@@ -76,16 +76,15 @@ def exact_ball(*, speck: bool = False, count: int = 24, size: int = 128) -> Scen
 
 def field_ball(resolution: int = 64) -> Scene:
     """A dense grid whose density falls off through RADIUS, hollow inside."""
-    renderer = VolumeRenderer(DenseGrid(resolution=resolution, harmonics_degree=0).build(Bounds()), Marching(grid=32))
-    axis = torch.linspace(-1, 1, resolution)
+    config = DenseGrid(resolution=resolution, harmonics_degree=0, grow_at=())
+    renderer = VolumeRenderer(config.build(Bounds()), Marching(grid=32))
+    field = renderer.field
+    axis = 2 * (torch.arange(resolution + 2) - 0.5) / resolution - 1
     x, y, z = torch.meshgrid(axis, axis, axis, indexing="ij")
     distance = (x * x + y * y + z * z).sqrt()
     shell = torch.minimum(RADIUS - distance, distance - 0.3)
-    values = torch.zeros_like(renderer.field.values)
     raw = (LEVEL + 3000 * shell) / DenseGridField.DENSITY_SCALE  # so steep that what is seen lies at the level too
-    count = resolution**3
-    order = raw.permute(2, 1, 0).reshape(-1)
-    values[:count, 0] = order
-    renderer.field.values.data.copy_(values)
+    order = raw.permute(2, 1, 0).reshape(-1, 1)
+    field.densities.data.copy_(order)
     renderer.occupancy.update(renderer.field, renderer.occupancy.cells, torch.Generator().manual_seed(0))
     return Scene(renderer, GivenBackground(), frame(), cameras(12, 96), Bounds())

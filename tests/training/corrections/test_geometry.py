@@ -117,7 +117,7 @@ def test_measured_depth_reaches_batches_in_scene_units(capture: Capture) -> None
     batch = PixelBatches(views, 4096).next(Context(generator=torch.Generator().manual_seed(0)))
     assert batch.depth is not None
     assert batch.depth.shape == batch.target.shape[:1]
-    assert len(corrections_of(capture, Supervision(depth_weight=0.1))) == 1
+    assert len(corrections_of(capture, Supervision(depth_weight=0.1), "pixels")) == 1
 
 
 @pytest.mark.bad_input
@@ -134,4 +134,4 @@ def test_supervision_that_the_capture_cannot_give_is_refused(capture: Capture) -
     with pytest.raises(BadInput, match="wanted measured normals for --normal-weight"):
         views_of(capture, Supervision(normal_weight=0.1))
     with pytest.raises(BadInput, match="--reference: wanted the name of a training photograph"):
-        corrections_of(capture, Supervision(appearance="exposure", reference="nobody.jpg"))
+        corrections_of(capture, Supervision(appearance="exposure", reference="nobody.jpg"), "images")
