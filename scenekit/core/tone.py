@@ -19,15 +19,22 @@ def light_of(logs: Float[Tensor, "*b C"]) -> Float[Tensor, "*b C"]:
     return (logs.exp() - DARKEST).clamp(min=0)
 
 
+def linear_from_srgb(colors: Float[Tensor, "*b C"]) -> Float[Tensor, "*b C"]:
+    """The sRGB transfer curve (IEC 61966-2-1) undone; continued below 0 and past 1."""
+    # What the other branch would make of dark values is not taken, but its gradient must be finite.
+    bright = ((colors.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4
+    return torch.where(colors <= 0.04045, colors / 12.92, bright)
+
+
 def srgb_from_linear(light: Float[Tensor, "*b C"]) -> Float[Tensor, "*b C"]:
-    """The sRGB transfer curve (IEC 61966-2-1) of light clamped to [0, 1]."""
-    light = light.clamp(0, 1)
-    return torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clamp(min=1e-8) ** (1 / 2.4) - 0.055)
+    """The sRGB transfer curve (IEC 61966-2-1); continued below 0 and past 1."""
+    bright = 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(light <= 0.0031308, 12.92 * light, bright)
 
 
 def shown(values: Float[Tensor, "*b C"], *, linear: bool) -> Float[Tensor, "*b C"]:
     """Values of a picture as sRGB in [0, 1]; where ``linear``, they are logarithms of light."""
-    return srgb_from_linear(light_of(values)) if linear else values.clamp(0, 1)
+    return srgb_from_linear(light_of(values).clamp(0, 1)) if linear else values.clamp(0, 1)
 
 
 def three_channels(values: Float[Tensor, "*b C"]) -> Float[Tensor, "*b 3"]:

@@ -9,10 +9,12 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import torch
 from jaxtyping import Float32
 from PIL import Image, UnidentifiedImageError
 
 from scenekit.core.checks import BadInput
+from scenekit.core.tone import srgb_from_linear
 
 LARGEST_PIXELS = 200_000_000  # a decompression bomb, or at least nothing that fits the memory of a small machine
 HEIC = (".heic", ".heif", ".hif")
@@ -127,8 +129,7 @@ def _exr_as_image(path: Path) -> Image.Image:
     if alpha.shape[-1]:
         color = color / np.maximum(alpha, 1e-6)
     color = np.nan_to_num(color, nan=0.0).clip(0, 1)
-    # The transfer function of sRGB (IEC 61966-2-1).
-    encoded = np.where(color <= 0.0031308, 12.92 * color, 1.055 * np.power(color, 1 / 2.4) - 0.055)
+    encoded = srgb_from_linear(torch.from_numpy(color)).numpy()
     return Image.fromarray((np.concatenate([encoded, alpha], -1) * 255).round().astype(np.uint8))
 
 

@@ -1,4 +1,4 @@
-"""Photographs by the names that other programs give them: with or without folders and extensions."""
+"""Files by what other programs call them: photographs with or without folders and extensions, and the exports."""
 
 from __future__ import annotations
 
@@ -42,3 +42,14 @@ def file_of(name: str, files: Mapping[str, Path], root: Path) -> Path:
         if form in files:
             return files[form]
     return root / name
+
+
+def marked_file(path: Path, extension: str, mark: bytes) -> Path | None:
+    """``path`` itself if it has this extension; or a folder's only such file, if ``mark`` stands near its beginning."""
+    if path.is_file():
+        return path if path.suffix.lower() == extension else None
+    found = sorted(path.glob(f"*{extension}")) if path.is_dir() else []
+    if len(found) != 1:
+        return None
+    with found[0].open("rb") as stream:
+        return found[0] if mark in stream.read(400) else None

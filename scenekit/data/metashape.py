@@ -13,7 +13,7 @@ import torch
 
 from scenekit.core.checks import BadInput
 from scenekit.core.transforms import Similarity
-from scenekit.data.image_files import file_of, image_files
+from scenekit.data.image_files import file_of, image_files, marked_file
 from scenekit.data.lens import Lens
 from scenekit.data.listing import Listing, Photograph, present, rigid_pose
 
@@ -24,12 +24,12 @@ LARGEST_SKEW = 1e-3  # of the focal length
 
 def sniff(path: Path) -> bool:
     """An .xml, or a folder with a single one that Metashape wrote."""
-    return _file(path) is not None
+    return marked_file(path, ".xml", MARK) is not None
 
 
 def read(path: Path) -> Listing:
     """List the aligned cameras; those without a transform were not."""
-    source = _file(path)
+    source = marked_file(path, ".xml", MARK)
     assert source is not None  # what sniff found
     try:
         chunk = ElementTree.parse(source).getroot().find("chunk")
@@ -59,18 +59,6 @@ def read(path: Path) -> Listing:
     if len(aligned) < len(cameras):
         notes = (*notes, f"{len(cameras) - len(aligned)} of {len(cameras)} cameras in {source} are not aligned")
     return Listing("metashape", source.parent, photographs, len(cameras), notes=notes)
-
-
-def _file(path: Path) -> Path | None:
-    if path.is_file():
-        return path if path.suffix.lower() == ".xml" else None
-    found = sorted(path.glob("*.xml")) if path.is_dir() else []
-    return found[0] if len(found) == 1 and MARK in _beginning(found[0]) else None
-
-
-def _beginning(file: Path) -> bytes:
-    with file.open("rb") as stream:
-        return stream.read(400)
 
 
 def _numbers(source: Path, node: ElementTree.Element | None, count: int, shape: tuple[int, ...]) -> torch.Tensor:

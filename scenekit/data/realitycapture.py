@@ -15,7 +15,7 @@ import torch
 
 from scenekit.core.checks import BadInput
 from scenekit.data.decode import image_size
-from scenekit.data.image_files import file_of, image_files
+from scenekit.data.image_files import file_of, image_files, marked_file
 from scenekit.data.lens import Lens
 from scenekit.data.listing import OPENCV_FROM_OPENGL, Listing, Photograph, present, rigid_pose
 
@@ -27,12 +27,12 @@ FILM = 36.0  # millimetres that the longer side stands for
 
 def sniff(path: Path) -> bool:
     """A .csv, or a folder with a single one that RealityCapture wrote."""
-    return _file(path) is not None
+    return marked_file(path, ".csv", MARK) is not None
 
 
 def read(path: Path) -> Listing:
     """List the rows."""
-    source = _file(path)
+    source = marked_file(path, ".csv", MARK)
     assert source is not None  # what sniff found
     try:
         with source.open(newline="", encoding="utf-8-sig") as stream:
@@ -51,18 +51,6 @@ def read(path: Path) -> Listing:
     listed = [_photograph(source, row, file_of(row["#name"], files, source.parent)) for row in rows]
     photographs, notes = present(source, listed)
     return Listing("realitycapture", source.parent, photographs, len(rows), notes=notes)
-
-
-def _file(path: Path) -> Path | None:
-    if path.is_file():
-        return path if path.suffix.lower() == ".csv" else None
-    found = sorted(path.glob("*.csv")) if path.is_dir() else []
-    return found[0] if len(found) == 1 and MARK in _beginning(found[0]) else None
-
-
-def _beginning(file: Path) -> bytes:
-    with file.open("rb") as stream:
-        return stream.read(400)
 
 
 def _photograph(source: Path, row: Mapping[str, str], file: Path) -> Photograph:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.rays import rays_of
+from scenekit.core.tone import srgb_from_linear
 from scenekit.data.shapes import NEAREST, Shape, dot
 
 SUN = torch.nn.functional.normalize(torch.tensor([0.45, -0.35, 0.82], dtype=torch.float64), dim=0)
@@ -140,4 +141,4 @@ def _openness(shapes: Sequence[Shape], owner: int, points: Tensor, normals: Tens
 def _srgb(linear: Tensor) -> Tensor:
     """Soft-clipped linear light to sRGB: highlights roll off instead of burning out."""
     value = torch.where(linear > 0.7, 0.7 + 0.3 * (1 - torch.exp(-(linear - 0.7) / 0.3)), linear)
-    return torch.where(value > 0.0031308, 1.055 * value.clamp(min=1e-9) ** (1 / 2.4) - 0.055, 12.92 * value)
+    return srgb_from_linear(value)

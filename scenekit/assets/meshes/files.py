@@ -13,6 +13,7 @@ from torch import Tensor
 from scenekit.assets.atomic import replacing
 from scenekit.assets.meshes.surface import Mesh, library
 from scenekit.core.checks import BadInput
+from scenekit.core.tone import linear_from_srgb, srgb_from_linear
 
 SUFFIXES = (".glb", ".ply", ".obj")
 
@@ -86,17 +87,8 @@ def _to_trimesh(mesh: Mesh, *, linear: bool) -> Any:
         ) if linear else trimesh.visual.material.SimpleMaterial(image=image)  # fmt: skip
         visual = trimesh.visual.TextureVisuals(uv=mesh.coordinates.numpy(), material=material)
     elif mesh.colors is not None:
+        # glTF keeps linear light at vertices; textures stay sRGB.
         colors = linear_from_srgb(mesh.colors) if linear else mesh.colors
         bytes_ = (colors * 255).round().to(torch.uint8).numpy()
         visual = trimesh.visual.ColorVisuals(vertex_colors=bytes_)
     return trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), visual=visual, process=False)
-
-
-def linear_from_srgb(colors: Tensor) -> Tensor:
-    """Light of sRGB colours: what glTF keeps at vertices (textures stay sRGB)."""
-    return torch.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
-
-
-def srgb_from_linear(light: Tensor) -> Tensor:
-    """The inverse of :func:`linear_from_srgb`."""
-    return torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clamp(min=0) ** (1 / 2.4) - 0.055)

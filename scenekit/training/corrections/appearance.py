@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from scenekit.core.cameras import Cameras, every_pixel
 from scenekit.core.protocols import Batch, ParameterGroup, Rendering
 from scenekit.core.schedules import exponential
+from scenekit.core.tone import linear_from_srgb, srgb_from_linear
 
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, of sRGB values: the guide of the bilateral grid
 
@@ -116,18 +117,6 @@ class BilateralGrids(nn.Module):
 def exposed(colors: Float[Tensor, "*b 3"], stops: Float[Tensor, "*#b 3"]) -> Float[Tensor, "*b 3"]:
     """sRGB colours with ``stops`` more light: ``srgb(linear(c) * 2^stops)``; above white they are left above it."""
     return srgb_from_linear(linear_from_srgb(colors) * torch.exp2(stops))
-
-
-def linear_from_srgb(colors: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3"]:
-    """IEC 61966-2-1, continued past 1."""
-    bright = ((colors.clamp(min=0.04) + 0.055) / 1.055) ** 2.4
-    return torch.where(colors <= 0.04045, colors / 12.92, bright)
-
-
-def srgb_from_linear(light: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3"]:
-    """IEC 61966-2-1, continued past 1."""
-    bright = 1.055 * light.clamp(min=0.003) ** (1 / 2.4) - 0.055
-    return torch.where(light <= 0.0031308, light * 12.92, bright)
 
 
 def _view_ids(cameras: Cameras) -> Int[Tensor, " C"]:

@@ -7,13 +7,14 @@ import torch
 
 from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.protocols import Batch, Rendering
+from scenekit.core.tone import linear_from_srgb, srgb_from_linear
 from scenekit.data import synthetic
 from scenekit.recipes import Fitting, Supervision, prepare
 from scenekit.recipes.configs import from_plain
 from scenekit.recipes.families import FAMILIES
 from scenekit.representations import REPRESENTATIONS
 from scenekit.training.corrections import BilateralGrids, Exposures
-from scenekit.training.corrections.appearance import exposed, linear_from_srgb, srgb_from_linear
+from scenekit.training.corrections.appearance import exposed
 from scenekit.training.steps import steps
 from tests.conformance.small import SMALL, SMALL_FAMILY
 
