@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scenekit.kernels.gpu import launch
+
 LIBRARY = torch.library.Library("scenekit", "DEF")
 
 
@@ -26,12 +28,14 @@ class Op:
         name: as in ``torch.ops.scenekit.<name>``.
         reference: the plain-torch body; any device, any floating dtype.
         cpu: the body over the C library, which falls back to the reference where that cannot serve.
+        cuda: the body over kernels compiled at run time; called where they serve, else the reference is.
         differentiable: whether it has a gradient formula.
     """
 
     name: str
     reference: Callable[..., Any]
     cpu: Callable[..., Any] | None
+    cuda: Callable[..., Any] | None
     differentiable: bool
 
     def __call__(self, *arguments: Any) -> Any:
@@ -45,6 +49,7 @@ def register(
     *,
     fake: Callable[..., Any],
     cpu: Callable[..., Any] | None = None,
+    cuda: Callable[..., Any] | None = None,
     autograd: type[torch.autograd.Function] | None = None,
 ) -> Op:
     """Define ``schema`` and its bodies; ``autograd`` calls the op again through :func:`below_autograd`."""
@@ -53,10 +58,24 @@ def register(
     LIBRARY.impl(name, reference, "CompositeExplicitAutograd")
     if cpu is not None:
         LIBRARY.impl(name, cpu, "CPU")
+    if cuda is not None:
+        LIBRARY.impl(name, _where_served(cuda, reference), "CUDA")
     torch.library.register_fake(f"scenekit::{name}", fake, lib=LIBRARY)
     if autograd is not None:
         LIBRARY.impl(name, autograd.apply, "Autograd")
-    return Op(name, reference, cpu, autograd is not None)
+    return Op(name, reference, cpu, cuda, autograd is not None)
+
+
+def _where_served(body: Callable[..., Any], reference: Callable[..., Any]) -> Callable[..., Any]:
+    """The kernels take tensors of float32 and those a body lists in ``dtypes``; all else goes to the reference."""
+    dtypes = getattr(body, "dtypes", (torch.float32,))
+
+    def choose(*arguments: Any) -> Any:
+        flat = (y for x in arguments for y in (x if isinstance(x, (list, tuple)) else (x,)))
+        tensors = [x for x in flat if isinstance(x, Tensor)]
+        return (body if launch.serves(*tensors, dtypes=dtypes) else reference)(*arguments)
+
+    return choose
 
 
 def below_autograd(name: str, *arguments: Any) -> Any:

@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
+from scenekit.kernels.gpu import spherical_harmonics as on_gpu
 from scenekit.kernels.op import below_autograd, reference_gradients, register
 
 MAX_DEGREE = 4
@@ -193,6 +194,7 @@ SPHERICAL_HARMONICS = register(
     _reference,
     fake=lambda directions, degree: directions.new_empty(directions.shape[0], (degree + 1) ** 2),
     cpu=_cpu,
+    cuda=on_gpu.basis,
     autograd=_SphericalHarmonics,
 )
 SPHERICAL_HARMONICS_BACKWARD = register(
@@ -200,6 +202,7 @@ SPHERICAL_HARMONICS_BACKWARD = register(
     _backward_reference,
     fake=lambda gradient, directions, degree: torch.empty_like(directions),
     cpu=_backward_cpu,
+    cuda=on_gpu.basis_backward,
 )
 
 
@@ -269,6 +272,7 @@ HARMONIC_COLORS = register(
     _colors_reference,
     fake=lambda coefficients, directions, degree: directions.new_empty(directions.shape),
     cpu=_colors_cpu,
+    cuda=on_gpu.colors,
     autograd=_HarmonicColors,
 )
 HARMONIC_COLORS_BACKWARD = register(
@@ -277,4 +281,5 @@ HARMONIC_COLORS_BACKWARD = register(
     _colors_backward_reference,
     fake=_colors_backward_fake,
     cpu=_colors_backward_cpu,
+    cuda=on_gpu.colors_backward,
 )

@@ -47,7 +47,7 @@ def _gradients(body: Callable[..., Any], sample: Sample, arguments: tuple[Any, .
     leaves = _leaves(arguments, sample)
     outputs = [x for x in _tensors(body(*arguments)) if x.requires_grad]
     generator = torch.Generator().manual_seed(11)
-    seeds = [torch.randn(x.shape, generator=generator, dtype=torch.float32).to(x.dtype) for x in outputs]
+    seeds = [torch.randn(x.shape, generator=generator, dtype=torch.float32).to(x) for x in outputs]
     gradients = torch.autograd.grad(outputs, leaves, seeds, allow_unused=True)
     return [torch.zeros_like(x) if g is None else g for x, g in zip(leaves, gradients, strict=True)]
 

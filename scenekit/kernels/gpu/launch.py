@@ -1,0 +1,133 @@
+"""Launches compiled kernels on torch's current stream; memory comes from torch's allocator.
+
+Nothing here waits for the GPU, so that launches can be captured in a graph (a kernel is loaded at its first launch:
+run a step before capturing it).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scenekit.kernels.gpu.compile import Source, cubin, library
+
+WARP = 32
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A CUDA stream of torch's, as cuda.core takes foreign ones."""
+
+    handle: int
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.handle
+
+
+@cache
+def available() -> bool:
+    """Whether kernels can be compiled and launched here; one line on standard error says why not."""
+    if os.environ.get("SCENEKIT_KERNELS", "").lower() == "reference" or not torch.cuda.is_available():
+        return False
+    missing = [name for name in ("cuda.core", "cuda.bindings") if not _has(name)]
+    if missing:
+        reason = f"{' and '.join(missing)} not installed (pip install cuda-core cuda-bindings)"
+        print(f"scenekit: {reason}; the plain torch references serve on the GPU, many times slower", file=sys.stderr)
+    return not missing
+
+
+def _has(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def serves(*tensors: Tensor, dtypes: tuple[torch.dtype, ...] = (torch.float32,)) -> bool:
+    """Whether our kernels take these: on one GPU, floating ones of ``dtypes``."""
+    return available() and all(
+        t.device.type == "cuda" and (not t.is_floating_point() or t.dtype in dtypes) for t in tensors
+    )
+
+
+def launch(
+    source: Source, name: str, blocks: int | tuple[int, ...], threads: int, *arguments: Any, shared: int = 0
+) -> None:
+    """Run kernel ``name`` of ``source`` on the device of the first tensor among ``arguments``.
+
+    Contiguous tensors become pointers, ints int64 (``long long``), floats float32, None a null pointer. ``shared``
+    are bytes of dynamic shared memory. No blocks, no launch.
+    """
+    if 0 in (blocks if isinstance(blocks, tuple) else (blocks,)):
+        return
+    device = next(x.device for x in arguments if isinstance(x, Tensor))
+    with torch.cuda.device(device):
+        kernel = _kernel(source, name, _architecture(device.index), device.index, shared)
+        core = library("core")
+        config = core.LaunchConfig(grid=blocks, block=threads, shmem_size=shared)
+        core.launch(_stream(device.index), config, kernel, *(_convert(x) for x in arguments))
+
+
+def blocks_for(count: int, threads: int) -> int:
+    """How many blocks of ``threads`` cover ``count``."""
+    return -(-count // threads)
+
+
+def refuse_if_deterministic(name: str, reason: str = "adds in the order that threads arrive") -> None:
+    """Raises RuntimeError where ``torch.use_deterministic_algorithms`` is on: this op has no such body."""
+    if torch.are_deterministic_algorithms_enabled():
+        raise RuntimeError(f"{name}: {reason} on a GPU; train on a CPU, or with SCENEKIT_KERNELS=reference")
+
+
+def _convert(argument: Tensor | float | None) -> object:
+    if isinstance(argument, Tensor):
+        assert argument.is_contiguous(), "kernels walk contiguous memory"
+        return argument.data_ptr()
+    if isinstance(argument, float):
+        return np.float32(argument)
+    return 0 if argument is None else int(argument)
+
+
+@cache
+def _architecture(index: int) -> str:
+    major, minor = torch.cuda.get_device_capability(index)
+    return f"sm_{major}{minor}"
+
+
+def _stream(index: int) -> Any:
+    return _wrapped(index, torch.cuda.current_stream(index).cuda_stream)
+
+
+@cache
+def _wrapped(index: int, handle: int) -> Any:
+    device = library("core").Device(index)
+    device.set_current()
+    return device.create_stream(Stream(handle))
+
+
+@cache
+def _kernel(source: Source, name: str, architecture: str, index: int, shared: int) -> Any:
+    """Loaded once a device; above 48 KiB of shared memory a kernel must ask."""
+    kernel = _code(source, architecture, index).get_kernel(name)
+    if shared > 48 * 1024:
+        driver = library("bindings.driver")
+        limit = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+        (status,) = driver.cuKernelSetAttribute(limit, shared, kernel.handle, driver.CUdevice(index))
+        if status != driver.CUresult.CUDA_SUCCESS:
+            raise RuntimeError(f"{name}: {shared} bytes of shared memory refused ({status.name})")
+    return kernel
+
+
+@cache
+def _code(source: Source, architecture: str, index: int) -> Any:
+    core = library("core")
+    core.Device(index).set_current()
+    return core.ObjectCode.from_cubin(str(cubin(source, architecture)))

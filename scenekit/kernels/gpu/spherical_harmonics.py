@@ -1,0 +1,58 @@
+"""Launches of ``cuda/spherical_harmonics.cu``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from scenekit.kernels.gpu.compile import Source
+from scenekit.kernels.gpu.launch import blocks_for, launch
+
+THREADS = 128
+
+
+def basis(directions: Tensor, degree: int) -> Tensor:
+    """Values [N K] at directions [N 3]."""
+    directions, count = directions.contiguous(), directions.shape[0]
+    result = directions.new_empty(count, (degree + 1) ** 2)
+    launch(source(degree), "spherical_harmonics", blocks_for(count, THREADS), THREADS, directions, count, result)
+    return result
+
+
+def basis_backward(gradient: Tensor, directions: Tensor, degree: int) -> Tensor:
+    """Gradient [N 3] from one of the basis [N K]."""
+    directions, count = directions.contiguous(), directions.shape[0]
+    result = torch.empty_like(directions)
+    arguments = (gradient.contiguous(), directions, count, result)
+    launch(source(degree), "spherical_harmonics_backward", blocks_for(count, THREADS), THREADS, *arguments)
+    return result
+
+
+def colors(coefficients: Tensor, directions: Tensor, degree: int) -> Tensor:
+    """Colours [N 3] of coefficients [N stored 3]."""
+    coefficients, directions = coefficients.contiguous(), directions.contiguous()
+    count, stored = coefficients.shape[:2]
+    result = torch.empty_like(directions)
+    arguments = (coefficients, directions, count, stored, result)
+    launch(source(degree), "harmonic_colors", blocks_for(count, THREADS), THREADS, *arguments)
+    return result
+
+
+def colors_backward(
+    gradient: Tensor, coefficients: Tensor, directions: Tensor, degree: int, wanted: Sequence[bool]
+) -> tuple[Tensor, Tensor]:
+    """Gradients to coefficients and directions; empty where not wanted."""
+    inputs = coefficients.contiguous(), directions.contiguous()
+    count, stored = coefficients.shape[:2]
+    results = [torch.empty_like(x) if want else None for x, want in zip(inputs, wanted, strict=True)]
+    arguments = (gradient.contiguous(), *inputs, count, stored, *results)
+    launch(source(degree), "harmonic_colors_backward", blocks_for(count, THREADS), THREADS, *arguments)
+    first, second = (x.new_empty(0) if r is None else r for x, r in zip(inputs, results, strict=True))
+    return first, second
+
+
+def source(degree: int) -> Source:
+    """Specialised by degree."""
+    return Source.of("spherical_harmonics", DEGREE=degree)
