@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -66,19 +67,39 @@ def launch(
     Contiguous tensors become pointers, ints int64 (``long long``), floats float32, None a null pointer. ``shared``
     are bytes of dynamic shared memory. No blocks, no launch.
     """
-    if 0 in (blocks if isinstance(blocks, tuple) else (blocks,)):
-        return
-    device = next(x.device for x in arguments if isinstance(x, Tensor))
+    grid = blocks if isinstance(blocks, tuple) else (blocks,)
+    if 0 not in grid:
+        device = next(x.device for x in arguments if isinstance(x, Tensor))
+        launch_on(device, source, name, grid, threads, arguments, shared)
+
+
+def launch_on(
+    device: torch.device,
+    source: Source,
+    name: str,
+    grid: tuple[int, ...],
+    threads: int,
+    arguments: Sequence[Any],
+    shared: int,
+) -> None:
+    """As :func:`launch`, on ``device``; tests without a GPU put an emulator in its place."""
+    index = device.index
     with torch.cuda.device(device):
-        kernel = _kernel(source, name, _architecture(device.index), device.index, shared)
+        kernel = _kernel(source, name, _architecture(index), index, shared)
         core = library("core")
-        config = core.LaunchConfig(grid=blocks, block=threads, shmem_size=shared)
-        core.launch(_stream(device.index), config, kernel, *(_convert(x) for x in arguments))
+        config = core.LaunchConfig(grid=grid, block=threads, shmem_size=shared)
+        core.launch(_stream(index), config, kernel, *(_convert(x) for x in arguments))
 
 
 def blocks_for(count: int, threads: int) -> int:
     """How many blocks of ``threads`` cover ``count``."""
     return -(-count // threads)
+
+
+def aligned(tensor: Tensor) -> Tensor:
+    """Contiguous, and beginning at a multiple of 16 bytes, as vector loads want it; a copy where it is not."""
+    tensor = tensor.contiguous()
+    return tensor.clone() if tensor.data_ptr() % 16 else tensor
 
 
 def refuse_if_deterministic(name: str, reason: str = "adds in the order that threads arrive") -> None:

@@ -1,0 +1,42 @@
+// What CUDA C++ has no words for: vector reductions and shared memory whose size the launch gives. All inline PTX is
+// here, each piece with a plain twin for the emulator that tests run kernels in (SCENEKIT_EMULATED).
+#pragma once
+
+#if defined(SCENEKIT_EMULATED)
+#define SK_DYNAMIC_SHARED(T, name) T* name = (T*)emulated::dynamic_shared()
+#else
+#define SK_DYNAMIC_SHARED(T, name)                  \
+  extern __shared__ __align__(16) char sk_memory[]; \
+  T* name = (T*)sk_memory
+#endif
+
+namespace scenekit {
+
+// `to` is a multiple of 8 bytes.
+__device__ __forceinline__ void reduce_add2(float* to, float a, float b) {
+#if defined(SCENEKIT_EMULATED)
+  *(float2*)to = {to[0] + a, to[1] + b};
+#elif __CUDA_ARCH__ >= 900
+  asm volatile("red.relaxed.gpu.global.add.v2.f32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(to)), "f"(a), "f"(b)
+               : "memory");
+#else
+  atomicAdd(to, a);
+  atomicAdd(to + 1, b);
+#endif
+}
+
+// `to` is a multiple of 16 bytes.
+__device__ __forceinline__ void reduce_add4(float* to, float a, float b, float c, float d) {
+#if defined(SCENEKIT_EMULATED)
+  *(float4*)to = {to[0] + a, to[1] + b, to[2] + c, to[3] + d};
+#elif __CUDA_ARCH__ >= 900
+  asm volatile("red.relaxed.gpu.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)), "f"(a),
+               "f"(b), "f"(c), "f"(d)
+               : "memory");
+#else
+  reduce_add2(to, a, b);
+  reduce_add2(to + 2, c, d);
+#endif
+}
+
+}  // namespace scenekit

@@ -1,0 +1,10 @@
+"""How many rows the emulated kernels run over where the samples' own number would take long."""
+
+from __future__ import annotations
+
+ROWS: dict[str, int] = {
+    "harmonic_colors": 700,
+    "harmonic_colors_backward": 700,
+    "spherical_harmonics": 700,
+    "spherical_harmonics_backward": 700,
+}
