@@ -16,8 +16,10 @@ import tyro
 from scenekit.assets.run import require_new, write_checkpoint, write_recipe, write_scene
 from scenekit.cli.options import merged, parse, preset_arguments, say, take
 from scenekit.cli.process import with_poses
+from scenekit.cli.processes import joined, launch, launched
 from scenekit.cli.progress import run_steps
 from scenekit.core.checks import BadInput
+from scenekit.core.context import Share
 from scenekit.data import open_capture
 from scenekit.data.memory import memory_in_reach
 from scenekit.data.store import StoredImages, bytes_of
@@ -27,6 +29,8 @@ from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.memory import GIB, Plan, plan_of
 from scenekit.renderers.scene import Scene
 from scenekit.representations import REPRESENTATIONS
+from scenekit.training.ranks import first_alone
+from scenekit.training.steps import steps as training_steps
 
 if TYPE_CHECKING:
     from scenekit.live import LiveView
@@ -47,6 +51,8 @@ class General:
         cache: GiB of decoded photographs to keep in memory; a third of what is free where not given.
         memory: GiB that the run may take; what is free where not given.
         resume: continue the run at --output from its newest checkpoint.
+        processes: share the work of every step among so many, one for each GPU where there are any; a step then
+            looks at as many times the pixels or photographs. torchrun does the same across machines.
         live: show the scene in the browser while it trains.
         json: print one JSON object with the figures of the training, and no bar.
     """
@@ -58,6 +64,7 @@ class General:
     cache: float | None = None
     memory: float | None = None
     resume: bool = False
+    processes: int = 1
     live: bool = False
     json: bool = False
 
@@ -72,15 +79,33 @@ def run(arguments: list[str]) -> None:
     kind = options_type(name)
     description = f"Train {name}; -r chooses among {', '.join(REPRESENTATIONS)}, --preset NAME fills in flags."
     options = parse(kind, "train", [*preset_arguments(preset, name), *rest], description)
+    if options.general.processes != 1 and not launched():
+        raise SystemExit(launch([*arguments, *_named(options.general, name)], options.general.processes))
+    with joined() as share:
+        _train(options, name, share)
+
+
+def _named(general: General, name: str) -> list[str]:
+    """The output, for all processes to agree on."""
+    return [] if general.output else ["-o", str(_default_folder(general, name))]
+
+
+def _train(options: Any, name: str, share: Share) -> None:
     general: General = options.general
     started = time.perf_counter()
-    begun = _resumed(general, options.fitting) if general.resume else _begun(general, options, name)
+    with first_alone(share):
+        begun = _resumed(general, options.fitting, share) if general.resume else _begun(general, options, name, share)
     session, folder, plan = begun
     prepared = time.perf_counter() - started
+    if share.rank > 0:
+        for _ in training_steps(session.training):
+            pass  # the first process tells of it and writes
+        return
     with live_view(session.scene) if general.live else nullcontext() as live:
         figures = train_session(session, folder, quiet=general.json, live=live)
         figures |= {"run": str(folder), "representation": name, "seconds_of_preparation": round(prepared, 2)}
         figures["predicted_memory_bytes"] = round(plan.total)
+        figures["processes"] = share.of
         figures["triangulation"] = _triangulation_figures(session)
         report(figures, as_json=general.json)
         if live is not None:
@@ -89,8 +114,15 @@ def run(arguments: list[str]) -> None:
 
 
 def _planned(session: Session, limit: float | None) -> Plan:
-    """The memory plan, said; refuses a run that will not fit."""
-    plan = plan_of(session, None if limit is None else limit * GIB)
+    """The memory plan of this process, said by the first; refuses a run that will not fit."""
+    share = session.training.share
+    plan = plan_of(session, (memory_in_reach() if limit is None else limit * GIB) / share.of)
+    if share.rank > 0:
+        return plan
+    for note in session.capture.notes:
+        say(note)
+    if session.triangulation is not None:
+        say(_cost(session.triangulation))
     images = session.capture.images
     if isinstance(images, StoredImages):
         say(
@@ -116,25 +148,31 @@ def options_type(name: str) -> type[Any]:
     )
 
 
-def _begun(general: General, options: Any, name: str) -> tuple[Session, Path, Plan]:
+def _begun(general: General, options: Any, name: str, share: Share) -> tuple[Session, Path, Plan]:
     if not general.capture:
         raise BadInput("scenekit train: wanted a capture, found none; give a folder of photographs with poses")
-    folder = general.output or free_folder(f"{Path(general.capture).resolve().name}-{name}")
-    require_new(folder)
+    if general.output is None and share.of > 1:
+        raise BadInput(
+            "scenekit train: wanted the run folder that all processes write, found none; name it with -o RUN"
+        )
+    folder = general.output or _default_folder(general, name)
+    if share.rank == 0:
+        require_new(folder)
     options.fitting.budget()  # refuses before photographs are read
     cache = _cache_bytes(general)
     source = with_poses(general.capture, quiet=general.json)
     capture = open_capture(source, downscale=general.downscale, keep_lens=general.keep_lens, cache_bytes=cache)
-    for note in capture.notes:
-        say(note)
     session = prepare(
-        capture, options.representation, options.fitting, options.family, options.supervision, cache=folder
+        capture, options.representation, options.fitting, options.family, options.supervision, cache=folder, share=share
     )
-    if session.triangulation is not None:
-        say(_cost(session.triangulation))
     plan = _planned(session, general.memory)
-    write_recipe(folder, session.scene.recipe)
+    if share.rank == 0:
+        write_recipe(folder, session.scene.recipe)
     return session, folder, plan
+
+
+def _default_folder(general: General, name: str) -> Path:
+    return free_folder(f"{Path(general.capture).resolve().name}-{name}")
 
 
 def _cache_bytes(general: General) -> int | None:
@@ -154,12 +192,12 @@ def _cost(made: Triangulation) -> str:
     )
 
 
-def _resumed(general: General, fitting: Fitting) -> tuple[Session, Path, Plan]:
+def _resumed(general: General, fitting: Fitting, share: Share) -> tuple[Session, Path, Plan]:
     if general.output is None:
         raise BadInput("--resume: wanted the run to continue, found none; name it with -o RUN")
     limits = {"steps": fitting.steps, "minutes": fitting.minutes, "target_psnr": fitting.target_psnr}
     given = {name: limit for name, limit in limits.items() if limit is not None}
-    session = resume(general.output, given)
+    session = resume(general.output, given, share)
     return session, general.output, _planned(session, general.memory)
 
 

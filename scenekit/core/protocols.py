@@ -15,27 +15,10 @@ from torch import Tensor
 
 from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras, Pixels
+from scenekit.core.context import EVAL, Context
 from scenekit.core.rays import Rays, Samples, Way
 
 Batching = Literal["pixels", "images"]
-
-
-@dataclass(frozen=True)
-class Context:
-    """Under which circumstances something is rendered.
-
-    Attributes:
-        training: whether gradients and training-time randomness (jitter) are wanted.
-        generator: source of all randomness; None outside training.
-        progress: how far training has come, in [0, 1]; every schedule is a function of it.
-    """
-
-    training: bool = False
-    generator: torch.Generator | None = None
-    progress: float = 1.0
-
-
-EVAL = Context()
 
 
 @dataclass(frozen=True)

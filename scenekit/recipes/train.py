@@ -13,6 +13,7 @@ from scenekit.assets.run import RECIPE, read_checkpoint, read_recipe
 from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
+from scenekit.core.context import WHOLE, Share
 from scenekit.core.protocols import Correction
 from scenekit.data import Capture, open_capture
 from scenekit.data.store import StoredImages, channels_of
@@ -56,6 +57,7 @@ def prepare(
     supervision: Supervision | None = None,
     *,
     cache: Path | None = None,
+    share: Share = WHOLE,
 ) -> Session:
     """Build everything that training needs; a capture without points is triangulated where points are needed.
 
@@ -66,6 +68,7 @@ def prepare(
         family_fitting: ``VolumeFitting`` or ``SplatFitting``; the family's default where None.
         supervision: masks, measured geometry, and what is learnt of cameras and exposure; masks alone where None.
         cache: folder in which triangulated points are kept.
+        share: of the work, where several processes train one scene.
     """
     family = FAMILIES[representation.renderer]
     fitting = fitting or Fitting()
@@ -97,12 +100,16 @@ def prepare(
     corrections = corrections_of(capture, supervision, renderer.batching)
     manner = parts.manner
     objective = Photographs(renderer, background, parts.batches, manner.loss, corrections, parts.probe)
-    training = Training(objective, budget, generator, controllers=manner.controllers, averages=manner.averages)
+    training = Training(
+        objective, budget, generator, controllers=manner.controllers, averages=manner.averages, share=share
+    )
     return Session(training, scene, capture, triangulation, corrections)
 
 
-def resume(run: Path, fitting: Mapping[str, Any] | None = None) -> Session:
+def resume(run: Path, fitting: Mapping[str, Any] | None = None, share: Share = WHOLE) -> Session:
     """The training of a run as its newest checkpoint left it; ``fitting`` may move the limits.
+
+    It may go on in another number of processes than it began in.
 
     Raises BadInput where the run or its capture cannot be read, or where there is no checkpoint.
     """
@@ -122,7 +129,7 @@ def resume(run: Path, fitting: Mapping[str, Any] | None = None) -> Session:
     )
     fitting_options = from_plain(Fitting, options, f"{where}: training")
     supervision = from_plain(Supervision, recipe.get("supervision", {}), f"{where}: supervision")
-    session = prepare(capture, representation, fitting_options, family_fitting, supervision, cache=run)
+    session = prepare(capture, representation, fitting_options, family_fitting, supervision, cache=run, share=share)
     session.training.load_state_dict(read_checkpoint(run))
     return session
 

@@ -34,7 +34,7 @@ class GivenBackground:
         intrinsics = cameras.intrinsics
         if context.training and self.random_in_training:
             shape = (len(cameras), 1, 1, 3) if pixels is None else (len(pixels), 3)
-            return torch.rand(shape, generator=context.generator, device=intrinsics.device)
+            return context.uniform(shape, intrinsics.device)
         return torch.tensor(self.color, device=intrinsics.device, dtype=intrinsics.dtype)
 
     def parameter_groups(self) -> list[ParameterGroup]:

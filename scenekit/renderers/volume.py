@@ -164,10 +164,7 @@ class VolumeRenderer(nn.Module):
         """Where rays are marched; in training they begin at random within their first step."""
         near, far = ray_cube(rays.origins, rays.directions, self.field.bounds.extent)
         near = near.clamp(min=self.field.bounds.near)
-        if context.training:
-            jitter = torch.rand(near.shape, generator=context.generator, device=near.device)
-        else:
-            jitter = torch.full_like(near, 0.5)
+        jitter = context.uniform((len(near),), near.device) if context.training else torch.full_like(near, 0.5)
         rule = self.rule(context)
         steps = rule.smallest, rule.largest, rule.cone
         return Way(near, far, self.occupancy.occupied, jitter, steps, self.marching.max_samples)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.checks import BadInput
-from scenekit.core.protocols import Batch, Context, Rendering
+from scenekit.core.protocols import Batch, Context
 from scenekit.data.store import Images, StoredImages
 
 
@@ -43,8 +43,8 @@ class Batches(Protocol):
         """What the next step looks at."""
         ...
 
-    def feedback(self, rendering: Rendering) -> None:
-        """Learn from what the last batch cost."""
+    def feedback(self, work: int) -> None:
+        """Learn from what the last batch cost: samples or splats, a process's mean."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -56,10 +56,9 @@ class Batches(Protocol):
         ...
 
 
-def steered(rays: int, samples: int, rendering: Rendering) -> int:
+def steered(rays: int, samples: int, measured: int) -> int:
     """How many rays the next batch shall have to meet a budget of samples; changes by at most a factor of 2."""
-    measured = max(1, int(rendering.trace["samples"]))
-    wanted = rays * min(2.0, max(0.5, samples / measured))
+    wanted = rays * min(2.0, max(0.5, samples / max(1, measured)))
     return min(max(256, round(wanted / 256) * 256), samples)
 
 
@@ -82,7 +81,8 @@ class PixelBatches:
         """Uniform over all pixels of all photographs that may be believed."""
         among = len(self._colors) if self._chosen is None else len(self._chosen)
         triples = self._normals is not None
-        index = torch.randint(among, (self.rays // 3 if triples else self.rays,), generator=context.generator)
+        drawn = (self.rays // 3 if triples else self.rays) * context.share.of
+        index = torch.randint(among, (drawn,), generator=context.generator)[context.share.rows(drawn)]
         index = index if self._chosen is None else self._chosen[index]
         if triples:
             widths = self._widths[torch.searchsorted(self._starts, index, right=True) - 1]
@@ -103,9 +103,9 @@ class PixelBatches:
         width = self._widths[camera]
         return Pixels(camera, torch.stack([local % width + 0.5, local // width + 0.5], -1))
 
-    def feedback(self, rendering: Rendering) -> None:
+    def feedback(self, work: int) -> None:
         """Aim the next batch at the budget of samples."""
-        self.rays = steered(self.rays, self.samples, rendering)
+        self.rays = steered(self.rays, self.samples, work)
 
     def state_dict(self) -> dict[str, Any]:
         """The number of rays."""
@@ -151,14 +151,17 @@ class ImageBatches:
         self._reduced: dict[tuple[int, int], Tensor] = {}
 
     def next(self, context: Context) -> Batch:
-        """The next photograph of a random order."""
-        if not self._queue:
-            self._queue = torch.randperm(len(self.views.images), generator=context.generator).tolist()
-        index = self._queue.pop()
+        """The next photograph of a random order; of several processes, each takes another."""
+        index = [self._drawn(context) for _ in range(context.share.of)][context.share.rank]
         images = self.views.images
         if isinstance(images, StoredImages):
             images.soon([index, *reversed(self._queue)])
         return self.image(index, self._reduction(context.progress))
+
+    def _drawn(self, context: Context) -> int:
+        if not self._queue:
+            self._queue = torch.randperm(len(self.views.images), generator=context.generator).tolist()
+        return self._queue.pop()
 
     def image(self, index: int, reduction: int = 1) -> Batch:
         """One photograph, reduced by a whole factor with an area filter."""
@@ -186,7 +189,7 @@ class ImageBatches:
     def _reduction(self, progress: float) -> int:
         return next((factor for until, factor in self.coarse if progress < until), 1)
 
-    def feedback(self, rendering: Rendering) -> None:
+    def feedback(self, work: int) -> None:
         """An image costs what it costs."""
 
     def state_dict(self) -> dict[str, Any]:

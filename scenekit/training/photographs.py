@@ -22,6 +22,7 @@ from scenekit.core.protocols import (
 from scenekit.training.batches import Batches
 from scenekit.training.losses import Loss
 from scenekit.training.objective import Outcome
+from scenekit.training.ranks import total_count
 
 
 @dataclass
@@ -46,12 +47,13 @@ class Photographs:
     def losses(self, context: Context) -> Outcome:
         """Render the next batch as its cameras would have recorded it, and compare where it can be believed."""
         batch, rendering, seen, target = self._look(self.batches.next(context), context)
-        self.batches.feedback(rendering)
+        unit = "samples" if "samples" in rendering.trace else "splats"
+        work = total_count(context.share, int(rendering.trace[unit]))
+        self.batches.feedback(work // context.share.of)
         terms = dict(self.loss(seen.color, target)) | dict(rendering.terms)
         for correction in self.corrections:
             terms |= correction.loss(seen, batch)
-        unit = "samples" if "samples" in rendering.trace else "splats"
-        return Outcome(terms, _squared(seen, target, batch), int(rendering.trace[unit]), unit, rendering)
+        return Outcome(terms, _squared(seen, target, batch), work, unit, rendering)
 
     @torch.no_grad()
     def probe(self, context: Context) -> float:

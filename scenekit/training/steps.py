@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from scenekit.core.checks import TrainingDiverged
+from scenekit.core.context import WHOLE, Share
 from scenekit.core.protocols import Context, Controller, Rendering
 from scenekit.training.averages import Averages
-from scenekit.training.objective import Objective, psnr_of
+from scenekit.training.objective import Objective, Outcome, psnr_of
 from scenekit.training.optimizer import Optimizer
+from scenekit.training.ranks import average_gradients, decided, total
 
 NOTHING = Rendering(torch.empty(0, 3), torch.empty(0))  # what controllers see where nothing is rendered
 
@@ -66,13 +69,17 @@ class Step:
 
 @dataclass
 class Training:
-    """Everything that training changes; its state resumes bit for bit on a CPU when ``steps`` limits it."""
+    """Everything that training changes; its state resumes bit for bit on a CPU when ``steps`` limits it.
+
+    ``share`` is this process's of every step's work; states are the same in all processes.
+    """
 
     objective: Objective
     budget: Budget
     generator: torch.Generator
     controllers: Sequence[Controller] = ()
     averages: Averages | None = None
+    share: Share = WHOLE
     index: int = 0
     seconds: float = 0.0
     optimizer: Optimizer = field(init=False)
@@ -113,7 +120,7 @@ def steps(training: Training) -> Iterator[Step]:
     while training.progress < 1.0 and not _target_reached(training):
         started = time.perf_counter()
         step = _step(training)
-        training.seconds += time.perf_counter() - started
+        training.seconds = decided(training.share, training.seconds + time.perf_counter() - started)
         training.index += 1
         yield step
     if training.averages is not None:
@@ -121,13 +128,15 @@ def steps(training: Training) -> Iterator[Step]:
 
 
 def _step(training: Training) -> Step:
-    context = Context(True, training.generator, training.progress)
+    context = Context(True, training.generator, training.progress, training.share)
     for controller in training.controllers:
         controller.before_render(context)
     outcome = training.objective.losses(context)
     loss = torch.stack(list(outcome.terms.values())).sum()
-    _check_finite(training.index, loss, outcome.terms)
+    found = _mean(training.share, loss.detach(), outcome)
+    _check_finite(training.index, found)
     loss.backward()
+    average_gradients(training.share, training.optimizer.groups)
     for controller in training.controllers:
         change = controller.after_backward(outcome.rendering or NOTHING, context)
         if change is not None:
@@ -139,20 +148,37 @@ def _step(training: Training) -> Step:
         training.index,
         context.progress,
         training.seconds,
-        float(loss.detach()),
-        {name: float(term.detach()) for name, term in outcome.terms.items()},
-        psnr_of(outcome.squared),
+        found.loss,
+        found.terms,
+        psnr_of(found.squared),
         outcome.work,
         outcome.unit,
     )
 
 
-def _check_finite(index: int, loss: Tensor, terms: Mapping[str, Tensor]) -> None:
-    if bool(loss.isfinite()):
+class _Found(NamedTuple):
+    """What a step found, the mean over the processes."""
+
+    loss: float
+    squared: float
+    terms: dict[str, float]
+
+
+def _mean(share: Share, loss: Tensor, outcome: Outcome) -> _Found:
+    squared = torch.tensor(outcome.squared, dtype=torch.float64)
+    values = [loss.double(), squared, *(term.detach().double() for term in outcome.terms.values())]
+    together = torch.stack([value.cpu() for value in values])
+    total(share, together)
+    mean, error, *terms = (together / share.of).tolist()
+    return _Found(mean, error, dict(zip(outcome.terms, terms, strict=True)))
+
+
+def _check_finite(index: int, found: _Found) -> None:
+    if math.isfinite(found.loss):
         return
-    name = next((name for name, term in terms.items() if not bool(term.isfinite().all())), "sum")
+    name = next((name for name, term in found.terms.items() if not math.isfinite(term)), "sum")
     raise TrainingDiverged(
-        f"training: wanted a finite loss, found {float(terms.get(name, loss).detach())} in the term '{name}' at "
+        f"training: wanted a finite loss, found {found.terms.get(name, found.loss)} in the term '{name}' at "
         f"step {index}; the last good checkpoint is kept, try a lower learning rate or check the images and poses"
     )
 
@@ -164,4 +190,5 @@ def _target_reached(training: Training) -> bool:
     target = training.budget.target_psnr
     if target is None or training.index == 0 or training.index % PROBE_EVERY:
         return False
-    return psnr_of(training.objective.probe(Context(progress=training.progress))) >= target
+    reached = psnr_of(training.objective.probe(Context(progress=training.progress))) >= target
+    return bool(decided(training.share, reached))

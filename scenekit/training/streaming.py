@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scenekit.core.cameras import Pixels
 from scenekit.core.checks import BadInput
-from scenekit.core.protocols import Batch, Context, Rendering
+from scenekit.core.protocols import Batch, Context
 from scenekit.data.store import StoredImages
 from scenekit.training.batches import PixelBatches, Views, steered
 
@@ -79,7 +79,7 @@ class StreamedPixels:
         counts = torch.tensor([self._pixels(index) for index in self._members])
         starts = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
         found: list[Tensor] = []
-        missing = self.rays
+        missing = self.rays * context.share.of
         for _ in range(ROUNDS):
             flat = torch.randint(int(starts[-1]), (missing,), generator=context.generator)
             slot = torch.searchsorted(starts, flat, right=True) - 1
@@ -93,6 +93,7 @@ class StreamedPixels:
         drawn = torch.cat(found, 1)
         if drawn.shape[1] == 0:
             raise BadInput("masks: wanted pixels to learn from, found none; white is kept, black is ignored")
+        drawn = drawn[:, context.share.rows(drawn.shape[1])]
         return drawn[0], drawn[1]
 
     def _pixels(self, index: int) -> int:
@@ -128,9 +129,9 @@ class StreamedPixels:
         if self._valid is not None and self.views.masks is not None:
             self._valid[slot, : len(image)] = self.views.masks[index].reshape(-1)
 
-    def feedback(self, rendering: Rendering) -> None:
+    def feedback(self, work: int) -> None:
         """Aim the next batch at the budget of samples."""
-        self.rays = steered(self.rays, self.samples, rendering)
+        self.rays = steered(self.rays, self.samples, work)
 
     def state_dict(self) -> dict[str, Any]:
         """The number of rays, who is in memory, and who comes next."""

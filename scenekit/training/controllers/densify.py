@@ -10,10 +10,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from scenekit.core.context import Share
 from scenekit.core.protocols import Change, Context, Rendering
 from scenekit.core.transforms import matrix_from_quaternion
 from scenekit.representations.gaussians import GaussianModel
 from scenekit.training.controllers.schedules import Growth
+from scenekit.training.ranks import total
 
 SPLIT_SHRINK = 1.6  # how much smaller the two halves of a split Gaussian are
 
@@ -61,7 +63,7 @@ class DefaultDensification:
         self.step += 1
         if context.progress >= self.growth.stop:
             return None
-        self._gather(rendering)
+        self._gather(rendering, context.share)
         change = None
         if self.growth.due(self.step, context.progress):
             change = self._densified(context)
@@ -87,17 +89,21 @@ class DefaultDensification:
         self.seen = self.model.means.new_zeros(count)
 
     @torch.no_grad()
-    def _gather(self, rendering: Rendering) -> None:
+    def _gather(self, rendering: Rendering, share: Share) -> None:
         if len(self.seen) != len(self.model):  # another controller has dropped rows since: none has a gradient yet
             self._forget_gradients(len(self.model))
         means2d, sizes = rendering.trace["means2d"], rendering.trace["sizes"]
+        lengths, seen = torch.zeros_like(self.lengths), torch.zeros_like(self.seen)
         for means, visible, (width, height) in zip(means2d, rendering.trace["visible"], sizes, strict=True):
             if means.grad is None:
                 continue
             # The loss is a mean over the batch; 3DGS's threshold is meant for a batch of one.
             unit = means.grad.new_tensor([width / 2, height / 2]) * len(means2d)
-            self.lengths += (means.grad * unit).norm(dim=-1) * visible
-            self.seen += visible
+            lengths += (means.grad * unit).norm(dim=-1) * visible
+            seen += visible
+        total(share, lengths, seen)
+        self.lengths += lengths
+        self.seen += seen
 
     @torch.no_grad()
     def _densified(self, context: Context) -> Change:

@@ -1,0 +1,59 @@
+"""Under which circumstances something is rendered, and which part of a step's work is this process's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Share:
+    """Part ``rank`` of ``of`` equal parts of every step's work; raises ValueError where there is no such part."""
+
+    rank: int = 0
+    of: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.of:
+            raise ValueError(f"share: wanted a rank in [0, {self.of}), found {self.rank}")
+
+    def rows(self, count: int) -> slice:
+        """This process's of ``count`` rows; the few that do not divide are nobody's."""
+        each = count // self.of
+        return slice(self.rank * each, (self.rank + 1) * each)
+
+
+WHOLE = Share()
+
+
+@dataclass(frozen=True)
+class Context:
+    """Under which circumstances something is rendered.
+
+    Attributes:
+        training: whether gradients and training-time randomness (jitter) are wanted.
+        generator: source of all randomness; None outside training.
+        progress: how far training has come, in [0, 1]; every schedule is a function of it.
+        share: of the work of a step. The generators of all processes stay in one state: whatever is drawn has the
+            same size in each.
+    """
+
+    training: bool = False
+    generator: torch.Generator | None = None
+    progress: float = 1.0
+    share: Share = WHOLE
+
+    def uniform(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
+        """Numbers in [0, 1) for this process's rows of a step.
+
+        They are drawn for the rows of all processes, so that what several see together is what one would that did
+        the work of all.
+        """
+        rows, *rest = shape
+        drawn = torch.rand((rows * self.share.of, *rest), generator=self.generator)
+        return drawn[self.share.rows(len(drawn))].to(device)
+
+
+EVAL = Context()

@@ -1,0 +1,76 @@
+"""``scenekit train --processes``: one run out of several processes, whatever happens to them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from scenekit.assets.run import checkpoints
+from scenekit.cli import main
+from tests.cli.test_commands import FAST
+
+TRAIN = [sys.executable, "-m", "scenekit", "train"]
+SMALL = ["synthetic", "-r", "hash_grid", *FAST]
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*TRAIN, *arguments], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def test_two_processes_leave_one_run_that_one_process_continues(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    output, errors = started(*SMALL, "--processes", "2", "--steps", "12", "-o", str(run), "--json").communicate()
+    figures = json.loads(output)  # one object: the second process is silent
+    assert (figures["steps"], figures["processes"]) == (12, 2), errors
+    assert errors.count("memory: predicted") == 1
+    assert [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()] == [0, 10]
+    assert main(["train", "--resume", "-o", str(run), "--steps", "14", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps_this_time"] == 2
+
+
+def test_ctrl_c_saves_one_checkpoint_and_ends_all(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    training = started(*SMALL, "--processes", "2", "--steps", "100000", "-o", str(run))
+    deadline = time.monotonic() + 120
+    while not (run / "metrics.jsonl").exists() or not (run / "metrics.jsonl").stat().st_size:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    training.send_signal(signal.SIGINT)
+    _, errors = training.communicate(timeout=100)
+    assert training.returncode == 130, errors
+    assert "continue with: scenekit train --resume" in errors
+    assert len(checkpoints(run)) == 1
+
+
+@pytest.mark.bad_input
+def test_what_one_process_refuses_ends_all_with_its_sentence_once(tmp_path: Path) -> None:
+    training = started(str(tmp_path / "nothing"), "--processes", "2", "-o", str(tmp_path / "run"))
+    _, errors = training.communicate(timeout=100)
+    assert training.returncode == 2
+    assert errors.count(str(tmp_path / "nothing")) == 1
+
+
+@pytest.mark.bad_input
+def test_no_process_at_all_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "synthetic", "--processes", "0"]) == 2
+    assert "--processes: wanted at least one" in capsys.readouterr().err
+
+
+@pytest.mark.bad_input
+def test_more_processes_than_gpus_are_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert main(["train", "synthetic", "--processes", "3"]) == 2
+    assert "found 3 for 2 GPUs" in capsys.readouterr().err

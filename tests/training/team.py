@@ -1,0 +1,97 @@
+"""One of several processes that train the same small scenes: ``python -m tests.training.team FOLDER``."""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scenekit.assets.state import write_state
+from scenekit.cli.processes import joined
+from scenekit.core.cameras import Cameras
+from scenekit.core.context import WHOLE, Share
+from scenekit.core.protocols import Batch, Context
+from scenekit.data.synthetic import make
+from scenekit.recipes import Fitting, Session, prepare
+from scenekit.recipes.configs import SplatFitting, VolumeFitting
+from scenekit.renderers.volume import Marching
+from scenekit.representations import Gaussians, HashGrid, LowRank
+from scenekit.representations.networks import ColorNetwork, Networks
+from scenekit.training.batches import PixelBatches
+from scenekit.training.photographs import Photographs
+from scenekit.training.steps import steps
+
+STEPS = 24
+FIELD = VolumeFitting(batch_samples=16384, marching=Marching(steps=64, grid=16), occupancy_cells=2048)
+CASES: dict[str, tuple[Any, Any]] = {
+    "hash_grid": (HashGrid(levels=4, log2_table=10, finest=32, networks=Networks(width=16, color_layers=1)), FIELD),
+    "low_rank": (LowRank(density_rank=2, color_rank=2, coarsest=8, finest=16, network=ColorNetwork(width=16)), FIELD),
+    "gaussians": (Gaussians(max_count=900, harmonics_degree=1), SplatFitting()),
+    "mcmc": (Gaussians(max_count=900, harmonics_degree=1, densification="mcmc", regularization=0.01), SplatFitting()),
+}
+
+
+def session(name: str, share: Share = WHOLE) -> Session:
+    """A small training whose densification, where there is one, acts every eighth step."""
+    representation, family = CASES[name]
+    begun = prepare(make(9, (48, 48), points=500), representation, Fitting(steps=STEPS), family, share=share)
+    for controller in begun.training.controllers:
+        growth = getattr(controller, "growth", None)
+        if growth is not None:
+            controller.growth = replace(growth, every=8, start=0.0, stop=1.0)  # type: ignore[attr-defined]
+    return begun
+
+
+@dataclass
+class Doubled:
+    """Batches of one process that looks at what two would."""
+
+    inner: Any
+
+    def next(self, context: Context) -> Batch:
+        if isinstance(self.inner, PixelBatches):
+            self.inner.rays *= 2
+            batch = self.inner.next(context)
+            self.inner.rays //= 2
+            return batch
+        return _joined(self.inner.next(context), self.inner.next(context))
+
+    def feedback(self, work: int) -> None:
+        self.inner.feedback(work // 2)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.inner.state_dict()
+
+
+def _joined(one: Batch, other: Batch) -> Batch:
+    a, b = one.cameras, other.cameras
+    poses = torch.cat([a.world_from_camera, b.world_from_camera])
+    cameras = Cameras(poses, torch.cat([a.intrinsics, b.intrinsics]), a.sizes + b.sizes)
+    return Batch(cameras, None, torch.cat([one.target, other.target]))
+
+
+def trained(begun: Session) -> dict[str, Any]:
+    """All of the training's state after it, and how it went."""
+    rows = list(steps(begun.training))
+    state = begun.training.state_dict()
+    state["losses"] = torch.tensor([row.loss for row in rows], dtype=torch.float64)
+    state["work"] = torch.tensor([row.work for row in rows])
+    del state["seconds"]
+    return state
+
+
+def alone_with_all_the_work(name: str) -> dict[str, Any]:
+    """One process with the doubled batch."""
+    begun = session(name)
+    objective = begun.training.objective
+    assert isinstance(objective, Photographs)
+    objective.batches = Doubled(objective.batches)  # type: ignore[assignment]
+    return trained(begun)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    with joined() as share:
+        for name in CASES:
+            write_state(Path(sys.argv[1]) / f"{name}-{share.rank}", trained(session(name, share)))
