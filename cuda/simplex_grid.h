@@ -7,7 +7,7 @@
 namespace scenekit {
 
 // (sqrt(D + 1) - 1) / D: skewing adds this much of the sum of the coordinates to each.
-template <int D> constexpr float simplex_skew() {
+template <int D> SK_LEAF constexpr float simplex_skew() {
   constexpr float skew[7] = {0.0f,        0.414213562f, 0.366025404f, 0.333333333f,
                              0.309016994f, 0.289897949f, 0.274291885f};
   return skew[D];

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from scenekit.kernels import native
+from scenekit.kernels.gpu import grids
 from scenekit.kernels.grid_layout import packed_layout
 from scenekit.kernels.op import Op, below_autograd, reference_gradients, register
 
@@ -31,6 +32,8 @@ def register_grid(name: str, reference: Reference, native_dimensions: Container[
         reference,
         fake=lambda positions, table, scales, *_: table.new_empty(positions.shape[0], len(scales) * table.shape[1]),
         cpu=bodies.cpu,
+        cuda=bodies.cuda,
+        cuda_dtypes=grids.ENTRIES,
         autograd=_formula(name),
     )
     backward = register(
@@ -39,6 +42,8 @@ def register_grid(name: str, reference: Reference, native_dimensions: Container[
         bodies.backward_reference,
         fake=_backward_fake,
         cpu=bodies.backward_cpu,
+        cuda=bodies.backward_cuda,
+        cuda_dtypes=grids.ENTRIES,
     )
     return forward, backward
 
@@ -110,6 +115,38 @@ class _Bodies:
         return (
             positions.new_empty(0) if for_positions is None else for_positions,
             table.new_empty(0) if for_table is None else for_table,
+        )
+
+    def cuda(
+        self,
+        positions: Tensor,
+        table: Tensor,
+        scales: Sequence[float],
+        resolutions: Sequence[int],
+        offsets: Sequence[int],
+    ) -> Tensor:
+        if not grids.takes(self.name, positions, table):
+            return self.reference(positions, table, scales, resolutions, offsets)
+        return grids.forward(self.name, positions, table, (scales, resolutions, offsets))
+
+    def backward_cuda(
+        self,
+        gradient: Tensor,
+        positions: Tensor,
+        table: Tensor,
+        scales: Sequence[float],
+        resolutions: Sequence[int],
+        offsets: Sequence[int],
+        wanted: Sequence[bool],
+    ) -> tuple[Tensor, Tensor]:
+        # The kernels add to the table in the order that threads arrive; the reference has a fixed one where asked.
+        fixed = wanted[1] and torch.are_deterministic_algorithms_enabled()
+        if fixed or not grids.takes(self.name, positions, table):
+            return self.backward_reference(gradient, positions, table, scales, resolutions, offsets, wanted)
+        inputs = (self.name, gradient, positions, table, (scales, resolutions, offsets))
+        return (
+            grids.for_positions(*inputs) if wanted[0] else positions.new_empty(0),
+            grids.for_table(*inputs) if wanted[1] else table.new_empty(0),
         )
 
 

@@ -29,6 +29,7 @@ class Op:
         reference: the plain-torch body; any device, any floating dtype.
         cpu: the body over the C library, which falls back to the reference where that cannot serve.
         cuda: the body over kernels compiled at run time; called where they serve, else the reference is.
+        cuda_dtypes: floating types that the kernels take.
         differentiable: whether it has a gradient formula.
     """
 
@@ -36,6 +37,7 @@ class Op:
     reference: Callable[..., Any]
     cpu: Callable[..., Any] | None
     cuda: Callable[..., Any] | None
+    cuda_dtypes: tuple[torch.dtype, ...]
     differentiable: bool
 
     def __call__(self, *arguments: Any) -> Any:
@@ -50,6 +52,7 @@ def register(
     fake: Callable[..., Any],
     cpu: Callable[..., Any] | None = None,
     cuda: Callable[..., Any] | None = None,
+    cuda_dtypes: tuple[torch.dtype, ...] = (torch.float32,),
     autograd: type[torch.autograd.Function] | None = None,
 ) -> Op:
     """Define ``schema`` and its bodies; ``autograd`` calls the op again through :func:`below_autograd`."""
@@ -59,16 +62,17 @@ def register(
     if cpu is not None:
         LIBRARY.impl(name, cpu, "CPU")
     if cuda is not None:
-        LIBRARY.impl(name, _where_served(cuda, reference), "CUDA")
+        LIBRARY.impl(name, _where_served(cuda, reference, cuda_dtypes), "CUDA")
     torch.library.register_fake(f"scenekit::{name}", fake, lib=LIBRARY)
     if autograd is not None:
         LIBRARY.impl(name, autograd.apply, "Autograd")
-    return Op(name, reference, cpu, cuda, autograd is not None)
+    return Op(name, reference, cpu, cuda, cuda_dtypes, autograd is not None)
 
 
-def _where_served(body: Callable[..., Any], reference: Callable[..., Any]) -> Callable[..., Any]:
-    """The kernels take tensors of float32 and those a body lists in ``dtypes``; all else goes to the reference."""
-    dtypes = getattr(body, "dtypes", (torch.float32,))
+def _where_served(
+    body: Callable[..., Any], reference: Callable[..., Any], dtypes: tuple[torch.dtype, ...]
+) -> Callable[..., Any]:
+    """The kernels take tensors of ``dtypes``; all else goes to the reference."""
 
     def choose(*arguments: Any) -> Any:
         flat = (y for x in arguments for y in (x if isinstance(x, (list, tuple)) else (x,)))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 ROWS: dict[str, int] = {
+    "hash_grid": 300,
+    "hash_grid_backward": 300,
+    "simplex_grid": 300,
+    "simplex_grid_backward": 300,
     "harmonic_colors": 700,
     "harmonic_colors_backward": 700,
     "spherical_harmonics": 700,

@@ -19,8 +19,7 @@ from .rows import ROWS
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
 
 NAMES = sorted(name for name, op in OPS.items() if op.cuda is not None)
-HALVES = [(name, dtype) for name in NAMES for dtype in (torch.float16, torch.bfloat16)
-          if dtype in getattr(OPS[name].cuda, "dtypes", ())]  # fmt: skip
+HALVES = [(name, d) for name in NAMES for d in (torch.float16, torch.bfloat16) if d in OPS[name].cuda_dtypes]
 
 
 def _run(name: str, arguments: Any) -> list[Tensor]:
