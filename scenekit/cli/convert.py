@@ -17,7 +17,7 @@ from rich.table import Table
 
 from scenekit.assets.report import HTML, summary, write_report
 from scenekit.assets.run import RECIPE, read_recipe, require_new, write_recipe
-from scenekit.cli.options import merged, parse, preset_arguments, say, take
+from scenekit.cli.options import helps, merged, parse, preset_arguments, say, take
 from scenekit.cli.train import free_folder, live_view, train_session
 from scenekit.core.checks import BadInput
 from scenekit.data import Capture, open_capture
@@ -57,10 +57,11 @@ def run(arguments: list[str]) -> None:
     """Convert, or continue with ``--resume``."""
     name, rest = take(arguments, ("-t", "--to"), None)
     preset, rest = take(rest, ("--preset",), None)
-    name = _student(name, rest)
+    name = next(iter(REPRESENTATIONS)) if name is None and helps(rest) else _student(name, rest)
     flags = [*preset_arguments(preset, name, GENERAL_KEYS), *rest]
     description = f"Convert a run to {name}; --to chooses among {', '.join(REPRESENTATIONS)}."
-    options = parse(options_type(name), "convert", flags, description)
+    brief = merged("Convert", ("general", General, False), ("converting", Converting, False))
+    options = parse(options_type(name), "convert", flags, description, brief=brief)
     general: General = options.general
     if not general.resume:
         if general.run is None:

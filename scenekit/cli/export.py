@@ -22,7 +22,7 @@ from scenekit.assets.meshes.files import SUFFIXES, check_mesh_target
 from scenekit.assets.meshes.fusion import Box
 from scenekit.assets.splats.files import read_splats
 from scenekit.assets.web.page import check_page_target
-from scenekit.cli.options import parse, say
+from scenekit.cli.options import parse, say, without
 from scenekit.core.checks import BadInput
 from scenekit.distill.bake import Baking, bake
 from scenekit.recipes.imported import scene_of_file
@@ -67,7 +67,8 @@ def run(arguments: list[str]) -> None:
     edits, rest = read_edits(arguments)
     names = f"{', '.join(EXPORTERS)}, and meshes as {', '.join(SUFFIXES)}"
     verbs = f"Edits, in the order given: {', '.join(VERBS)}."
-    options = parse(Export, "export", rest, f"A scene as a file: {names}. {verbs}")
+    brief = without(Export, "meshing", "bake")
+    options = parse(Export, "export", rest, f"A scene as a file: {names}. {verbs}", brief=brief)
     _check(options)
     facts = _written(options, edits)
     if options.json:

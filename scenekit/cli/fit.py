@@ -63,7 +63,9 @@ def _parsed(representation: Any, arguments: list[str]) -> Any:
         ("fitting", SignalFitting, False),
         ("representation", representation, False),
     )
-    return parse(kind, "fit", arguments, f"Fit a field to a signal; -r chooses among {', '.join(ENCODERS)}.")
+    about = f"Fit a field to a signal; -r chooses among {', '.join(ENCODERS)}."
+    brief = merged("Fit", ("general", General, False), ("fitting", SignalFitting, False))
+    return parse(kind, "fit", arguments, about, brief=brief)
 
 
 def _begun(options: Any, name: str | None, arguments: list[str]) -> tuple[FitSession, Path]:

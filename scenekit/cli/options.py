@@ -8,6 +8,7 @@ import io
 import itertools
 import sys
 import tomllib
+import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -15,21 +16,56 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from scenekit import resources
+from scenekit.cli.examples import EXAMPLES
 from scenekit.core.checks import BadInput
 
 Options = TypeVar("Options")
 
 
-def parse(kind: type[Options], command: str, arguments: Sequence[str], description: str | None = None) -> Options:
-    """Parse ``arguments`` into ``kind``; ``--help`` prints and leaves with 0, a usage error raises BadInput."""
+EVERYTHING = "--help-all"
+
+
+def parse(
+    kind: type[Options],
+    command: str,
+    arguments: Sequence[str],
+    description: str = "",
+    *,
+    brief: type[Any] | None = None,
+) -> Options:
+    """Parse ``arguments`` into ``kind``; ``--help`` prints and leaves with 0, a usage error raises BadInput.
+
+    ``brief`` holds the options that fit a screen, for ``--help``; ``--help-all`` then lists those of ``kind``.
+    """
+    about = f"{description}\n\nExample: {EXAMPLES[command]}"
+    if brief is not None and helps(arguments):
+        shown = kind if EVERYTHING in arguments else brief
+        about += "" if shown is kind else f"\n\n{EVERYTHING} lists the rarer options too."
+        tyro.cli(shown, prog=f"scenekit {command}", args=["--help"], description=about)
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
-            return tyro.cli(kind, prog=f"scenekit {command}", args=list(arguments), description=description)
+            return tyro.cli(kind, prog=f"scenekit {command}", args=list(arguments), description=about)
     except SystemExit as stop:
         if stop.code == 0:
             raise
         raise BadInput(f"scenekit {command}: {_one_sentence(errors.getvalue())}") from None
+
+
+def helps(arguments: Sequence[str]) -> bool:
+    """Whether help is asked for."""
+    return bool({"-h", "--help", EVERYTHING} & set(arguments))
+
+
+def without(kind: type[Any], *names: str) -> type[Any]:
+    """A dataclass with all fields of ``kind`` but these; those that are left have plain defaults, or none."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    fields = [
+        (item.name, hints[item.name], dataclasses.field(default=item.default))
+        for item in dataclasses.fields(kind)
+        if item.name not in names
+    ]
+    return dataclasses.make_dataclass(kind.__name__, fields, namespace={"__doc__": kind.__doc__}, frozen=True)
 
 
 def merged(name: str, *parts: tuple[str, Any, bool]) -> type[Any]:
@@ -84,7 +120,7 @@ def preset_arguments(preset: str | None, representation: str, general: Collectio
     try:
         values = tomllib.loads(file.read_text())
     except FileNotFoundError:
-        known = ", ".join(sorted(path.stem for path in resources.path("configs").glob("*.toml")))
+        known = ", ".join(presets())
         raise BadInput.of(preset, wanted=f"a preset among {known}, or a .toml file", found="neither",
                           remedy="choose one") from None  # fmt: skip
     except tomllib.TOMLDecodeError as error:
@@ -92,6 +128,11 @@ def preset_arguments(preset: str | None, representation: str, general: Collectio
     plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
     known = {key: value for key, value in plain.items() if general is None or key in general}
     return [*_flags(known), *_flags(values.get(representation, {}))]
+
+
+def presets() -> list[str]:
+    """Names of the presets that come with us."""
+    return sorted(path.stem for path in resources.path("configs").glob("*.toml"))
 
 
 def _flags(values: Mapping[str, Any]) -> list[str]:

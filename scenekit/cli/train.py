@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from scenekit.assets.run import require_new, write_checkpoint, write_recipe, write_scene
-from scenekit.cli.options import merged, parse, preset_arguments, say, take
+from scenekit.cli.options import merged, parse, preset_arguments, presets, say, take
 from scenekit.cli.process import with_poses
 from scenekit.cli.processes import joined, launch, launched
 from scenekit.cli.progress import run_steps
@@ -57,7 +57,7 @@ class General:
         json: print one JSON object with the figures of the training, and no bar.
     """
 
-    capture: Annotated[str, tyro.conf.Positional] = ""
+    capture: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="CAPTURE")] = ""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     downscale: float = 1.0
     keep_lens: bool = False
@@ -77,8 +77,12 @@ def run(arguments: list[str]) -> None:
         choices = ", ".join(REPRESENTATIONS)
         raise BadInput.of("--representation", wanted=choices, found=str(name), remedy="choose one")
     kind = options_type(name)
-    description = f"Train {name}; -r chooses among {', '.join(REPRESENTATIONS)}, --preset NAME fills in flags."
-    options = parse(kind, "train", [*preset_arguments(preset, name), *rest], description)
+    description = (
+        f"Train {name}; -r chooses among {', '.join(REPRESENTATIONS)}; "
+        f"--preset NAME fills in flags ({', '.join(presets())})."
+    )
+    brief = merged("Train", ("general", General, False), ("fitting", Fitting, False))
+    options = parse(kind, "train", [*preset_arguments(preset, name), *rest], description, brief=brief)
     if options.general.processes != 1 and not launched():
         raise SystemExit(launch([*arguments, *_named(options.general, name)], options.general.processes))
     with joined() as share:

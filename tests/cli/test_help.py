@@ -1,0 +1,51 @@
+"""``--help`` of every command: a screen, with an example that means what it says."""
+
+import tomllib
+
+import pytest
+
+from scenekit.cli import COMMANDS, main
+from scenekit.cli.examples import EXAMPLES
+from scenekit.cli.options import EVERYTHING
+
+LINES = 50  # of a screen of 100 columns
+
+
+def help_of(command: str, capsys: pytest.CaptureFixture[str], flag: str = "--help") -> str:
+    with pytest.raises(SystemExit) as left:
+        main([command, flag])
+    assert left.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_a_screen_and_has_an_example(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    text = help_of(command, capsys)
+    assert len(text.splitlines()) <= LINES
+    assert f"Example: {EXAMPLES[command]}" in text
+
+
+@pytest.mark.parametrize("command", ["train", "convert", "fit", "export"])
+def test_the_rarer_options_are_one_flag_away(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    few, all_of_them = help_of(command, capsys), help_of(command, capsys, EVERYTHING)
+    assert EVERYTHING in few
+    assert len(all_of_them.splitlines()) > len(few.splitlines())
+
+
+def test_help_of_a_representation_lists_its_own_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "-r", "triplane", EVERYTHING])
+    assert "--combination" in capsys.readouterr().out
+
+
+def test_examples_are_commands_and_name_presets_that_are_there() -> None:
+    from scenekit import resources
+
+    assert EXAMPLES.keys() == COMMANDS.keys()
+    for command, example in EXAMPLES.items():
+        assert example.split()[:2] == ["scenekit", command]
+    preset = EXAMPLES["train"].split("--preset ")[1].split()[0]
+    assert tomllib.loads((resources.path("configs") / f"{preset}.toml").read_text())
