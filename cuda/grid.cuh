@@ -14,6 +14,7 @@
 
 #include "lanes.h"
 #include "ptx.cuh"
+#include "warp.cuh"
 
 namespace scenekit {
 
@@ -31,7 +32,6 @@ constexpr bool TWO_ROWS = F == CHUNK && 2 * F * sizeof(Entry) <= 16;  // in one 
 constexpr int SECTOR = 32;
 constexpr int GROUP = F * sizeof(Entry) >= SECTOR ? 1 : SECTOR / (F * sizeof(Entry));  // levels of a thread
 constexpr int FEWEST_MERGED = 8;  // lanes of a warp that must share a cell before adding up first pays
-constexpr unsigned ALL = 0xffffffffu;
 
 struct Level {
   float scale;
@@ -212,7 +212,7 @@ __device__ __forceinline__ void add_rows(const Cell& cell, const float (&values)
 
 // Adds up over runs of lanes in one cell, which begin where `heads` has a bit; the head of a run gets its sum.
 template <int N> __device__ __forceinline__ void add_runs(float* values, unsigned heads) {
-  const unsigned lane = threadIdx.x % 32;
+  const unsigned lane = lane_index();
   const unsigned later = lane == 31 ? 0u : heads & (ALL << (lane + 1));
   const unsigned end = later ? __ffs((int)later) - 1 : 32;
   // As many steps as the longest run needs: `chain` keeps a bit where 2^k lanes in a row are no heads.
@@ -229,7 +229,7 @@ template <int N> __device__ __forceinline__ void add_runs(float* values, unsigne
 
 // Which lanes begin a run of one cell; lanes that have no point stand alone.
 template <class Cell> __device__ __forceinline__ unsigned run_heads(const Cell& cell, bool active) {
-  bool same = threadIdx.x % 32 != 0 && active;
+  bool same = lane_index() != 0 && active;
 #pragma unroll
   for (int k = 0; k < Cell::KEYS; ++k) same &= __shfl_up_sync(ALL, cell.key[k], 1) == cell.key[k];
   return ~__ballot_sync(ALL, same);
@@ -252,7 +252,7 @@ __device__ void scatter(const Entry* gradient, const float* positions, long long
     cell.find(x, level);
     const unsigned heads = run_heads(cell, active);
     const bool merge = 32 - __popc(heads) >= FEWEST_MERGED;
-    const bool emit = active && (!merge || (heads >> threadIdx.x % 32 & 1));
+    const bool emit = active && (!merge || (heads >> lane_index() & 1));
 #pragma unroll
     for (int c = 0; c < F; c += CHUNK) {
       float g[CHUNK] = {}, values[Cell::VERTICES][CHUNK];

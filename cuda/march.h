@@ -132,4 +132,137 @@ SK_LEAF int cell_of(float x, float inverse_half_side, int grid) {
   return cell < grid ? cell : grid - 1;
 }
 
+// The occupancy as bits: one word for 4^3 cells, and one word for 4^3 of those words, so that a ray crosses 16^3
+// empty cells in one stride.
+typedef unsigned long long Word;
+
+struct CellBits {
+  const Word *fine, *coarse;
+  int cascades, grid, blocks, boxes;  // cells, words, and words of words along a side
+  int stride_limit;                   // cells a side of the largest node that no finer cascade's face cuts
+};
+
+// Without the words.
+SK_LEAF CellBits cell_bits_of(int cascades, int grid) {
+  CellBits bits{nullptr, nullptr, cascades, grid, (grid + 3) / 4, (grid + 15) / 16, 16};
+  // The face of cascade k - 1 lies a quarter of the way into cascade k.
+  while (cascades > 1 && bits.stride_limit > 1 && grid / 4 % bits.stride_limit) bits.stride_limit /= 4;
+  return bits;
+}
+
+SK_LEAF long long cell_at(int x, int y, int z, int side) { return ((long long)x * side + y) * side + z; }
+SK_LEAF int bit_of(int x, int y, int z) { return ((x & 3) << 4) | ((y & 3) << 2) | (z & 3); }
+
+// 0 where the cell is occupied, else the side in cells of the largest known empty node about it.
+SK_LEAF int empty_side(const CellBits& o, int cascade, const int cell[3]) {
+  long long blocks = (long long)cascade * o.blocks * o.blocks * o.blocks;
+  long long boxes = (long long)cascade * o.boxes * o.boxes * o.boxes;
+  int x = cell[0], y = cell[1], z = cell[2];
+  Word box = o.coarse[boxes + cell_at(x >> 4, y >> 4, z >> 4, o.boxes)];
+  if (!box) return o.stride_limit;
+  if (!(box >> bit_of(x >> 2, y >> 2, z >> 2) & 1)) return o.stride_limit < 4 ? o.stride_limit : 4;
+  Word block = o.fine[blocks + cell_at(x >> 2, y >> 2, z >> 2, o.blocks)];
+  return block >> bit_of(x, y, z) & 1 ? 0 : 1;
+}
+
+// Positions are rounded; this is more than their error, relative to the origin and the cascade.
+constexpr float SLACK = 1e-6f;
+constexpr float FOREVER = 3.0e38f;
+
+struct Ray {
+  float origin[3], direction[3], inverse[3];
+  float enter, leave;  // of the largest cascade, a little outside of it
+};
+
+SK_LEAF Ray ray_of(const float* origin, const float* direction, float near, float far, float half_side) {
+  Ray ray;
+  ray.enter = near;
+  ray.leave = far;
+  for (int a = 0; a < 3; ++a) {
+    float o = origin[a], d = direction[a];
+    ray.origin[a] = o;
+    ray.direction[a] = d;
+    ray.inverse[a] = 1.0f / d;
+    float reach = half_side + SLACK * ((o < 0 ? -o : o) + half_side);
+    if (d == 0.0f) {
+      if (!(o >= -reach && o <= reach)) ray.leave = -FOREVER;
+      continue;
+    }
+    float low = (-reach - o) * ray.inverse[a], high = (reach - o) * ray.inverse[a];
+    ray.enter = max(ray.enter, min(low, high));
+    ray.leave = min(ray.leave, max(low, high));
+  }
+  return ray;
+}
+
+// A distance a little before the ray leaves the node of `side` cells about `cell`.
+SK_LEAF float exit_of(const Ray& ray, const int cell[3], int side, float half_side, float cell_side) {
+  float exit = FOREVER;
+  for (int a = 0; a < 3; ++a) {
+    float o = ray.origin[a], d = ray.direction[a];
+    float slack = SLACK * ((o < 0 ? -o : o) + half_side);
+    int face = cell[a] & -side;
+    float border = (float)(d > 0 ? face + side : face) * cell_side - half_side;
+    float t = ((d > 0 ? border - slack : border + slack) - o) * ray.inverse[a];
+    exit = d != 0.0f && t < exit ? t : exit;
+  }
+  return exit;
+}
+
+// A ray and how far along its steps it has come.
+struct RayMarch {
+  Ray ray;
+  StepLattice lattice;
+  int next;
+};
+
+// False where the ray meets no cascade at all.
+SK_LEAF bool enter_march(const StepRule& rule, int cascades, const float* origin, const float* direction, float near,
+                         float far, float jitter, RayMarch& march) {
+  march.ray = ray_of(origin, direction, near, far, (float)(1 << (cascades - 1)));
+  if (!(march.ray.enter < march.ray.leave)) return false;
+  march.lattice = lattice_of(rule, near, jitter);
+  march.next = seek(rule, march.lattice, march.ray.enter, 0);
+  return true;
+}
+
+// The next sample of the ray; false where there is none.
+SK_LEAF bool next_sample(const StepRule& rule, const CellBits& o, RayMarch& march, float& distance, float& delta) {
+  const Ray& ray = march.ray;
+  const StepLattice& lattice = march.lattice;
+  const float finest = 2.0f / (float)o.grid;
+  int n = march.next;
+  for (;;) {
+    float length, p[3], reach = 0.0f;
+    float middle = step_middle(rule, lattice, n, length);
+    if (!(middle < ray.leave)) break;
+    for (int a = 0; a < 3; ++a) {
+      p[a] = plus(ray.origin[a], times(ray.direction[a], middle));
+      reach = max(reach, p[a] < 0 ? -p[a] : p[a]);
+    }
+    int cascade = cascade_of(reach, length, finest, o.cascades);
+    if (cascade == o.cascades) {
+      ++n;
+      continue;
+    }
+    float half_side = (float)(1 << cascade), inverse = 1.0f / half_side;
+    int cell[3];
+    for (int a = 0; a < 3; ++a) cell[a] = cell_of(p[a], inverse, o.grid);
+    int side = empty_side(o, cascade, cell);
+    if (side == 0) {
+      distance = middle;
+      delta = length;
+      march.next = n + 1;
+      return true;
+    }
+    float target = min(exit_of(ray, cell, side, half_side, finest * half_side), ray.leave);
+    // Steps longer than the cell belong to the next cascade, which may be occupied here.
+    if (cascade < o.cascades - 1 && rule.cone > 0)
+      target = min(target, finest * half_side / rule.cone * (1.0f - SLACK));
+    n = seek(rule, lattice, target, n + 1);
+  }
+  march.next = n;
+  return false;
+}
+
 }  // namespace scenekit

@@ -9,6 +9,14 @@ namespace scenekit {
 constexpr int SSIM_RADIUS = 5;
 constexpr float SSIM_C1 = 0.01f * 0.01f, SSIM_C2 = 0.03f * 0.03f;
 
+// Of a Gaussian of sigma 1.5, normalised; `k` from 0 to twice the radius.
+SK_LEAF constexpr float ssim_tap(int k) {
+  constexpr float tap[2 * SSIM_RADIUS + 1] = {0.00102838008f, 0.00759875814f, 0.0360007721f, 0.109360690f,
+                                              0.213005538f,   0.266011725f,   0.213005538f,  0.109360690f,
+                                              0.0360007721f,  0.00759875814f, 0.00102838008f};
+  return tap[k];
+}
+
 // Blurred x, y, x^2, y^2 and x y.
 template <class T> struct Moments {
   T x, y, xx, yy, xy;

@@ -8,36 +8,27 @@
 
 namespace scenekit {
 
-struct Occupancy {
-  const uint8_t* cells;
-  int cascades, grid, blocks, boxes;  // cells, words, and words of words along a side
-  int stride_limit;                   // cells a side of the largest node that no finer cascade's face cuts
-  std::vector<uint64_t> fine, coarse;
+// Packs from all threads.
+class Occupancy {
+ public:
+  Occupancy(const uint8_t* cells, int64_t cascades, int64_t grid);
+  Occupancy(const Occupancy&) = delete;  // `bits` points into its own memory
 
-  Occupancy(const uint8_t* cells, int64_t cascades, int64_t grid);  // packs it into bits, from all threads
-};
+  CellBits bits;
 
-struct Ray {
-  float origin[3], direction[3], inverse[3];
-  float enter, leave;  // of the largest cascade, a little outside of it
-};
-
-// A ray and how far along its steps it has come.
-struct RayMarch {
-  Ray ray;
-  StepLattice lattice;
-  int next;
+ private:
+  std::vector<Word> fine_, coarse_;
 };
 
 // `constants`: the first five members of StepRule and log2(1 + cone).
 StepRule step_rule(const float* constants, const float* powers, int64_t power_count);
 
-// False where the ray meets no cascade at all.
-bool begin_march(const StepRule& rule, const Occupancy& occupancy, const float* origin, const float* direction,
+// False where the ray meets no cascade at all. Not inline: the callers let products and sums be fused.
+bool begin_march(const StepRule& rule, const CellBits& occupancy, const float* origin, const float* direction,
                  float near, float far, float jitter, RayMarch& march);
 
 // Writes up to `most` further samples of the ray; fewer mean that there are no more.
-int64_t march_on(const StepRule& rule, const Occupancy& occupancy, RayMarch& march, int64_t most, float* distances,
+int64_t march_on(const StepRule& rule, const CellBits& occupancy, RayMarch& march, int64_t most, float* distances,
                  float* deltas);
 
 }  // namespace scenekit

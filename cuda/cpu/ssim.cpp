@@ -14,10 +14,8 @@ namespace {
 
 constexpr int TAPS = 2 * SSIM_RADIUS + 1;
 constexpr int64_t GRAIN = 8;  // rows
-// A Gaussian of sigma 1.5, normalised.
-constexpr float TAP[TAPS] = {0.00102838008f, 0.00759875814f, 0.0360007721f, 0.109360690f,
-                             0.213005538f,   0.266011725f,   0.213005538f,  0.109360690f,
-                             0.0360007721f,  0.00759875814f, 0.00102838008f};
+constexpr float TAP[TAPS] = {ssim_tap(0), ssim_tap(1), ssim_tap(2), ssim_tap(3), ssim_tap(4), ssim_tap(5),
+                             ssim_tap(6), ssim_tap(7), ssim_tap(8), ssim_tap(9), ssim_tap(10)};
 
 struct Shape {
   int64_t height, row, channels;  // `row` floats a row

@@ -95,7 +95,7 @@ class Round {
       Follower f{};
       f.ray = r;
       f.light = 1.0f;
-      if (!begin_march(rule_, occupancy_, origin, d, rays_.near[r], rays_.far[r], rays_.jitter[r], f.march)) {
+      if (!begin_march(rule_, occupancy_.bits, origin, d, rays_.near[r], rays_.far[r], rays_.jitter[r], f.march)) {
         write(f);
         continue;
       }
@@ -109,7 +109,7 @@ class Round {
     count_ = 0;
     for (Follower& f : followers_) {
       int64_t wanted = std::min(ROUND, rays_.max_samples - f.taken);
-      f.got = march_on(rule_, occupancy_, f.march, wanted, distances_ + count_, deltas_ + count_);
+      f.got = march_on(rule_, occupancy_.bits, f.march, wanted, distances_ + count_, deltas_ + count_);
       f.taken += f.got;
       for (int64_t i = count_; i < count_ + f.got; ++i) {
         for (int a = 0; a < 3; ++a) {

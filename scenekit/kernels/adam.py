@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scenekit.core.checks import check_same_kind
 from scenekit.kernels import native
+from scenekit.kernels.gpu import adam as gpu
 from scenekit.kernels.op import register
 
 
@@ -75,9 +76,7 @@ def _cpu(
 ) -> None:
     if not native.serves(parameter, gradient, moment1, moment2):
         return _reference(parameter, gradient, moment1, moment2, settings, step, sparse)
-    rate, beta1, beta2, eps, weight_decay = settings
-    corrected = rate / (1 - beta1**step)
-    packed = torch.tensor([corrected, beta1, beta2, eps, weight_decay, (1 - beta2**step) ** -0.5], dtype=torch.float32)
+    packed = torch.tensor(_numbers(settings, step), dtype=torch.float32)
     changed = (parameter, moment1, moment2)
     value, first, second = (x.contiguous() for x in changed)
     native.call("adam", value, gradient.contiguous(), first, second, value.numel(), packed, int(sparse))
@@ -87,10 +86,29 @@ def _cpu(
     return None
 
 
+def _numbers(settings: Sequence[float], step: int) -> list[float]:
+    """The members of ``AdamStep``."""
+    rate, beta1, beta2, eps, weight_decay = settings
+    return [rate / (1 - beta1**step), beta1, beta2, eps, weight_decay, (1 - beta2**step) ** -0.5]
+
+
+def _cuda(
+    parameter: Tensor,
+    gradient: Tensor,
+    moment1: Tensor,
+    moment2: Tensor,
+    settings: Sequence[float],
+    step: int,
+    sparse: bool,
+) -> None:
+    gpu.step_((parameter, moment1, moment2), gradient, _numbers(settings, step), sparse)
+
+
 ADAM = register(
     "adam_(Tensor(a!) parameter, Tensor gradient, Tensor(b!) moment1, Tensor(c!) moment2, float[] settings, "
     "int step, bool sparse) -> ()",
     _reference,
     fake=lambda *_: None,
     cpu=_cpu,
+    cuda=_cuda,
 )

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
+from scenekit.kernels.gpu import composite as gpu
 from scenekit.kernels.op import below_autograd, reference_gradients, register
 
 STOP = 1e-4  # samples that less of the light would reach are left out
@@ -138,6 +139,28 @@ def _backward_cpu(
     return results
 
 
+def _cuda(alphas: Tensor, colors: Tensor, distances: Tensor, offsets: Tensor) -> tuple[Tensor, ...]:
+    if colors.shape[1] > gpu.MOST_CHANNELS:
+        return _reference(alphas, colors, distances, offsets)
+    return gpu.forward(alphas, colors, distances, offsets)
+
+
+def _backward_cuda(
+    for_colors: Tensor,
+    for_opacities: Tensor,
+    for_distances: Tensor,
+    for_weights: Tensor,
+    alphas: Tensor,
+    colors: Tensor,
+    distances: Tensor,
+    offsets: Tensor,
+) -> tuple[Tensor, Tensor]:
+    cotangents = (for_colors, for_opacities, for_distances, for_weights)
+    if colors.shape[1] > gpu.MOST_CHANNELS:
+        return _backward_reference(*cotangents, alphas, colors, distances, offsets)
+    return gpu.backward(cotangents, (alphas, colors, distances, offsets))
+
+
 class _Composite(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -164,6 +187,7 @@ COMPOSITE = register(
     _reference,
     fake=_fake,
     cpu=_cpu,
+    cuda=_cuda,
     autograd=_Composite,
 )
 COMPOSITE_BACKWARD = register(
@@ -172,4 +196,5 @@ COMPOSITE_BACKWARD = register(
     _backward_reference,
     fake=lambda *tensors: (tensors[4].new_empty(tensors[4].shape), tensors[5].new_empty(tensors[5].shape)),
     cpu=_backward_cpu,
+    cuda=_backward_cuda,
 )

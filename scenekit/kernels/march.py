@@ -21,6 +21,7 @@ from torch import Tensor
 
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
+from scenekit.kernels.gpu import march as gpu
 from scenekit.kernels.op import register
 
 MARGIN = 1.001  # a cube so much larger holds every position that rounds into the cube
@@ -223,6 +224,20 @@ def _cpu(
     return distances, deltas, offsets
 
 
+def _cuda(
+    origins: Tensor,
+    directions: Tensor,
+    near: Tensor,
+    far: Tensor,
+    occupancy: Tensor,
+    jitter: Tensor,
+    rule: Sequence[float],
+    max_samples: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    constants = packed_rule(tuple(rule), torch.float32)
+    return gpu.march((origins, directions, near, far, jitter), occupancy, constants, max_samples)
+
+
 def _fake(origins: Tensor, *_: object) -> tuple[Tensor, Tensor, Tensor]:
     samples = torch.library.get_ctx().new_dynamic_size()
     offsets = origins.new_empty(origins.shape[0] + 1, dtype=torch.int64)
@@ -235,4 +250,5 @@ MARCH = register(
     _reference,
     fake=_fake,
     cpu=_cpu,
+    cuda=_cuda,
 )

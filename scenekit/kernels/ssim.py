@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
+from scenekit.kernels.gpu import ssim as gpu
 from scenekit.kernels.op import below_autograd, reference_gradients, register
 
 RADIUS = 5
@@ -94,6 +95,7 @@ SSIM = register(
     _reference,
     fake=lambda image, target: image.new_empty(image.shape),
     cpu=_cpu,
+    cuda=gpu.forward,
     autograd=_Ssim,
 )
 SSIM_BACKWARD = register(
@@ -101,4 +103,5 @@ SSIM_BACKWARD = register(
     _backward_reference,
     fake=lambda gradient, image, target: image.new_empty(image.shape),
     cpu=_backward_cpu,
+    cuda=gpu.backward,
 )

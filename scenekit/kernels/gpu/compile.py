@@ -73,7 +73,7 @@ def compile_cubin(source: Source, architecture: str) -> bytes:
         arch=architecture,
         std="c++17",
         include_path=[str(resources.path("cuda")), *_runtime_headers()],
-        define_macro=list(source.macros),
+        define_macro=list(source.macros) or None,
         fma=True,
         extra_device_vectorization=True,
     )

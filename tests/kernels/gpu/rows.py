@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 ROWS: dict[str, int] = {
+    "march": 200,
+    "ssim": 40,
+    "ssim_backward": 40,
+    "adam_": 1500,
+    "composite": 200,
+    "composite_backward": 200,
     "hash_grid": 300,
     "hash_grid_backward": 300,
     "simplex_grid": 300,

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from scenekit.kernels.gpu import grids, spherical_harmonics
+from scenekit.kernels.gpu import adam, composite, grids, march, spherical_harmonics, ssim
 from scenekit.kernels.gpu.compile import Source
 
 SOURCES: list[Source] = [
+    adam.SOURCE,
+    *(composite.source(channels) for channels in (0, 3, 32)),
+    march.SOURCE,
+    ssim.SOURCE,
     *(spherical_harmonics.source(degree) for degree in (0, 3, 4)),
     grids.source("hash_grid", 3, 2, torch.float32),
     grids.source("hash_grid", 3, 4, torch.float16),

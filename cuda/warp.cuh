@@ -1,0 +1,38 @@
+// What the 32 lanes of a warp find together; all of them come along.
+#pragma once
+
+namespace scenekit {
+
+constexpr unsigned ALL = 0xffffffffu;
+
+__device__ __forceinline__ int lane_index() { return threadIdx.x % 32; }
+
+__device__ __forceinline__ float sum_of_warp(float x) {
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2) x += __shfl_xor_sync(ALL, x, step);
+  return x;
+}
+
+// Product over this lane and all before it.
+__device__ __forceinline__ float scan_products(float x) {
+#pragma unroll
+  for (int step = 1; step < 32; step *= 2) {
+    float other = __shfl_up_sync(ALL, x, step);
+    if (lane_index() >= step) x *= other;
+  }
+  return x;
+}
+
+// The map x -> shift + factor * x of this lane after those of all lanes behind it.
+__device__ __forceinline__ void scan_maps_back(float& factor, float& shift) {
+#pragma unroll
+  for (int step = 1; step < 32; step *= 2) {
+    float f = __shfl_down_sync(ALL, factor, step), s = __shfl_down_sync(ALL, shift, step);
+    if (lane_index() + step < 32) {
+      shift += factor * s;
+      factor *= f;
+    }
+  }
+}
+
+}  // namespace scenekit

@@ -1,0 +1,35 @@
+"""Launches of ``cuda/composite.cu``."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from scenekit.kernels.gpu.compile import Source
+from scenekit.kernels.gpu.launch import blocks_for, launch
+
+THREADS = 128
+RAYS = THREADS // 32  # a warp takes a ray
+MOST_CHANNELS = 32  # that a thread keeps in registers
+
+
+def forward(alphas: Tensor, colors: Tensor, distances: Tensor, offsets: Tensor) -> tuple[Tensor, ...]:
+    """Colours [R C], opacities [R], distances [R] and weights [S]; that offsets span the samples is not looked at."""
+    inputs = [x.contiguous() for x in (alphas, colors, distances, offsets)]
+    rays, (samples, channels) = len(offsets) - 1, colors.shape
+    results = colors.new_empty(rays, channels), *(alphas.new_empty(n) for n in (rays, rays, samples))
+    launch(source(channels), "composite", blocks_for(rays, RAYS), THREADS, *inputs, rays, samples, *results)
+    return results
+
+
+def backward(cotangents: tuple[Tensor, ...], samples: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    """Gradients of alphas [S] and colours [S C]."""
+    inputs = [x.contiguous() for x in (*cotangents, *samples)]
+    rays, (count, channels) = len(inputs[7]) - 1, inputs[5].shape
+    results = inputs[4].new_empty(count), inputs[5].new_empty(count, channels)
+    launch(source(channels), "composite_backward", blocks_for(rays, RAYS), THREADS, *inputs, rays, count, *results)
+    return results
+
+
+def source(channels: int) -> Source:
+    """Specialised by the number of channels."""
+    return Source.of("composite", CHANNELS=channels)

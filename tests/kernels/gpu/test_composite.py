@@ -1,0 +1,31 @@
+"""Compositing where rays are longer than a warp and end behind something opaque."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scenekit.kernels import OPS
+
+from .emulator import COMPILER, emulated
+
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
+
+
+@pytest.mark.parametrize("channels", [0, 3, 7])
+def test_long_rays_stop_where_the_reference_stops(channels: int, monkeypatch: pytest.MonkeyPatch):
+    generator = torch.Generator().manual_seed(5)
+    counts = torch.tensor([0, 200, 1, 31, 32, 33, 64, 0, 150, 97])
+    offsets = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
+    samples = int(offsets[-1])
+    alphas = 0.3 * torch.rand(samples, generator=generator)
+    alphas[5] = alphas[240] = 1.0  # opaque: nothing behind has a weight, nor does the light divide by 0
+    colors, distances = torch.randn(samples, channels, generator=generator), torch.rand(samples, generator=generator)
+    inputs = alphas, colors, distances, offsets
+    seeds = [torch.randn(*shape, generator=generator) for shape in ((10, channels), (10,), (10,), (samples,))]
+    with emulated(monkeypatch):
+        found = [*OPS["composite"].cuda(*inputs), *OPS["composite_backward"].cuda(*seeds, *inputs)]  # type: ignore[reportOptionalCall]
+    wanted = [*OPS["composite"].reference(*inputs), *OPS["composite_backward"].reference(*seeds, *inputs)]
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    assert torch.equal(found[3] == 0, wanted[3] == 0)
