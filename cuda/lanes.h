@@ -163,7 +163,13 @@ SK_LEAF float sqrt(float x) {
   return __builtin_sqrtf(x);
 #endif
 }
-SK_LEAF float reciprocal(float x) { return 1.0f / x; }
+SK_LEAF float reciprocal(float x) {
+#if defined(__CUDA_ARCH__)
+  return __fdividef(1.0f, x);
+#else
+  return 1.0f / x;
+#endif
+}
 SK_LEAF bool any_lane(bool mask) { return mask; }
 
 // e^x by 2^n times a polynomial on [-0.5, 0.5] * ln 2: relative error below 2e-7, no branch, clamped so that

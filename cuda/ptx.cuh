@@ -1,5 +1,6 @@
-// What CUDA C++ has no words for: vector reductions and shared memory whose size the launch gives. All inline PTX is
-// here, each piece with a plain twin for the emulator that tests run kernels in (SCENEKIT_EMULATED).
+// What CUDA C++ has no words for: vector reductions, the hardware's power of two, shared memory whose size the launch
+// gives. All inline PTX is here, each piece with a plain twin for the emulator that tests run kernels in
+// (SCENEKIT_EMULATED).
 #pragma once
 
 #if defined(SCENEKIT_EMULATED)
@@ -36,6 +37,17 @@ __device__ __forceinline__ void reduce_add4(float* to, float a, float b, float c
 #else
   reduce_add2(to, a, b);
   reduce_add2(to + 2, c, d);
+#endif
+}
+
+// 2^x to two roundings; 0 where that is below the normal numbers.
+__device__ __forceinline__ float exp2_approximate(float x) {
+#if defined(SCENEKIT_EMULATED)
+  return ::exp2f(x);
+#else
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
 #endif
 }
 

@@ -29,11 +29,31 @@ template <class T> SK_LEAF T exp2_bounded(T x) {
   return bits_to_float(float_to_bits(p) + (float_to_bits(shifted) << 23));
 }
 
+SK_LEAF float log2_of(float x) {
+#if defined(__CUDACC__)
+  return ::log2f(x);
+#else
+  return __builtin_log2f(x);
+#endif
+}
+
+// Of the conic; twice as many digits while they cancel.
+SK_LEAF float determinant_of(float a, float b, float c) { return (float)((double)a * c - (double)b * b); }
+
+// sigma <= ln(255 opacity) bounds the visible ellipse, and `level` is log2(opacity); twice that is its squared radius.
+SK_LEAF float squared_radius(float level) { return max((level - LEAST_EXPONENT) * (2.0f * SLACK / LOG2_E), 0.0f); }
+
 // Half of an ellipse p u^2 + 2 q u v + r v^2 <= R as v = slope u +- sqrt(reach - fall u^2); the upper half is
 // highest at u = apex, the lower half lowest at u = -apex.
 struct Chord {
   float slope, reach, fall, apex;
 };
+
+// Of a u^2 + 2 b u v + c v^2 <= radius, with a, c and the determinant positive.
+SK_LEAF Chord chord_of(float a, float b, float c, float determinant, float radius) {
+  const float along = 1.0f / c;
+  return {-b * along, radius * along, determinant * along * along, -b / a * sqrt(radius * a / determinant)};
+}
 
 template <class T> struct Interval {
   T low, high;  // low > high: empty
@@ -47,6 +67,25 @@ template <class T> SK_LEAF Interval<T> extent(T slope, T reach, T fall, T apex, 
   T least = slope * bottom - sqrt(max(below, zero)), most = slope * top + sqrt(max(above, zero));
   // Empty where even the nearest u lies beyond the ellipse.
   return {select(above >= zero, least, zero + 1.0f), select(above >= zero, most, zero - 1.0f)};
+}
+
+// What painting needs of a splat: the exponent of alpha, in base 2, is level + xx dx^2 + xy dx dy + yy dy^2, and rows
+// of pixels (u = x) are reached within a chord.
+struct Brush {
+  float x, y, xx, xy, yy, level;
+  Chord rows;
+};
+
+SK_LEAF Brush brush_of(float x, float y, float a, float b, float c, float opacity) {
+  Brush s = {x, y, a * (-0.5f * LOG2_E), b * -LOG2_E, c * (-0.5f * LOG2_E), -1000.0f, {0.0f, -1.0f, 0.0f, 0.0f}};
+  if (!(opacity > 0.0f)) return s;
+  s.level = log2_of(opacity);
+  if (s.level < LEAST_EXPONENT) return s;
+  const float determinant = determinant_of(a, b, c);
+  // What is no ellipse may reach every row.
+  s.rows.reach = 1e12f;
+  if (determinant > 0.0f && c > 0.0f) s.rows = chord_of(a, b, c, determinant, squared_radius(s.level));
+  return s;
 }
 
 // Blends one splat into the transmittance and returns its weight. A closed pixel has transmittance 0, so that

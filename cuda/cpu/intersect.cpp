@@ -1,9 +1,8 @@
-#include <cmath>
 #include <cstring>
 #include <utility>
 #include <vector>
 
-#include "../rasterize.h"
+#include "../intersect.h"
 #include "pool.h"
 
 using namespace scenekit;
@@ -14,13 +13,6 @@ namespace {
 // the work is split the same way on every machine.
 constexpr int64_t PIECES = 16;
 
-// Where one splat can be seen; its ellipse is described along the columns, u = y.
-struct Sight {
-  float x, y;
-  float half_height;  // of the ellipse; negative: nowhere
-  Chord columns;
-};
-
 static_assert(sizeof(Sight) == 7 * sizeof(float), "the caller allocates this much per splat");
 
 struct Splats {
@@ -28,47 +20,18 @@ struct Splats {
   const int32_t* radii;
 };
 
-Sight sight_of(const Splats& s, int64_t i) {
-  Sight sight = {s.means2d[2 * i], s.means2d[2 * i + 1], -1.0f, {}};
-  const float a = s.conics[3 * i], b = s.conics[3 * i + 1], c = s.conics[3 * i + 2], opacity = s.opacities[i];
-  const double determinant = (double)a * c - (double)b * b;
-  if (s.radii[2 * i] <= 0 || s.radii[2 * i + 1] <= 0 || !(opacity >= LEAST_ALPHA)) return sight;
-  if (!(a > 0.0f && c > 0.0f && determinant > 0.0)) return sight;
-  // sigma <= ln(255 opacity) bounds the ellipse; twice that is its squared radius.
-  const float radius = 2.0f * SLACK * std::log(opacity / LEAST_ALPHA);
-  const double height = std::sqrt(radius * a / determinant), width = std::sqrt(radius * c / determinant);
-  const float along = 1.0f / a;
-  sight.half_height = (float)height;
-  sight.columns = {-b * along, radius * along, (float)(determinant * along * along), (float)(-b * width / c)};
-  return sight;
-}
-
-struct Grid {
-  int64_t width, height;  // of the image, in pixels
-  int64_t columns() const { return (width + TILE - 1) / TILE; }
-  int64_t rows() const { return (height + TILE - 1) / TILE; }
-};
-
-// First and last tile along an axis of `size` pixels whose pixel centres can lie in [low, high].
-SK_LEAF std::pair<int, int> tiles_between(float low, float high, int64_t size) {
-  if (!(low <= (float)size - 0.5f && high >= 0.5f)) return {0, -1};
-  int first = (int)std::ceil((max(low, 0.0f) - (TILE - 0.5f)) * (1.0f / TILE));
-  int last = (int)((min(high, (float)size) - 0.5f) * (1.0f / TILE));
-  int most = (int)((size - 1) / TILE);
-  return {first > 0 ? first : 0, last < most ? last : most};
+Sight sight_at(const Splats& s, int64_t i) {
+  const float* conic = s.conics + 3 * i;
+  return sight_of(s.means2d[2 * i], s.means2d[2 * i + 1], conic[0], conic[1], conic[2], s.opacities[i],
+                  s.radii[2 * i], s.radii[2 * i + 1]);
 }
 
 // Calls visit(first, last) with the range of tile indices of each row of tiles that the splat reaches.
 template <class Visit> SK_LEAF void walk(const Sight& s, const Grid& grid, const Visit& visit) {
-  auto [first, last] = tiles_between(s.y - s.half_height, s.y + s.half_height, grid.height);
-  for (int row = first; row <= last; ++row) {
-    float top = (float)(row * TILE) + 0.5f;
-    float bottom = min(top + (TILE - 1), (float)grid.height - 0.5f);
-    const Chord& c = s.columns;
-    Interval<float> reach = extent(c.slope, c.reach, c.fall, c.apex, top - s.y, bottom - s.y);
-    if (!(reach.low <= reach.high)) continue;
-    auto [left, right] = tiles_between(s.x + reach.low, s.x + reach.high, grid.width);
-    if (left <= right) visit(row * grid.columns() + left, row * grid.columns() + right);
+  const TileSpan rows = rows_of(s, grid);
+  for (int row = rows.first; row <= rows.last; ++row) {
+    const TileSpan span = span_of(s, grid, row);
+    if (span.first <= span.last) visit(row * grid.columns() + span.first, row * grid.columns() + span.last);
   }
 }
 
@@ -126,18 +89,18 @@ SCENEKIT_EXPORT void scenekit_intersect_count(const float* means2d, const float*
                                               int64_t width, int64_t height, float* scratch, int32_t* order,
                                               int32_t* cursors, int64_t* offsets) {
   const Splats splats{means2d, conics, opacities, radii};
-  const Grid grid{width, height};
-  const int64_t tiles = grid.columns() * grid.rows();
+  const Grid grid{(int)width, (int)height};
+  const int64_t tiles = grid.tiles();
   Sight* sights = reinterpret_cast<Sight*>(scratch);
   parallel(count, 2048, [=](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; ++i) sights[i] = sight_of(splats, i);
+    for (int64_t i = begin; i < end; ++i) sights[i] = sight_at(splats, i);
   });
   int64_t visible = sort_by_depth(sights, count, depths, order);
   order[count] = (int32_t)visible;
   std::memset(cursors, 0, sizeof(int32_t) * (size_t)(PIECES * tiles));
   each_piece(sights, order, visible, tiles, cursors, [&](int32_t* counts, int32_t splat) {
-    walk(sights[splat], grid, [counts](int64_t first, int64_t last) {
-      for (int64_t tile = first; tile <= last; ++tile) ++counts[tile];
+    walk(sights[splat], grid, [counts](int first, int last) {
+      for (int tile = first; tile <= last; ++tile) ++counts[tile];
     });
   });
   int64_t sum = 0;
@@ -151,11 +114,11 @@ SCENEKIT_EXPORT void scenekit_intersect_count(const float* means2d, const float*
 
 SCENEKIT_EXPORT void scenekit_intersect_fill(const float* scratch, const int32_t* order, int64_t count, int64_t width,
                                              int64_t height, int32_t* cursors, int32_t* gaussians) {
-  const Grid grid{width, height};
+  const Grid grid{(int)width, (int)height};
   const Sight* sights = reinterpret_cast<const Sight*>(scratch);
-  each_piece(sights, order, order[count], grid.columns() * grid.rows(), cursors, [&](int32_t* cursor, int32_t splat) {
-    walk(sights[splat], grid, [=](int64_t first, int64_t last) {
-      for (int64_t tile = first; tile <= last; ++tile) gaussians[cursor[tile]++] = splat;
+  each_piece(sights, order, order[count], grid.tiles(), cursors, [&](int32_t* cursor, int32_t splat) {
+    walk(sights[splat], grid, [=](int first, int last) {
+      for (int tile = first; tile <= last; ++tile) gaussians[cursor[tile]++] = splat;
     });
   });
 }

@@ -17,10 +17,7 @@ using PixelsInt = WideInt;
 constexpr int PANELS = TILE / WIDTH;
 
 // What a tile reads of one splat, gathered once per call so that an intersection touches one cache line.
-// The exponent of alpha, in base 2, is level + xx dx^2 + xy dx dy + yy dy^2.
-template <int K> struct alignas(64) Splat {
-  float x, y, xx, xy, yy, level;
-  Chord rows;
+template <int K> struct alignas(64) Splat : Brush {
   float features[K];
 };
 
@@ -49,20 +46,8 @@ template <class S> Aligned<S> allocate(int64_t count) {
 }
 
 template <int K> Splat<K> pack(const Inputs& in, int64_t i) {
-  Splat<K> s;
-  s.x = in.means2d[2 * i];
-  s.y = in.means2d[2 * i + 1];
-  double a = in.conics[3 * i], b = in.conics[3 * i + 1], c = in.conics[3 * i + 2], opacity = in.opacities[i];
-  s.xx = (float)(a * (-0.5 * LOG2_E));
-  s.xy = (float)(b * -(double)LOG2_E);
-  s.yy = (float)(c * (-0.5 * LOG2_E));
-  s.level = opacity > 0.0 ? (float)std::log2(opacity) : -1000.0f;
-  // sigma <= ln(255 opacity) bounds the visible ellipse; twice that is its squared radius.
-  double radius = 2.0 * (s.level - (double)LEAST_EXPONENT) / LOG2_E * SLACK, determinant = a * c - b * b;
-  bool ellipse = radius > 0.0 && determinant > 0.0 && c > 0.0;
-  s.rows = ellipse ? Chord{(float)(-b / c), (float)(radius / c), (float)(determinant / (c * c)),
-                           (float)(-b * std::sqrt(radius / (determinant * a)))}
-                   : Chord{0.0f, radius > 0.0 ? 1e12f : -1.0f, 0.0f, 0.0f};  // no ellipse: every row, or none
+  const float *mean = in.means2d + 2 * i, *conic = in.conics + 3 * i;
+  Splat<K> s{brush_of(mean[0], mean[1], conic[0], conic[1], conic[2], in.opacities[i]), {}};
   for (int k = 0; k < K; ++k) s.features[k] = k < in.channels ? in.features[i * in.channels + k] : 0.0f;
   return s;
 }

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
+from scenekit.kernels.gpu import intersect as on_gpu
 from scenekit.kernels.op import register
 
 TILE = 16
@@ -137,4 +138,5 @@ INTERSECT = register(
     _reference,
     fake=_fake,
     cpu=_cpu,
+    cuda=on_gpu.intersect,
 )

@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
+from scenekit.kernels.gpu import project as on_gpu
 from scenekit.kernels.op import below_autograd, reference_gradients, register
 
 SIGMAS = 3.33  # of the radii: where opacity 1 has fallen to 1/255
@@ -187,6 +188,7 @@ PROJECT = register(
     _reference,
     fake=_fake,
     cpu=_cpu,
+    cuda=on_gpu.project,
     autograd=_Project,
 )
 PROJECT_BACKWARD = register(
@@ -197,4 +199,5 @@ PROJECT_BACKWARD = register(
     _backward_reference,
     fake=_backward_fake,
     cpu=_backward_cpu,
+    cuda=on_gpu.project_backward,
 )

@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
+from scenekit.kernels.gpu import rasterize as on_gpu
 from scenekit.kernels.intersect import LEAST_ALPHA, TILE, Tiles, check_size, columns, intersect
 from scenekit.kernels.op import below_autograd, reference_gradients, register
 
@@ -172,6 +173,7 @@ RASTERIZE = register(
     _reference,
     fake=_fake,
     cpu=_cpu,
+    cuda=on_gpu.rasterize,
     autograd=_Rasterize,
 )
 RASTERIZE_BACKWARD = register(
@@ -181,4 +183,5 @@ RASTERIZE_BACKWARD = register(
     _backward_reference,
     fake=_backward_fake,
     cpu=_backward_cpu,
+    cuda=on_gpu.rasterize_backward,
 )

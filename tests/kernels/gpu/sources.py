@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import torch
 
-from scenekit.kernels.gpu import adam, composite, grids, march, spherical_harmonics, ssim
+from scenekit.kernels.gpu import (
+    adam,
+    composite,
+    grids,
+    intersect,
+    march,
+    project,
+    rasterize,
+    spherical_harmonics,
+    ssim,
+)
 from scenekit.kernels.gpu.compile import Source
 
 SOURCES: list[Source] = [
     adam.SOURCE,
     *(composite.source(channels) for channels in (0, 3, 32)),
+    *(intersect.source(tiles) for tiles in (1, 1 << 15)),
     march.SOURCE,
+    project.SOURCE,
+    *(rasterize.source(channels, file) for channels in (1, 3, 4, 8) for file in ("rasterize", "rasterize_backward")),
     ssim.SOURCE,
     *(spherical_harmonics.source(degree) for degree in (0, 3, 4)),
     grids.source("hash_grid", 3, 2, torch.float32),
