@@ -1,4 +1,7 @@
-"""Time of the CPU rasterizer per pass, on generated ellipses: ``python -m benchmarks.rasterizer``.
+"""Time of the rasterizer per pass, on generated ellipses: ``python -m benchmarks.rasterizer``.
+
+Where there is a GPU it is measured (``rasterizer_gpu.py``), against gsplat where that is installed; ``--device cpu``
+measures the loops for the CPU there too.
 
 "cs-ms" is the process's CPU time divided by two, in milliseconds: what two free cores would need if both were
 kept busy. Unlike wall time it bears a loaded machine, whose load average stands beside it. The scenes have
@@ -17,6 +20,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
+from benchmarks import rasterizer_gpu
 from scenekit.kernels import intersect, native, project
 from scenekit.kernels.rasterize import RASTERIZE, RASTERIZE_BACKWARD
 
@@ -88,7 +92,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
     parser.add_argument("--threads", type=int, default=2, help="threads of the compiled loops")
     parser.add_argument("--seconds", type=float, default=1.0, help="time per pass")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
+    if options.device == "cuda":
+        found = rasterizer_gpu.run(torch.device("cuda", 0))
+        print(json.dumps(found) if options.json else rasterizer_gpu.table(found))
+        return
     torch.set_num_threads(options.threads)
     timings = [timing for scene in SCENES for timing in time_scene(*scene, options.seconds)]
     load = os.getloadavg()[0]
