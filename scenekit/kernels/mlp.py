@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
+from scenekit.kernels.gpu import mlp as gpu
 from scenekit.kernels.op import below_autograd, reference_gradients, register
 
 
@@ -90,6 +91,18 @@ def _backward_cpu(
     return inputs.new_empty(0) if results[1] is None else results[1], results[0]
 
 
+def _cuda(inputs: Tensor, weights: Tensor, widths: Sequence[int]) -> Tensor:
+    body = gpu.forward if gpu.takes(widths) else _reference
+    return body(inputs, weights, widths)
+
+
+def _backward_cuda(
+    gradient: Tensor, inputs: Tensor, weights: Tensor, widths: Sequence[int], to_inputs: bool
+) -> tuple[Tensor, Tensor]:
+    body = gpu.backward if gpu.takes(widths) else _backward_reference
+    return body(gradient, inputs, weights, widths, to_inputs)
+
+
 def _backward_fake(
     gradient: Tensor, inputs: Tensor, weights: Tensor, widths: Sequence[int], to_inputs: bool
 ) -> tuple[Tensor, Tensor]:
@@ -117,6 +130,7 @@ MLP = register(
     _reference,
     fake=lambda inputs, weights, widths: inputs.new_empty(inputs.shape[0], widths[-1]),
     cpu=_cpu,
+    cuda=_cuda,
     autograd=_Mlp,
 )
 MLP_BACKWARD = register(
@@ -125,4 +139,5 @@ MLP_BACKWARD = register(
     _backward_reference,
     fake=_backward_fake,
     cpu=_backward_cpu,
+    cuda=_backward_cuda,
 )

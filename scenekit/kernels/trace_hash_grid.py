@@ -22,6 +22,7 @@ from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.core.protocols import Traced
 from scenekit.kernels import native
 from scenekit.kernels.composite import COMPOSITE, INVISIBLE, STOP, light_before
+from scenekit.kernels.gpu import trace_hash_grid as gpu
 from scenekit.kernels.grid_layout import GridLayout, packed_layout
 from scenekit.kernels.hash_grid import HASH_GRID
 from scenekit.kernels.march import MARCH, StepRule, packed_rule
@@ -236,6 +237,15 @@ def _cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return color, opacity, distance, samples
 
 
+def _cuda(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    a = _Arguments(*arguments)
+    layout, numbers = (a.scales, a.resolutions, a.offsets), (a.log_density, 0.5 / a.extent, a.contracted, a.shaded)
+    field = gpu.Field(a.table, layout, a.simplices, a.density, a.color, a.degree, numbers)
+    if not gpu.takes(field):
+        return _reference(*arguments)
+    return gpu.trace(a[:5], a.occupancy, packed_rule(tuple(a.rule), torch.float32), a.max_samples, field)
+
+
 def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     near = _Arguments(*arguments).near
     rays = near.shape[0]
@@ -251,4 +261,5 @@ TRACE_HASH_GRID = register(
     _reference,
     fake=_fake,
     cpu=_cpu,
+    cuda=_cuda,
 )

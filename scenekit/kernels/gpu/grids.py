@@ -31,7 +31,7 @@ def forward(name: str, positions: Tensor, table: Tensor, layout: Layout) -> Tens
     positions, table = positions.float().contiguous(), aligned(table)
     (count, dimensions), features, levels = positions.shape, table.shape[1], len(layout[0])
     result = table.new_empty(count, levels * features)
-    arguments = (positions, table, count, levels, _packed(layout, dimensions, positions.device), result)
+    arguments = (positions, table, count, levels, packed(layout, dimensions, positions.device), result)
     launch(source(name, dimensions, features, table.dtype), name, _grid(count, levels, table), THREADS, *arguments)
     return result
 
@@ -41,7 +41,7 @@ def for_table(name: str, gradient: Tensor, positions: Tensor, table: Tensor, lay
     positions, gradient = positions.float().contiguous(), aligned(gradient)
     (count, dimensions), features, levels = positions.shape, table.shape[1], len(layout[0])
     result = torch.zeros(table.shape, dtype=torch.float32, device=table.device)
-    arguments = (gradient, positions, count, levels, _packed(layout, dimensions, positions.device), result)
+    arguments = (gradient, positions, count, levels, packed(layout, dimensions, positions.device), result)
     built = source(name, dimensions, features, table.dtype)
     launch(built, f"{name}_backward", _grid(count, levels, table), THREADS, *arguments)
     return result.to(table.dtype)
@@ -52,7 +52,7 @@ def for_positions(name: str, gradient: Tensor, positions: Tensor, table: Tensor,
     points, gradient, table = positions.float().contiguous(), aligned(gradient), aligned(table)
     (count, dimensions), features, levels = points.shape, table.shape[1], len(layout[0])
     result = torch.empty_like(points)
-    arguments = (gradient, points, table, count, levels, _packed(layout, dimensions, points.device), result)
+    arguments = (gradient, points, table, count, levels, packed(layout, dimensions, points.device), result)
     built = source(name, dimensions, features, table.dtype)
     launch(built, f"{name}_slope", blocks_for(count, THREADS), THREADS, *arguments)
     return result.to(positions.dtype)
@@ -68,7 +68,8 @@ def _grid(count: int, levels: int, table: Tensor) -> tuple[int, int]:
     return blocks_for(count, THREADS), blocks_for(levels, together)
 
 
-def _packed(layout: Layout, dimensions: int, device: torch.device) -> Tensor:
+def packed(layout: Layout, dimensions: int, device: torch.device) -> Tensor:
+    """Five numbers a level, int32 [L 5]: bits of the scale, resolution, rows, first row, whether hashed."""
     scales, resolutions, offsets = layout
     return _kept(tuple(scales), tuple(resolutions), tuple(offsets), dimensions, device)
 
@@ -81,7 +82,6 @@ def _kept(
     dimensions: int,
     device: torch.device,
 ) -> Tensor:
-    """Five numbers a level, int32 [L 5]: bits of the scale, resolution, rows, first row, whether hashed."""
     rows = [b - a for a, b in pairwise(offsets)]
     bits = torch.tensor(scales, dtype=torch.float32).view(torch.int32).tolist()
     hashed = [int(r**dimensions > n) for r, n in zip(resolutions, rows, strict=True)]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 ROWS: dict[str, int] = {
+    "trace_hash_grid": 150,
+    "mlp": 200,
+    "mlp_backward": 200,
     "march": 200,
     "ssim": 40,
     "ssim_backward": 40,

@@ -10,10 +10,12 @@ from scenekit.kernels.gpu import (
     grids,
     intersect,
     march,
+    mlp,
     project,
     rasterize,
     spherical_harmonics,
     ssim,
+    trace_hash_grid,
 )
 from scenekit.kernels.gpu.compile import Source
 
@@ -24,6 +26,7 @@ SOURCES: list[Source] = [
     march.SOURCE,
     project.SOURCE,
     *(rasterize.source(channels, file) for channels in (1, 3, 4, 8) for file in ("rasterize", "rasterize_backward")),
+    mlp.SOURCE,
     ssim.SOURCE,
     *(spherical_harmonics.source(degree) for degree in (0, 3, 4)),
     grids.source("hash_grid", 3, 2, torch.float32),
@@ -33,4 +36,6 @@ SOURCES: list[Source] = [
     grids.source("hash_grid", 3, 5, torch.float32),
     grids.source("simplex_grid", 3, 2, torch.float32),
     grids.source("simplex_grid", 6, 4, torch.float16),
+    trace_hash_grid.source(False, 3, 2),
+    trace_hash_grid.source(True, 4, 4),
 ]
