@@ -13,10 +13,11 @@ struct Splats {
   const int* radii;
 };
 
-// Where the next pairs go; nowhere while they are only counted.
+// Where pairs go; nowhere while they are only counted. There is room for some: the farthest are left out.
 struct Pairs {
   TILE_INDEX* tiles;
   int* gaussians;
+  long long room;
 };
 
 __device__ __forceinline__ Sight sight_at(const Splats& s, long long i) {
@@ -28,7 +29,7 @@ __device__ __forceinline__ Sight sight_at(const Splats& s, long long i) {
 __device__ __forceinline__ int emit(const TileSpan& span, int row, const Grid& grid, int gaussian, long long at,
                                     const Pairs& to) {
   if (to.tiles) {
-    for (int column = span.first; column <= span.last; ++column, ++at) {
+    for (int column = span.first; column <= span.last && at < to.room; ++column, ++at) {
       to.tiles[at] = (TILE_INDEX)(row * grid.columns() + column);
       to.gaussians[at] = gaussian;
     }
@@ -70,11 +71,11 @@ __device__ __forceinline__ int walk_together(const Sight& s, const TileSpan& row
 extern "C" __global__ void intersect_walk(const float* means2d, const float* conics, const float* opacities,
                                           const int* radii, long long count, long long width, long long height,
                                           const long long* order, const long long* ends, int* counts,
-                                          TILE_INDEX* pair_tiles, int* pair_gaussians) {
+                                          TILE_INDEX* pair_tiles, int* pair_gaussians, long long room) {
   const long long thread = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   const Grid grid{(int)width, (int)height};
   const Splats splats{means2d, conics, opacities, radii};
-  const Pairs to{pair_tiles, pair_gaussians};
+  const Pairs to{pair_tiles, pair_gaussians, room};
   const long long i = thread >= count ? -1 : ends ? order[thread] : thread;
   const long long at = i < 0 || !ends || thread == 0 ? 0 : ends[thread - 1];
   Sight sight{};
@@ -100,7 +101,7 @@ extern "C" __global__ void intersect_walk(const float* means2d, const float* con
 }
 
 // `tiles` are sorted, `places` say where each was before; thread p writes the p-th entry of the lists, and where the
-// lists of all tiles begin that lie after its predecessor's, up to its own.
+// lists of all tiles begin that lie after its predecessor's, up to its own. Pairs of no tile stand behind all others.
 extern "C" __global__ void intersect_lists(const TILE_INDEX* tiles, const long long* places, const int* unsorted,
                                            long long pairs, long long tile_count, int* gaussians,
                                            long long* offsets) {
@@ -108,5 +109,5 @@ extern "C" __global__ void intersect_lists(const TILE_INDEX* tiles, const long l
   if (p > pairs) return;
   const long long before = p == 0 ? -1 : tiles[p - 1], own = p == pairs ? tile_count : tiles[p];
   for (long long tile = before + 1; tile <= own; ++tile) offsets[tile] = p;
-  if (p < pairs) gaussians[p] = unsorted[places[p]];
+  if (p < pairs) gaussians[p] = own == tile_count ? 0 : unsorted[places[p]];
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int, Int32, Int64
@@ -26,10 +27,12 @@ class Tiles:
     Attributes:
         gaussians: indices of Gaussians, tile after tile (tiles in rows).
         offsets: where each tile's indices start; the last entry is their number.
+        needed: how many indices there would be if all had room.
     """
 
     gaussians: Int32[Tensor, "I"]
     offsets: Int64[Tensor, " T1"]
+    needed: Int64[Tensor, ""] | None = None
 
 
 def intersect(
@@ -39,12 +42,16 @@ def intersect(
     opacities: Float[Tensor, "N"],
     depths: Float[Tensor, "N"],
     size: tuple[int, int],
+    *,
+    capacity: int | None = None,
 ) -> Tiles:
     """List per tile of an image of ``size`` (width, height) the Gaussians to be seen in it, nearest first.
 
     A Gaussian is listed where the ellipse alpha >= 1/255 touches the rectangle of the tile's pixel centres,
     and nowhere if a radius is 0 or its conic is not positive definite. Equal depths keep the order of the
-    indices. Not differentiable. Raises ValueError for a wrong shape or an empty image, TypeError for
+    indices. With a ``capacity`` there are that many indices, of which ``offsets`` says how many are used, and
+    nothing is read back from a GPU; where more are needed, the farthest Gaussians' tiles are left out. Not
+    differentiable. Raises ValueError for a wrong shape, an empty image or a capacity below 0, TypeError for
     dtypes that differ.
     """
     sizes: dict[str, int] = {}
@@ -55,7 +62,10 @@ def intersect(
     check_shape("depths", depths, ("N",), sizes)
     check_same_kind("means2d", means2d, conics=conics, opacities=opacities, depths=depths)
     check_size(size)
-    return Tiles(*INTERSECT(means2d, radii.to(torch.int32), conics, opacities, depths, *size))
+    if capacity is not None and capacity < 0:
+        raise ValueError(f"capacity: wanted 0 or more, found {capacity}")
+    room = -1 if capacity is None else capacity
+    return Tiles(*INTERSECT(means2d, radii.to(torch.int32), conics, opacities, depths, *size, room))
 
 
 def check_size(size: tuple[int, int]) -> None:
@@ -70,18 +80,33 @@ def columns(pixels: int) -> int:
 
 
 def _reference(
-    means2d: Tensor, radii: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, width: int, height: int
-) -> tuple[Tensor, Tensor]:
+    means2d: Tensor,
+    radii: Tensor,
+    conics: Tensor,
+    opacities: Tensor,
+    depths: Tensor,
+    width: int,
+    height: int,
+    capacity: int,
+) -> tuple[Tensor, Tensor, Tensor]:
     order = torch.sort(depths, stable=True).indices
     pairs = []
     for start, some in enumerate(order.split(1024)):
         touched = _touches(means2d[some], radii[some], conics[some], opacities[some], width, height)
         pairs.append(torch.nonzero(touched) + torch.tensor([1024 * start, 0], device=means2d.device))
-    rank, tile = torch.cat(pairs).unbind(-1)
+    listed = torch.cat(pairs)
+    needed = torch.tensor(len(listed), device=means2d.device)
+    rank, tile = (listed if capacity < 0 else listed[:capacity]).unbind(-1)
     by_tile = torch.sort(tile, stable=True).indices
     counts = torch.bincount(tile, minlength=columns(width) * columns(height))
     offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-    return order[rank[by_tile]].to(torch.int32), offsets
+    return _filled(order[rank[by_tile]].to(torch.int32), capacity), offsets, needed
+
+
+def _filled(gaussians: Tensor, capacity: int) -> Tensor:
+    """With zeros up to the capacity."""
+    missing = capacity - len(gaussians)
+    return torch.cat([gaussians, gaussians.new_zeros(missing)]) if missing > 0 else gaussians
 
 
 def _touches(means2d: Tensor, radii: Tensor, conics: Tensor, opacities: Tensor, width: int, height: int) -> Tensor:
@@ -108,10 +133,18 @@ def _edges(centers: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
 
 
 def _cpu(
-    means2d: Tensor, radii: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, width: int, height: int
-) -> tuple[Tensor, Tensor]:
+    means2d: Tensor,
+    radii: Tensor,
+    conics: Tensor,
+    opacities: Tensor,
+    depths: Tensor,
+    width: int,
+    height: int,
+    capacity: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    arguments = (means2d, radii, conics, opacities, depths, width, height, capacity)
     if not native.serves(means2d, conics, opacities, depths):
-        return _reference(means2d, radii, conics, opacities, depths, width, height)
+        return _reference(*arguments)
     splats = [x.contiguous() for x in (means2d, conics, opacities, radii, depths)]
     count, tiles = means2d.shape[0], columns(width) * columns(height)
     sights = torch.empty(7 * count)
@@ -119,22 +152,24 @@ def _cpu(
     cursors = torch.empty(PIECES * tiles, dtype=torch.int32)
     offsets = torch.empty(tiles + 1, dtype=torch.int64)
     native.call("intersect_count", *splats, count, width, height, sights, order, cursors, offsets)
-    gaussians = torch.empty(int(offsets[-1]), dtype=torch.int32)
+    needed = offsets[-1].clone()
+    if 0 <= capacity < int(needed):
+        return _reference(*arguments)
+    gaussians = torch.empty(int(needed), dtype=torch.int32)
     native.call("intersect_fill", sights, order, count, width, height, cursors, gaussians)
-    return gaussians, offsets
+    return _filled(gaussians, capacity), offsets, needed
 
 
-def _fake(
-    means2d: Tensor, radii: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, width: int, height: int
-) -> tuple[Tensor, Tensor]:
-    found = torch.library.get_ctx().new_dynamic_size()
-    tiles = columns(width) * columns(height)
-    return means2d.new_empty(found, dtype=torch.int32), means2d.new_empty(tiles + 1, dtype=torch.int64)
+def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    means2d, width, height, capacity = arguments[0], *arguments[5:]
+    found = torch.library.get_ctx().new_dynamic_size() if capacity < 0 else capacity
+    offsets = means2d.new_empty(columns(width) * columns(height) + 1, dtype=torch.int64)
+    return means2d.new_empty(found, dtype=torch.int32), offsets, offsets.new_empty(())
 
 
 INTERSECT = register(
     "intersect(Tensor means2d, Tensor radii, Tensor conics, Tensor opacities, Tensor depths,"
-    " int width, int height) -> (Tensor, Tensor)",
+    " int width, int height, int capacity) -> (Tensor, Tensor, Tensor)",
     _reference,
     fake=_fake,
     cpu=_cpu,

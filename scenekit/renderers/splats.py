@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.protocols import EVAL, Batching, Context, ParameterGroup, Primitives, Rendering, Splats
-from scenekit.kernels.intersect import intersect
+from scenekit.kernels.intersect import Tiles, intersect
 from scenekit.kernels.project import Projected, project
 from scenekit.kernels.rasterize import rasterize
 from scenekit.kernels.spherical_harmonics import harmonic_colors
 from scenekit.renderers.tangent import Face, faces_of, read_off
+from scenekit.renderers.tile_room import TileRoom
 
 SomePrimitives = TypeVar("SomePrimitives", bound=Primitives)
 
@@ -45,6 +46,7 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
         self.antialiased = antialiased
         self.near = near
         self.depth_in_training = depth_in_training
+        self._room = TileRoom()
 
     def render(self, cameras: Cameras, pixels: Pixels | None = None, *, context: Context = EVAL) -> Rendering:
         """See :class:`~scenekit.core.protocols.Renderer`; depth comes outside training, or if asked for.
@@ -56,22 +58,27 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
             raise ValueError(f"cameras: wanted one size in a batch, found {sorted(set(cameras.sizes))}")
         splats = self.primitives.splats(cameras, context)
         with_depth = self.depth_in_training or not context.training
-        views = [self._seen(splats, cameras[index], with_depth) for index in range(len(cameras))]
+        room = self._room if context.training and splats.means.is_cuda else None
+        views = [self._seen(splats, cameras[index], with_depth, room) for index in range(len(cameras))]
         return _gathered(views, cameras, splats, pixels)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The primitives'."""
         return self.primitives.parameter_groups()
 
-    def _seen(self, splats: Splats, camera: Cameras, with_depth: bool) -> _View:
+    def _seen(self, splats: Splats, camera: Cameras, with_depth: bool, room: TileRoom | None) -> _View:
         """One camera's picture, through whatever lens it has."""
         if camera.are_pinholes:
-            return self._view(splats, camera, with_depth)
+            return self._view(splats, camera, with_depth, room)
         faces = faces_of(camera)
-        views = [self._view(splats, face.camera(camera), with_depth, near=self.near + face.back) for face in faces]
+        views = [
+            self._view(splats, face.camera(camera), with_depth, room, near=self.near + face.back) for face in faces
+        ]
         return _assembled(faces, views, camera.sizes[0])
 
-    def _view(self, splats: Splats, camera: Cameras, with_depth: bool, near: float | None = None) -> _View:
+    def _view(
+        self, splats: Splats, camera: Cameras, with_depth: bool, room: TileRoom | None, near: float | None = None
+    ) -> _View:
         """A pinhole's picture."""
         size = camera.sizes[0]
         intrinsics = camera.intrinsics[0]
@@ -88,9 +95,18 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
         if with_depth:
             features = torch.cat([features, flat.depths[:, None]], -1)
         with torch.no_grad():
-            tiles = intersect(flat.means2d, flat.radii, flat.conics, opacities, flat.depths, size)
+            tiles = listed(flat, opacities, size, room)
         raster = rasterize(flat.means2d, flat.conics, opacities, features, tiles, size)
         return _View(raster.features, raster.opacities, (flat,), camera.sizes)
+
+
+def listed(flat: Projected, opacities: Tensor, size: tuple[int, int], room: TileRoom | None) -> Tiles:
+    """The splats of every tile, in ``room`` if there is any."""
+    capacity = None if room is None else room.of(size)
+    tiles = intersect(flat.means2d, flat.radii, flat.conics, opacities, flat.depths, size, capacity=capacity)
+    if room is not None:
+        room.note(size, capacity, tiles)
+    return tiles
 
 
 def _through(intrinsics: Float[Tensor, "4"], flat: Projected) -> Projected:

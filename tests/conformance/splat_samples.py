@@ -55,7 +55,7 @@ def tiles(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...
     radii[::7] = 0
     opacities[::5] *= 1e-3
     depths = torch.randint(1, 50, (rows,), generator=generator)
-    return means.to(dtype), radii, conics.to(dtype), opacities.to(dtype), depths.to(dtype), *SIZE
+    return means.to(dtype), radii, conics.to(dtype), opacities.to(dtype), depths.to(dtype), *SIZE, -1
 
 
 def picture(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:

@@ -110,9 +110,9 @@ def test_a_tile_lists_exactly_the_gaussians_that_touch_it(sigma: float):
     means, conics, opacities, _ = splats
     radii = torch.ones(200, 2, dtype=torch.int32)
     depths = torch.randint(1, 9, (200,), generator=torch.Generator().manual_seed(1)).float()
-    found = INTERSECT(means, radii, conics, opacities, depths, *size)
+    found = INTERSECT(means, radii, conics, opacities, depths, *size, -1)
     wanted = INTERSECT.reference(*(x.double() if x.is_floating_point() else x for x in
-                                   (means, radii, conics, opacities, depths)), *size)  # fmt: skip
+                                   (means, radii, conics, opacities, depths)), *size, -1)  # fmt: skip
     assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
     seen = _alphas(splats, size) >= 1 / 255
     for tile in range(15):
@@ -123,6 +123,37 @@ def test_a_tile_lists_exactly_the_gaussians_that_touch_it(sigma: float):
         )
         order = [(depths[i].item(), i) for i in listed.tolist()]
         assert order == sorted(order)
+
+
+@pytest.mark.parametrize("capacity", [0, 1, 137, 5000])
+def test_a_capacity_leaves_out_the_farthest(capacity: int):
+    size = (70, 45)
+    splats = _ellipses(200, size, 3.0)
+    listing = (splats[0], torch.ones(200, 2, dtype=torch.int32), *splats[1:3], torch.rand(200))
+    every, some = intersect(*listing, size), intersect(*listing, size, capacity=capacity)
+    assert every.needed is not None
+    assert some.needed is not None
+    assert every.needed == some.needed == len(every.gaussians)
+    assert len(some.gaussians) == capacity
+    assert some.offsets[-1] == min(capacity, len(every.gaussians))
+    left = []
+    for tile in range(15):
+        listed = every.gaussians[every.offsets[tile] : every.offsets[tile + 1]]
+        kept = some.gaussians[some.offsets[tile] : some.offsets[tile + 1]]
+        assert torch.equal(kept, listed[: len(kept)])
+        left += listed[len(kept) :].tolist()
+    used = some.gaussians[: some.offsets[-1]].long()
+    if left and len(used):
+        assert listing[4][left].min() >= listing[4][used].max()
+
+
+def test_a_capacity_below_0_is_named():
+    with pytest.raises(ValueError, match="capacity"):
+        intersect(*_no_splats(), (16, 16), capacity=-2)
+
+
+def _no_splats() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return torch.empty(0, 2), torch.empty(0, 2, dtype=torch.int32), torch.empty(0, 3), torch.empty(0), torch.empty(0)
 
 
 def test_culled_faint_and_broken_gaussians_are_listed_nowhere():

@@ -13,28 +13,40 @@ TILE = 16
 
 
 def intersect(
-    means2d: Tensor, radii: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, width: int, height: int
-) -> tuple[Tensor, Tensor]:
-    """The lists of all tiles and where each begins; reads one number from the GPU, how long they are in all."""
+    means2d: Tensor,
+    radii: Tensor,
+    conics: Tensor,
+    opacities: Tensor,
+    depths: Tensor,
+    width: int,
+    height: int,
+    capacity: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The lists of all tiles, where each begins, and how many entries there are or would be.
+
+    Reads nothing from the GPU but, where no capacity is given, that number.
+    """
     count, tiles = means2d.shape[0], -(-width // TILE) * -(-height // TILE)
     used, index = source(tiles), torch.int16 if _short(tiles) else torch.int32
     splats = [x.contiguous() for x in (means2d, conics, opacities, radii)]
     common = (*splats, count, width, height)
     blocks = blocks_for(count, THREADS)
     counts = means2d.new_empty(count, dtype=torch.int32)
-    launch(used, "intersect_walk", blocks, THREADS, *common, None, None, counts, None, None)
+    launch(used, "intersect_walk", blocks, THREADS, *common, None, None, counts, None, None, 0)
     order = torch.sort(depths, stable=True).indices
     ends = counts[order].cumsum(0)
-    pairs = int(ends[-1]) if count else 0
-    found, unsorted = means2d.new_empty(pairs, dtype=index), means2d.new_empty(pairs, dtype=torch.int32)
+    needed = ends[-1].clone() if count else ends.sum()
+    pairs = int(needed) if capacity < 0 else capacity
+    found = torch.full((pairs,), tiles, dtype=index, device=means2d.device)
+    unsorted = means2d.new_empty(pairs, dtype=torch.int32)
     if pairs:
-        launch(used, "intersect_walk", blocks, THREADS, *common, order, ends, None, found, unsorted)
+        launch(used, "intersect_walk", blocks, THREADS, *common, order, ends, None, found, unsorted, pairs)
     by_tile = torch.sort(found, stable=True)
     gaussians = torch.empty_like(unsorted)
     offsets = means2d.new_empty(tiles + 1, dtype=torch.int64)
     lists = (by_tile.values, by_tile.indices, unsorted, pairs, tiles, gaussians, offsets)
     launch(used, "intersect_lists", blocks_for(pairs + 1, THREADS), THREADS, *lists)
-    return gaussians, offsets
+    return gaussians, offsets, needed
 
 
 def source(tiles: int) -> Source:

@@ -48,17 +48,19 @@ def _huge(count: int) -> list[Tensor]:
     return [means, torch.tensor([[1e-9, 0.0, 1e-9]]).repeat(count, 1), torch.full((count,), 0.5), torch.rand(count, 3)]
 
 
-def _check_lists(splats: list[Tensor], size: Size, monkeypatch: pytest.MonkeyPatch) -> tuple[Tensor, Tensor]:
-    wanted = INTERSECT(*_listing(splats), *size)
+def _check_lists(
+    splats: list[Tensor], size: Size, monkeypatch: pytest.MonkeyPatch, capacity: int = -1
+) -> tuple[Tensor, Tensor]:
+    wanted = INTERSECT(*_listing(splats), *size, capacity)
     with emulated(monkeypatch):
-        found = gpu_intersect.intersect(*_listing(splats), *size)
+        found = gpu_intersect.intersect(*_listing(splats), *size, capacity)
     assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
-    return wanted
+    return wanted[0], wanted[1]
 
 
 def _check_pictures(splats: list[Tensor], size: Size, monkeypatch: pytest.MonkeyPatch, tolerance: float = 1e-5) -> None:
     """Both directions against the loops for the CPU."""
-    lists = INTERSECT(*_listing(splats), *size)
+    lists = INTERSECT(*_listing(splats), *size, -1)[:2]
     wanted = RASTERIZE(*splats, *lists, *size)
     g = _generator()
     seeds = [torch.randn(x.shape, generator=g) for x in wanted[:2]]
@@ -84,6 +86,26 @@ def test_needles_and_gaussians_without_an_ellipse_are_listed_as_on_the_cpu(monke
     splats[0][2] = torch.inf
     splats[1][4] = torch.nan
     _check_lists(splats, (200, 160), monkeypatch)
+
+
+@pytest.mark.parametrize("capacity", [0, 1, 50, 5000])
+@pytest.mark.parametrize("count", [0, 300])
+def test_a_capacity_leaves_out_what_it_does_on_the_cpu(count: int, capacity: int, monkeypatch: pytest.MonkeyPatch):
+    _check_lists(_splats(count, (70, 200), 5.0), (70, 200), monkeypatch, capacity)
+    _check_lists(_huge(count // 50), (70, 200), monkeypatch, capacity)
+
+
+def test_a_capacity_reads_nothing_back(monkeypatch: pytest.MonkeyPatch):
+    def never(_: Tensor) -> int:
+        raise AssertionError("waits for the GPU")
+
+    listing = _listing(_splats(50, (40, 40), 3.0))
+    with emulated(monkeypatch):
+        for name in ("__int__", "__bool__", "__float__", "item", "tolist"):
+            monkeypatch.setattr(Tensor, name, never)
+        gpu_intersect.intersect(*listing, 40, 40, 100)
+        with pytest.raises(AssertionError, match="waits"):
+            gpu_intersect.intersect(*listing, 40, 40, -1)
 
 
 @pytest.mark.parametrize("size", [(48, 16), (96, 130), (16, 700)])
@@ -128,7 +150,7 @@ def test_gaussians_without_an_ellipse_leave_the_picture_as_on_the_cpu(monkeypatc
 def test_sums_in_a_fixed_order_are_the_same_bits(monkeypatch: pytest.MonkeyPatch):
     size = (40, 30)
     splats = _splats(400, size, 6.0, opacity=0.2)
-    lists = INTERSECT(*_listing(splats), *size)
+    lists = INTERSECT(*_listing(splats), *size, 9000)[:2]
     image, *saved = RASTERIZE(*splats, *lists, *size)
     arguments = (torch.rand_like(image), torch.rand_like(saved[0]), *splats, *lists, *saved)
     found = []
@@ -148,11 +170,11 @@ def test_a_frame_and_its_gradients_are_those_of_the_cpu(monkeypatch: pytest.Monk
     camera = (torch.eye(4)[:3].clone(), torch.tensor([60.0, 60.0, 37.0, 25.0]), *size, 0.01, 0.3)
     opacities, features = torch.rand(300, generator=g), torch.rand(300, 3, generator=g)
 
-    def run(*ops):
+    def run(capacity, *ops):
         project, project_backward, intersect, rasterize, rasterize_backward = ops
         means2d, depths, conics, compensations, radii = project(*shapes, *camera)
         alphas = opacities * compensations
-        lists = intersect(means2d, radii, conics, alphas, depths, *size)
+        lists = intersect(means2d, radii, conics, alphas, depths, *size, capacity)[:2]
         image, transmittances, stops = rasterize(means2d, conics, alphas, features, *lists, *size)
         splats = (means2d, conics, alphas, features, *lists)
         by_means, by_conics, by_alphas, by_features = rasterize_backward(
@@ -161,9 +183,10 @@ def test_a_frame_and_its_gradients_are_those_of_the_cpu(monkeypatch: pytest.Monk
         given = (by_means, torch.ones_like(depths), by_conics, by_alphas * opacities)
         return [image, transmittances, by_features, *project_backward(*given, *shapes, *camera)]
 
-    wanted = run(PROJECT, PROJECT_BACKWARD, INTERSECT, RASTERIZE, RASTERIZE_BACKWARD)
+    wanted = run(-1, PROJECT, PROJECT_BACKWARD, INTERSECT, RASTERIZE, RASTERIZE_BACKWARD)
     with emulated(monkeypatch):
         found = run(
+            4000,
             gpu_project.project,
             gpu_project.project_backward,
             gpu_intersect.intersect,
