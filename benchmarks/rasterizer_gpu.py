@@ -106,10 +106,10 @@ def gsplat(of: Scene) -> tuple[Tensor, Tensor]:
     return image[0], alphas[0, ..., 0]
 
 
-def timed(body: Callable[[], object], device: torch.device) -> float:
+def timed(body: Callable[[], object], device: torch.device, repetitions: int = REPETITIONS) -> float:
     """Median milliseconds."""
     found = []
-    for repetition in range(WARM_UP + REPETITIONS):
+    for repetition in range(WARM_UP + repetitions):
         if device.type == "cuda":
             start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
             start.record()

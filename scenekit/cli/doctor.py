@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 from scenekit.cli.options import parse
-from scenekit.kernels import OPS, native
+from scenekit.kernels import OPS, Op, native
+from scenekit.kernels.gpu import launch
+from scenekit.kernels.gpu.compile import missing as compiler_missing
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,9 @@ def run(arguments: list[str]) -> None:
         return
     print(f"torch {facts['torch']}, {facts['threads']} threads, {facts['processor']}")
     print(f"CPU library: {facts['cpu_library']}")
+    print(f"GPU: {facts['gpu']}")
     for name, server in facts["operators"].items():
-        print(f"  {name:32} {server}")
+        print(f"  {name:32} {server:20} {facts['gpu_operators'].get(name, '')}".rstrip())
     for advice in facts["advice"]:
         print(f"faster: {advice}")
 
@@ -42,18 +45,34 @@ def run(arguments: list[str]) -> None:
 def examine() -> dict[str, Any]:
     """Backends by operator, and advice."""
     compiled = native.library() is not None
-    operators = {
-        name: "C library, float32" if compiled and op.cpu is not None else "torch reference" for name, op in OPS.items()
-    }
     return {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "processor": torch.backends.cpu.get_cpu_capability(),
         "cuda": torch.cuda.is_available(),
         "cpu_library": native.describe(),
-        "operators": operators,
+        "gpu": _gpu(),
+        "operators": {
+            name: "C library, float32" if compiled and op.cpu is not None else "torch reference"
+            for name, op in OPS.items()
+        },
+        "gpu_operators": {name: _on_gpu(op) for name, op in OPS.items()} if torch.cuda.is_available() else {},
         "advice": _advice(compiled),
     }
+
+
+def _gpu() -> str:
+    """The first GPU, or why there is none."""
+    if not torch.cuda.is_available():
+        return "none that this torch can use"
+    major, minor = torch.cuda.get_device_capability(0)
+    return f"{torch.cuda.get_device_name(0)}, sm_{major}{minor}"
+
+
+def _on_gpu(op: Op) -> str:
+    if op.cuda is None or not launch.available() or compiler_missing():
+        return "torch reference"
+    return f"CUDA, {', '.join(str(dtype).removeprefix('torch.') for dtype in op.cuda_dtypes)}"
 
 
 def _advice(compiled: bool) -> list[str]:
@@ -63,5 +82,5 @@ def _advice(compiled: bool) -> list[str]:
     elif not compiled:
         advice.append("install a C++ compiler (g++ or clang++) and reinstall scenekit")
     if torch.cuda.is_available():
-        advice.append("this machine has a GPU that this version does not use yet")
+        advice += [f"pip install {package}" for package in (*launch.missing(), *compiler_missing())]
     return advice

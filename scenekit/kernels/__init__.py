@@ -65,6 +65,7 @@ __all__ = [
     "GridField",
     "GridLayout",
     "Marched",
+    "Op",
     "Projected",
     "Raster",
     "StepRule",

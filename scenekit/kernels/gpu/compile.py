@@ -47,6 +47,21 @@ def library(name: str) -> Any:
     return importlib.import_module(f"cuda.{name}")
 
 
+def missing() -> list[str]:
+    """Packages that compiling needs and that are not installed: NVRTC, and the headers of half precision."""
+    packages = []
+    try:
+        library("bindings.nvrtc").nvrtcVersion()
+    except (ImportError, RuntimeError):
+        packages.append("nvidia-cuda-nvrtc")
+    try:
+        if not _runtime_headers():
+            packages.append("nvidia-cuda-runtime")
+    except ImportError:
+        packages.append("cuda-pathfinder")
+    return packages
+
+
 def cubin(source: Source, architecture: str) -> Path:
     """The file of ``source`` compiled for ``architecture`` (as ``sm_90``); compiles it where it is not kept.
 

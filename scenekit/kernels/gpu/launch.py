@@ -38,11 +38,17 @@ def available() -> bool:
     """Whether kernels can be compiled and launched here; one line on standard error says why not."""
     if os.environ.get("SCENEKIT_KERNELS", "").lower() == "reference" or not torch.cuda.is_available():
         return False
-    missing = [name for name in ("cuda.core", "cuda.bindings") if not _has(name)]
-    if missing:
-        reason = f"{' and '.join(missing)} not installed (pip install cuda-core cuda-bindings)"
-        print(f"scenekit: {reason}; the plain torch references serve on the GPU, many times slower", file=sys.stderr)
-    return not missing
+    packages = missing()
+    if packages:
+        reason = f"without {' and '.join(packages)} (pip install {' '.join(packages)})"
+        print(f"scenekit: {reason} the plain torch references serve on the GPU, many times slower", file=sys.stderr)
+    return not packages
+
+
+def missing() -> list[str]:
+    """Packages that launching needs and that are not installed."""
+    names = {"cuda-core": "cuda.core", "cuda-bindings": "cuda.bindings"}
+    return [package for package, module in names.items() if not _has(module)]
 
 
 def _has(name: str) -> bool:

@@ -1,0 +1,348 @@
+"""Times what fields are made of on a GPU: ``python -m benchmarks.kernels [--output FILE] [--only NAME]``.
+
+Each figure is the median of 30 by CUDA events, after 5 that do not count, for calls as a user makes them, autograd
+included; "both" is forward and backward into what is trained. Beside ours stand the plain torch references on the same
+GPU, and tiny-cuda-nn where it can be imported; before a row is timed, ours and the reference are compared on its
+inputs. ``--device cpu --share 4096`` runs a small part of every row on a CPU, to try the script.
+
+Points: "random" anywhere in the cube; "rays" 1,024 steps along each of some rays over 0.4 of the cube; "surface" a
+patch of neighbouring pixels with 32 samples each in a shell 0.1 thick, what training sees once the occupancy grid has
+settled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from benchmarks.rasterizer_gpu import timed
+from scenekit.kernels import OPS, GridLayout, simplex_layout
+from scenekit.kernels.gpu import compile as compiling
+from scenekit.kernels.gpu import composite, grids, march, mlp
+
+REPETITIONS = 30
+N = 2**20
+LAYOUTS = ((16, 2, 19), (8, 4, 19), (16, 2, 22))  # levels, features, log2 of a level's rows
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is timed: an op or two, with arguments of which some are differentiated."""
+
+    name: str
+    scope: dict[str, Any]
+    run: Callable[..., Any]  # of the leaves
+    reference: Callable[..., Any]
+    leaves: tuple[Tensor, ...]
+    trained: tuple[int, ...] = ()  # positions among the leaves
+    peer: Callable[[], Callable[[], Tensor] | None] = lambda: None
+
+
+def points(kind: str, count: int, device: torch.device) -> Tensor:
+    """Points [N 3] of the unit cube, in the order that threads take them."""
+    g = torch.Generator().manual_seed(0)
+    if kind == "random":
+        found = torch.rand(count, 3, generator=g)
+    elif kind == "rays":
+        steps = min(1024, count)
+        starts, ways = torch.rand(count // steps, 1, 3, generator=g), torch.randn(count // steps, 1, 3, generator=g)
+        found = (starts + 0.4 * torch.linspace(0, 1, steps)[:, None] * normalize(ways, dim=-1)) % 1.0
+    else:
+        height = max(1, round((count / 64) ** 0.5))
+        width = count // (32 * height)
+        y, x = torch.meshgrid(torch.linspace(0.3, 0.55, height), torch.linspace(0.3, 0.8, width), indexing="ij")
+        depth = 0.5 + 0.1 * torch.sin(7 * x) * torch.cos(5 * y)
+        along = depth[..., None] + 0.1 * torch.linspace(0, 1, 32)
+        found = torch.stack([x[..., None].expand_as(along), y[..., None].expand_as(along), along], -1)
+    return found.reshape(-1, 3).to(device)
+
+
+def grid_rows(share: int, device: torch.device) -> Iterator[Row]:
+    """Encodings of both kinds of cells."""
+    for kind in ("random", "rays", "surface"):
+        for levels, features, log2_table in LAYOUTS:
+            for op, dtype in (
+                ("hash_grid", torch.float32),
+                ("hash_grid", torch.float16),
+                ("simplex_grid", torch.float32),
+            ):
+                layout_of = simplex_layout if op == "simplex_grid" else GridLayout.of
+                growth = 128 ** (1 / (levels - 1))
+                layout = layout_of(3, levels=levels, log2_table=log2_table, base_resolution=16, growth=growth)
+                x = points(kind, N // share, device)
+                table = torch.randn(layout.rows, features, device=device).to(dtype)
+                shape = (layout.scales, layout.resolutions, layout.offsets)
+                scope = {"points": kind, "count": len(x), "L": levels, "F": features, "log2_T": log2_table,
+                         "table": str(dtype)}  # fmt: skip
+                peer = _tiny_cuda_nn(x, levels, features, log2_table, growth) if op == "hash_grid" else lambda: None
+                yield _grid_row(op, scope, x, table, shape, peer)
+
+
+def _grid_row(op: str, scope: dict[str, Any], x: Tensor, table: Tensor, shape: Any, peer: Any) -> Row:
+    return Row(
+        op,
+        scope,
+        lambda t: OPS[op](x, t, *shape),
+        lambda t: OPS[op].reference(x, t, *shape),
+        (table,),
+        (0,),
+        peer,
+    )
+
+
+def _tiny_cuda_nn(x: Tensor, levels: int, features: int, log2_table: int, growth: float) -> Any:
+    def build() -> Callable[[], Tensor] | None:
+        try:
+            library = import_module("tinycudann")
+        except (ImportError, OSError):
+            return None
+        settings = {"otype": "HashGrid", "n_levels": levels, "n_features_per_level": features,
+                    "log2_hashmap_size": log2_table, "base_resolution": 16, "per_level_scale": growth}  # fmt: skip
+        encoding = library.Encoding(3, settings)
+        return lambda: encoding(x)
+
+    return build
+
+
+def network_rows(share: int, device: torch.device) -> Iterator[Row]:
+    """Small networks alone, and behind an encoding."""
+    for widths in ([32, 64, 16], [32, 64, 64, 3], [32, 128, 128, 16], [64, 64, 64, 64, 64, 16]):
+        for count in (2**14, 2**17, 2**20):
+            inputs = torch.randn(max(1, count // share), widths[0], device=device)
+            weights = _weights(widths, device)
+            yield _mlp_row(widths, inputs, weights)
+    layout = GridLayout.of(3, levels=16, log2_table=19, base_resolution=16, growth=128 ** (1 / 15))
+    shape, widths = (layout.scales, layout.resolutions, layout.offsets), [32, 64, 16]
+    table = 0.1 * torch.randn(layout.rows, 2, device=device)
+    for kind in ("random", "surface"):
+        x = points(kind, N // share, device)
+        yield _encoded_row(
+            {"points": kind, "count": len(x), "widths": widths}, x, table, _weights(widths, device), shape
+        )
+
+
+def _weights(widths: list[int], device: torch.device) -> Tensor:
+    return torch.cat([torch.randn(a * b, device=device) * (2 / a) ** 0.5 for a, b in itertools.pairwise(widths)])
+
+
+def _mlp_row(widths: list[int], inputs: Tensor, weights: Tensor) -> Row:
+    scope = {"widths": widths, "count": len(inputs)}
+    run, reference = OPS["mlp"], OPS["mlp"].reference
+    return Row(
+        "mlp",
+        scope,
+        lambda a, w: run(a, w, widths),
+        lambda a, w: reference(a, w, widths),
+        (inputs, weights),
+        (0, 1),
+    )
+
+
+def _encoded_row(scope: dict[str, Any], x: Tensor, table: Tensor, weights: Tensor, shape: Any) -> Row:
+    grid, net = OPS["hash_grid"], OPS["mlp"]
+    return Row(
+        "hash_grid + mlp",
+        scope,
+        lambda t, w: net(grid(x, t, *shape), w, scope["widths"]),
+        lambda t, w: net.reference(grid.reference(x, t, *shape), w, scope["widths"]),
+        (table, weights),
+        (0, 1),
+    )
+
+
+def ray_rows(share: int, device: torch.device) -> Iterator[Row]:
+    """Marching through a hollow ball, compositing what is found, and both with a field in one pass."""
+    cells = torch.linspace(-1, 1, 128)
+    radius = torch.stack(torch.meshgrid(cells, cells, cells, indexing="ij")).norm(dim=0)
+    occupancy = ((radius - 0.6).abs() < 0.1)[None].to(device)
+    for count in (2**14, 2**17, 2**20):
+        rays = _rays(max(1, count // share), device)
+        rule = [3**0.5 / 512, 3**0.5 / 512, 0.0]
+        scope = {"rays": len(rays[0]), "cells": 128}
+        yield _plain_row("march", scope, (*rays[:4], occupancy, rays[4], rule, 1024))
+        distances, _, offsets = OPS["march"](*rays[:4], occupancy, rays[4], rule, 1024)
+        alphas, colors = 0.1 * torch.rand_like(distances), torch.rand(len(distances), 3, device=device)
+        yield _composite_row({**scope, "samples": len(distances)}, alphas, colors, distances, offsets)
+    layout = GridLayout.of(3, levels=8, log2_table=19, base_resolution=16, growth=128 ** (1 / 7))
+    table, field = 0.1 * torch.randn(layout.rows, 4, device=device), _networks(device)
+    for width, height in ((800, 800), (1920, 1080)):
+        rays = _rays(max(1, width * height // share), device)
+        shape = (layout.scales, layout.resolutions, layout.offsets, False)
+        arguments = (
+            *rays,
+            occupancy,
+            [3**0.5 / 512, 3**0.5 / 512, 0.0],
+            1024,
+            table,
+            *shape,
+            *field,
+            3.0,
+            1.0,
+            False,
+            True,
+        )
+        yield _plain_row("trace_hash_grid", {"frame": [width, height], "networks": "32-64-16, 32-64-64-3"}, arguments)
+
+
+def _networks(device: torch.device) -> tuple[list[Tensor], list[Tensor]]:
+    g = torch.Generator().manual_seed(1)
+    shapes = (((64, 32), (16, 64)), ((64, 32), (64, 64), (3, 64)))
+    density, color = ([(torch.randn(*s, generator=g) * (2 / s[1]) ** 0.5).to(device) for s in part] for part in shapes)
+    return density, color
+
+
+def _rays(count: int, device: torch.device) -> tuple[Tensor, ...]:
+    """Neighbouring pixels of a square picture of the ball."""
+    side = max(1, round(count**0.5))
+    i = torch.arange(count)
+    to = torch.stack([(i % side) / side - 0.5, (i // side) / side - 0.5, torch.ones(count)], -1)
+    origins, near = torch.tensor([0.0, 0.0, -2.0]).expand(count, 3), torch.zeros(count)
+    tensors = origins, normalize(to, dim=-1), near, near + 6, torch.rand(count)
+    return tuple(x.to(device).contiguous() for x in tensors)
+
+
+def _plain_row(op: str, scope: dict[str, Any], arguments: tuple[Any, ...]) -> Row:
+    return Row(op, scope, lambda: OPS[op](*arguments), lambda: OPS[op].reference(*arguments), ())
+
+
+def _composite_row(scope: dict[str, Any], alphas: Tensor, colors: Tensor, distances: Tensor, offsets: Tensor) -> Row:
+    op = OPS["composite"]
+    rest = (distances, offsets)
+    return Row("composite", scope, lambda a, c: op(a, c, *rest), lambda a, c: op.reference(a, c, *rest),
+               (alphas, colors), (0, 1))  # fmt: skip
+
+
+def other_rows(share: int, device: torch.device) -> Iterator[Row]:
+    """Pictures' similarity, and steps of the optimizer."""
+    for side in (200, 800, 2000):
+        target = torch.rand(max(1, side // share), side, 3, device=device)
+        yield _ssim_row(target)
+    for count, sparse in ((2**24, False), (2**24, True)):
+        state = [torch.rand(count // share, device=device) for _ in range(4)]
+        state[1] *= torch.rand_like(state[1]) < 0.1
+        arguments = (*state, [1e-3, 0.9, 0.99, 1e-15, 0.0], 10, sparse)
+        yield _plain_row("adam_", {"entries": count // share, "sparse": sparse}, arguments)
+
+
+def _ssim_row(target: Tensor) -> Row:
+    op, image = OPS["ssim"], target + 0.1 * torch.randn_like(target)
+    scope = {"picture": list(target.shape)}
+    return Row("ssim", scope, lambda x: op(x, target), lambda x: op.reference(x, target), (image,), (0,))
+
+
+def measure(row: Row, device: torch.device) -> dict[str, Any]:
+    """Times in ms, beside how far ours is from the reference."""
+    error = _largest_error(row) if row.name != "adam_" else None  # which changes what it is given
+    found: dict[str, Any] = {"name": row.name, **row.scope, "largest_error": error}
+    peer = row.peer()
+    for who, body in (("ours", row.run), ("reference", row.reference)):
+        try:
+            found[who] = _times(body, row, device)
+        except torch.OutOfMemoryError as failure:
+            found[who] = {"failed": str(failure)[:200]}
+    if peer is not None:
+        found["tinycudann_forward_ms"] = timed(peer, device, _repetitions(device))
+        found["tinycudann_both_ms"] = timed(lambda: peer().sum().backward(), device, _repetitions(device))
+    return found
+
+
+def _times(body: Callable[..., Any], row: Row, device: torch.device) -> dict[str, float]:
+    with torch.no_grad():
+        found = {"forward_ms": timed(lambda: body(*row.leaves), device, _repetitions(device))}
+    if row.trained:
+        leaves = [x.detach().requires_grad_(i in row.trained) for i, x in enumerate(row.leaves)]
+        wanted = [leaves[i] for i in row.trained]
+        seed = torch.randn_like(_first(body(*leaves)))
+        found["both_ms"] = timed(
+            lambda: torch.autograd.grad(_first(body(*leaves)), wanted, seed), device, _repetitions(device)
+        )
+    return found
+
+
+def _first(result: Any) -> Tensor:
+    return result if isinstance(result, Tensor) else result[0]
+
+
+def _largest_error(row: Row) -> float:
+    """As a fraction of the largest value."""
+    with torch.no_grad():
+        a, b = _first(row.run(*row.leaves)).float(), _first(row.reference(*row.leaves)).float()
+    if a.shape != b.shape:
+        return float("inf")
+    return float((a - b).abs().max() / b.abs().max().clamp_min(1e-30)) if b.numel() else 0.0
+
+
+def _repetitions(device: torch.device) -> int:
+    return REPETITIONS if device.type == "cuda" else 1
+
+
+def cold_start(device: torch.device) -> dict[str, float] | None:
+    """Seconds to compile what a step of a hash grid needs, all at once, into an empty cache."""
+    if device.type != "cuda":
+        return None
+    major, minor = torch.cuda.get_device_capability(device)
+    sources = [grids.source("hash_grid", 3, 2, torch.float32), mlp.SOURCE, march.SOURCE, composite.source(3)]
+    before = os.environ.get("SCENEKIT_CACHE")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SCENEKIT_CACHE"] = folder
+        began = time.perf_counter()
+        compiling.prepare(sources, f"sm_{major}{minor}")
+        seconds = time.perf_counter() - began
+    os.environ.pop("SCENEKIT_CACHE")
+    if before is not None:
+        os.environ["SCENEKIT_CACHE"] = before
+    return {"seconds": seconds, "sources": len(sources)}
+
+
+def copy_rate(device: torch.device) -> float:
+    """Bytes read and written a second by a copy on the device, in TB/s: what bounds most rows."""
+    x = torch.empty(2**28 if device.type == "cuda" else 2**22, device=device)
+    y = torch.empty_like(x)
+    return 2 * x.nbytes / timed(lambda: y.copy_(x), device, _repetitions(device)) / 1e9
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--share", type=int, default=1, help="run one part in so many of every row")
+    parser.add_argument("--only", default="", help="rows whose name holds this")
+    parser.add_argument("--output", type=Path, help="a file for the JSON")
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SystemExit(
+            "kernels: wanted an NVIDIA GPU and a torch built for it; --device cpu --share 64 tries the script"
+        )
+    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    found: dict[str, Any] = {
+        "scope": " ".join(str(__doc__).split("\n\n")[1].split()),
+        "machine": machine,
+        "versions": {"torch": torch.__version__, "cuda": torch.version.cuda},
+        "copy_tb_per_s": copy_rate(device),
+        "cold_start": cold_start(device),
+        "rows": [],
+    }
+    for make in (grid_rows, network_rows, ray_rows, other_rows):
+        for row in make(options.share, device):
+            if options.only in row.name:
+                found["rows"].append(measure(row, device))
+                print(json.dumps(found["rows"][-1]), flush=True)
+                if options.output:  # what is measured stays, whatever comes of the next row
+                    options.output.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

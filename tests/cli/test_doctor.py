@@ -1,0 +1,42 @@
+"""What ``scenekit doctor`` says of a GPU; there need not be one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scenekit.cli import doctor
+from scenekit.kernels import OPS
+from scenekit.kernels.gpu import launch
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
+
+
+@pytest.mark.usefixtures("gpu")
+def test_every_operator_with_kernels_is_named_with_its_types(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(launch, "available", lambda: True)
+    monkeypatch.setattr(doctor, "compiler_missing", list)
+    found = doctor.examine()["gpu_operators"]
+    assert found["hash_grid"] == "CUDA, float32, float16, bfloat16"
+    assert {name for name, server in found.items() if server == "torch reference"} == {
+        name for name, op in OPS.items() if op.cuda is None
+    }
+    doctor.run([])
+    assert "GPU: a GPU, sm_90" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("gpu")
+def test_packages_that_a_gpu_needs_are_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(launch, "available", lambda: False)
+    monkeypatch.setattr(launch, "missing", lambda: ["cuda-core"])
+    monkeypatch.setattr(doctor, "compiler_missing", lambda: ["nvidia-cuda-nvrtc"])
+    facts = doctor.examine()
+    assert set(facts["gpu_operators"].values()) == {"torch reference"}
+    assert facts["advice"][-2:] == ["pip install cuda-core", "pip install nvidia-cuda-nvrtc"]
