@@ -1,27 +1,24 @@
 """Trains every row of the CPU table and judges it on held-out photographs.
 
-    SCENEKIT_DATA=/folder/of/captures python benchmarks/cpu_training.py [ROW ...]
+    SCENEKIT_DATA=/folder/of/captures python -m benchmarks.cpu_training [ROW ...]
 
 Each row runs ``scenekit train`` and ``scenekit evaluate`` as a user would, in processes of their own, and its figures
 go to ``benchmarks/results/cpu_training.json``, keyed by row; rows that are not run keep what stands there. ``seconds``
 is training alone by the wall clock; ``cpu_seconds_halved`` is the process's CPU time over two, which is what the wall
-would show on two free cores; triangulation and loading are reported apart as preparation.
+would show on two free cores; triangulation and loading are reported apart as preparation. ``python -m
+benchmarks.tables`` then writes README's table.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results" / "cpu_training.json"
+from benchmarks.record import call, data, keep
 
 
 @dataclass(frozen=True)
@@ -71,44 +68,9 @@ def measure(row: Row, data: Path) -> dict[str, Any]:
     }
 
 
-def call(*arguments: str) -> dict[str, Any]:
-    """One scenekit command in a process of its own; its standard output is one JSON object."""
-    command = [sys.executable, "-m", "scenekit", *arguments]
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(output)
-
-
-def machine() -> dict[str, Any]:
-    """What the figures hold for."""
-    model = next(
-        (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
-        platform.processor(),
-    )
-    return {
-        "processor": model,
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "scenekit": version("scenekit"),
-    }
-
-
-def _lines(file: str) -> list[str]:
-    path = Path(file)
-    return path.read_text().splitlines() if path.exists() else []
-
-
 def main(wanted: list[str]) -> None:
-    data = os.environ.get("SCENEKIT_DATA")
-    if data is None:
-        sys.exit("SCENEKIT_DATA: wanted the folder of captures, found nothing; set it")
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": {}}
     for name in wanted or ROWS:
-        results["machine"] = machine()
-        results["rows"][name] = measure(ROWS[name], Path(data))
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-        print(name, json.dumps(results["rows"][name]))
+        keep("cpu_training", name, measure(ROWS[name], data()))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,175 @@
+"""Time and memory over three decades of what work is counted in, and the exponents with which they grow.
+
+    python -m benchmarks.growth [samples gaussians pixels images]
+
+Each point is a process of its own. ``cpu_seconds`` is the least CPU time of some repetitions of one step, forward and
+backward; ``bytes`` is how far the peak of the resident memory rises above what a tiny step had made of it. The
+``exponent`` is the slope of a line through all points, times and sizes as logarithms, and ``last_exponent`` that of the
+last decade alone, which fixed costs do not flatten. Results go to ``benchmarks/results/growth.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from benchmarks.record import keep
+from scenekit.core.bounds import Bounds
+from scenekit.core.cameras import Cameras, look_at
+from scenekit.core.protocols import Context
+from scenekit.core.rays import Samples
+from scenekit.data.synthetic import hemisphere
+from scenekit.renderers.occupancy import OccupancyGrid
+from scenekit.renderers.splats import SplatRenderer
+from scenekit.representations import Gaussians, HashGrid
+from scenekit.representations.networks import Networks
+from scenekit.representations.point_clouds import random_cloud
+from scenekit.training.batches import PixelBatches, Views
+
+LIMIT = 1.05
+TINY = 100
+Step = Callable[[], object]
+
+
+def samples(count: int) -> Step:
+    """A field of a hash grid asked for density and colour, with gradients."""
+    generator = torch.Generator().manual_seed(0)
+    field = HashGrid(log2_table=17, networks=Networks(width=32)).build(Bounds(extent=1.0), generator)
+    positions = torch.rand(count, 3, generator=generator) * 2 - 1
+    directions = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
+    asked = Samples(positions, directions, torch.full((count,), 0.01))
+
+    def step() -> None:
+        density, features = field.density(asked)
+        (field.color(features, asked).sum() + density.sum()).backward()
+
+    return step
+
+
+def gaussians(count: int) -> Step:
+    """One picture of 64x64 of so many Gaussians, each as large as the room between them, with gradients."""
+    return _pictured(count, 64)
+
+
+def pixels(count: int) -> Step:
+    """One picture of so many pixels of 3000 Gaussians, with gradients."""
+    return _pictured(3000, round(math.sqrt(count)))
+
+
+def _pictured(count: int, side: int) -> Step:
+    generator = torch.Generator().manual_seed(0)
+    camera = _camera(side)
+    bounds = Bounds(extent=1.0)
+    cloud = random_cloud(count, bounds, camera, generator)
+    model = Gaussians(max_count=count, harmonics_degree=1).build(cloud, bounds, camera, generator)
+    renderer = SplatRenderer(model)
+    context = Context(training=True, generator=generator, progress=0.5)
+    return lambda: renderer.render(camera, context=context).color.sum().backward()
+
+
+def _camera(side: int) -> Cameras:
+    eye, up = torch.tensor([0.0, 0.8, 2.4]), torch.tensor([0.0, 1.0, 0.0])
+    intrinsics = torch.tensor([[1.2 * side, 1.2 * side, side / 2, side / 2]])
+    return Cameras(look_at(eye, torch.zeros(3), up)[None], intrinsics, ((side, side),))
+
+
+def images(count: int) -> Step:
+    """What a training does once for so many photographs of 32x32: one row of all pixels, cells that none sees."""
+    cameras = hemisphere(count, (32, 32)).to(dtype=torch.float32)
+
+    def step() -> None:
+        pictures = tuple(torch.zeros(32, 32, 3, dtype=torch.uint8) for _ in range(count))
+        PixelBatches(Views(cameras, pictures), 4096).next(Context(generator=torch.Generator()))
+        OccupancyGrid(1, 32).forget_unseen(cameras)
+
+    return step
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What is counted, and how many of it at the smallest of four sizes, each ten times the one before."""
+
+    prepare: Callable[[int], Step]
+    smallest: int
+
+    @property
+    def sizes(self) -> list[int]:
+        """Over three decades."""
+        return [self.smallest * 10**decade for decade in range(4)]
+
+
+AXES = {
+    "samples": Axis(samples, 1000),
+    "gaussians": Axis(gaussians, 1000),
+    "pixels": Axis(pixels, 1000),
+    "images": Axis(images, 10),
+}
+
+
+def point(axis: str, count: int) -> dict[str, float]:
+    """One size, measured in this process."""
+    torch.set_num_threads(1)
+    AXES[axis].prepare(TINY)()  # loads what is loaded at first use
+    before = _peak()
+    step = AXES[axis].prepare(count)
+    times: list[float] = []
+    begun = time.perf_counter()
+    while len(times) < 3 or (time.perf_counter() - begun < 1 and len(times) < 50):
+        start = time.process_time()
+        step()
+        times.append(time.process_time() - start)
+    return {"size": count, "cpu_seconds": min(times), "bytes": _peak() - before}
+
+
+def _peak() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
+    """Slope of the line through the logarithms."""
+    x = torch.tensor(sizes, dtype=torch.float64).log()
+    y = torch.tensor(values, dtype=torch.float64).clamp(min=1e-9).log()
+    x = x - x.mean()
+    return round(float((x * (y - y.mean())).sum() / (x * x).sum()), 3)
+
+
+def measured(axis: str) -> dict[str, object]:
+    """All sizes, each in a process of its own, and the exponents."""
+    command = [sys.executable, "-m", "benchmarks.growth", "--point", axis]
+    points = [
+        json.loads(subprocess.run([*command, str(size)], check=True, stdout=subprocess.PIPE, text=True).stdout)
+        for size in AXES[axis].sizes
+    ]
+    sizes = [each["size"] for each in points]
+    times = [each["cpu_seconds"] for each in points]
+    grown = [(each["size"], each["bytes"]) for each in points if each["bytes"] > 0]
+    return {
+        "scope": f"{(AXES[axis].prepare.__doc__ or '').strip()} one thread, float32, cpu",
+        "exponent": exponent(sizes, times),
+        "last_exponent": exponent(sizes[-2:], times[-2:]),
+        "memory_exponent": exponent(*zip(*grown, strict=True)),
+        "last_memory_exponent": exponent(*zip(*grown[-2:], strict=True)),
+        "limit": LIMIT,
+        "points": points,
+    }
+
+
+def main(arguments: list[str]) -> None:
+    if arguments[:1] == ["--point"]:
+        print(json.dumps(point(arguments[1], int(arguments[2]))))
+        return
+    for axis in arguments or AXES:
+        keep("growth", axis, measured(axis))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
