@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 
 from scenekit.core.checks import BadInput
@@ -35,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_version())
         return 0
     if given[0] not in COMMANDS:
-        return _refuse(f"scenekit: wanted a command among {', '.join(COMMANDS)}, found '{given[0]}'")
+        near = get_close_matches(given[0], COMMANDS, 1)
+        meant = f"; did you mean {near[0]}?" if near else "; scenekit --help says what each does"
+        return _refuse(f"scenekit: wanted a command among {', '.join(COMMANDS)}, found '{given[0]}'{meant}")
     return _guarded(import_module(COMMANDS[given[0]][0]).run, given[1:])
 
 

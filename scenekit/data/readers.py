@@ -18,6 +18,7 @@ from scenekit.data import (
     record3d,
     transforms,
 )
+from scenekit.data.decode import find_photographs
 from scenekit.data.listing import Listing
 
 
@@ -62,6 +63,14 @@ def read_listing(path: Path) -> Listing:
     for reader in READERS.values():
         if reader.sniff(path):
             return reader.read(path)
+    photographs = find_photographs(path) if path.is_dir() else []
+    if photographs:
+        raise BadInput.of(
+            path,
+            wanted="a capture, photographs with their poses",
+            found=f"{len(photographs)} photographs without",
+            remedy=f"make one of them with: scenekit process {path} -o {path.name}-capture",
+        )
     raise BadInput.of(
         path,
         wanted=f"a capture in a known format ({looked_for})",

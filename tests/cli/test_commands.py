@@ -137,3 +137,18 @@ def test_wrong_usage_is_one_sentence_and_exit_code_2(
     assert "Traceback" not in said.err
     assert len(said.err.strip().splitlines()) <= 1
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.bad_input
+def test_photographs_without_poses_are_told_how_to_get_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "one.png")
+    assert main(["info", str(tmp_path)]) == 2
+    assert "found 1 photographs without; make one of them with: scenekit process" in capsys.readouterr().err
+
+
+@pytest.mark.bad_input
+def test_a_misspelt_command_is_answered_with_the_one_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trian"]) == 2
+    assert "did you mean train?" in capsys.readouterr().err

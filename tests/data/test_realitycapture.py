@@ -50,7 +50,7 @@ def test_lengths_are_for_film_of_36_mm(tmp_path: Path) -> None:
 
 def test_a_folder_of_photographs_with_another_table_is_none_of_these(tmp_path: Path) -> None:
     write(tmp_path, "1", "time")
-    with pytest.raises(BadInput, match="wanted a capture in a known format"):
+    with pytest.raises(BadInput, match="photographs without; make one"):
         open_capture(tmp_path)
 
 

@@ -1,0 +1,156 @@
+"""Writes what README and the results page publish out of ``benchmarks/results``, so that neither can say anything else.
+
+    python -m benchmarks.tables            # write; --check only compares, and fails where they differ
+
+A test compares, so that the gate fails too.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.record import read
+from benchmarks.results_page import TASKS, Task
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "results.md"
+MIB = 2**20
+
+
+def cpu_training() -> str:
+    """README's table of trainings."""
+    return table(
+        ("capture", "representation", "training", "PSNR", "peak memory"),
+        (
+            (
+                f"{row['scope'].split(',')[0]}, {size_of(row['scope'])}",
+                name.partition("-")[2],
+                f"{row['seconds']:.0f} s{_before(row)}",
+                f"{row['psnr']:.1f} dB",
+                f"{row['peak_memory_gib']:.1f} GiB",
+            )
+            for name, row in read("cpu_training")["rows"].items()
+        ),
+    )
+
+
+def _before(row: Mapping[str, Any]) -> str:
+    made = row["triangulation"]
+    return "" if made is None else f", and {made['seconds']:.0f} s of triangulation"
+
+
+def size_of(scope: str) -> str:
+    """``WIDTHxHEIGHT`` out of a scope's words."""
+    found = re.search(r"\d+x\d+", scope)
+    return found.group() if found else "several sizes"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """In Markdown."""
+    titles = list(head)
+    lines = [titles, ["---"] * len(titles), *map(list, rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+TABLES: dict[str, Callable[[], str]] = {"cpu_training": cpu_training}
+
+
+def with_tables(text: str) -> str:
+    """A page with each block between ``<!-- table: NAME -->`` and ``<!-- end -->`` filled in anew."""
+
+    def filled(block: re.Match[str]) -> str:
+        return f"<!-- table: {block[1]} -->\n\n{TABLES[block[1]]()}\n\n<!-- end -->"
+
+    return re.sub(r"<!-- table: (\w+) -->.*?<!-- end -->", filled, text, flags=re.DOTALL)
+
+
+INTRODUCTION = """# Results
+
+Written by `python -m benchmarks.tables` from `benchmarks/results/results_page.json`, which `python -m
+benchmarks.results_page` measures. These are small pictures and short trainings, as a machine without a GPU gives them:
+what the representations are worth beside each other, not what each can reach.
+
+*Training* is by the wall clock, preparation (reading, triangulation) apart; *CPU* is the training process's CPU time
+over all cores. The machine does other work too, which the load beside each capture tells: where CPU time is far below
+cores times training, a row had fewer steps than a free machine would give it. *A frame* is the median over the held-out
+views, rendered at their own size. *Bytes* are the trained scene's file. PSNR and SSIM are means over held-out views.
+"""
+
+
+def results_page() -> str:
+    """The whole of ``docs/results.md``."""
+    rows = read("results_page")["rows"]
+    parts = [part for task in TASKS if (part := _capture(task, rows))]
+    return "\n".join([INTRODUCTION, *parts])
+
+
+def _capture(task: Task, rows: Mapping[str, Any]) -> str | None:
+    found = {name: rows[f"{task.capture}-{name}"] for name in task.representations if f"{task.capture}-{name}" in rows}
+    if not found:
+        return None
+    first = next(iter(found.values()))
+    loads = [row[key] for row in found.values() for key in ("load_before", "load_after")]
+    machine = first["machine"]
+    scope = f"{first['scope']}; preset `{task.preset}`, {task.minutes:g} min of training; {machine['processor']}, "
+    scope += f"{machine['cores']} cores, torch {machine['torch']}; load {min(loads):.1f} to {max(loads):.1f}."
+    return "\n\n".join([f"## {task.capture}", scope, gallery(task.capture, list(found)), figures(found), ""])
+
+
+def gallery(capture: str, names: list[str]) -> str:
+    """The photograph and every representation's picture of it, five in a row."""
+    tiles = [("photograph", capture), *((name, f"{capture}-{name}") for name in names)]
+    rows = [tiles[begin : begin + 5] for begin in range(0, len(tiles), 5)]
+    return "\n\n".join(
+        table((title for title, _ in row), [[f"![{file}](results/{file}.webp)" for _, file in row]]) for row in rows
+    )
+
+
+def figures(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """One line a representation, the best first."""
+    ordered = sorted(rows.items(), key=lambda item: -item[1]["psnr"])
+    head = ("representation", "PSNR", "SSIM", "steps", "training", "CPU", "preparation", "a frame", "bytes", "memory")
+    return table(
+        head,
+        (
+            (
+                name,
+                f"{row['psnr']:.2f} dB",
+                f"{row['ssim']:.3f}",
+                f"{row['steps']}",
+                f"{row['seconds']:.0f} s",
+                f"{row['cpu_seconds']:.0f} s",
+                f"{row['seconds_of_preparation']:.0f} s",
+                f"{row['milliseconds_a_frame']:.0f} ms",
+                f"{row['bytes'] / MIB:.1f} MiB",
+                f"{row['peak_memory_bytes'] / MIB:.0f} MiB",
+            )
+            for name, row in ordered
+        ),
+    )
+
+
+def published() -> dict[Path, str]:
+    """Every page that publishes figures, as the results have it."""
+    return {README: with_tables(README.read_text()), PAGE: results_page()}
+
+
+def disagreeing() -> list[Path]:
+    """Pages that say something else than the results."""
+    return [page for page, text in published().items() if not page.exists() or page.read_text() != text]
+
+
+def main(arguments: list[str]) -> None:
+    if arguments == ["--check"]:
+        wrong = [str(page.relative_to(ROOT)) for page in disagreeing()]
+        sys.exit(f"{', '.join(wrong)}: not what the results say; run python -m benchmarks.tables" if wrong else 0)
+    for page, text in published().items():
+        page.write_text(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,57 @@
+"""What the documentation tells people to type works."""
+
+import importlib.util
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from scenekit.cli import COMMANDS, main
+from scenekit.recipes import configs
+from scenekit.representations import REPRESENTATIONS
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str = "") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_the_worked_representation_trains_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "voxels.py"
+    file.write_text(blocks(ROOT / "docs" / "adding-a-representation.md", "python")[0])
+    spec = importlib.util.spec_from_file_location("voxels", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "voxels", module)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(REPRESENTATIONS, "voxels", module.Voxels)
+    small = ["--resolution", "16", "--batch-samples", "8192", "--marching.steps", "64", "--marching.grid", "16"]
+    run = tmp_path / "run"
+    arguments = ["train", "synthetic", "-r", "voxels", "--downscale", "4", "--steps", "20", "-o", str(run), *small]
+    assert main(arguments) == 0
+    assert configs.to_plain(module.Voxels())["resolution"] > 0
+    assert main(["evaluate", str(run), "--json"]) == 0
+    assert '"psnr"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_on_a_page_are_commands(page: Path) -> None:
+    for block in blocks(page):
+        for line in block.splitlines():
+            if line.startswith("scenekit "):
+                words = shlex.split(line.partition("  #")[0])
+                assert words[1] in COMMANDS, line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_of_a_page_are_there(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
