@@ -245,8 +245,9 @@ def _ssim_row(target: Tensor) -> Row:
 
 def measure(row: Row, device: torch.device) -> dict[str, Any]:
     """Times in ms, beside how far ours is from the reference."""
-    error = _largest_error(row) if row.name != "adam_" else None  # which changes what it is given
-    found: dict[str, Any] = {"name": row.name, **row.scope, "largest_error": error}
+    # Adam changes what it is given.
+    errors = _largest_errors(row, device) if row.name != "adam_" else []
+    found: dict[str, Any] = {"name": row.name, **row.scope, "largest_errors": errors}
     peer = row.peer()
     for who, body in (("ours", row.run), ("reference", row.reference)):
         try:
@@ -263,23 +264,33 @@ def _times(body: Callable[..., Any], row: Row, device: torch.device) -> dict[str
     with torch.no_grad():
         found = {"forward_ms": timed(lambda: body(*row.leaves), device, _repetitions(device))}
     if row.trained:
-        leaves = [x.detach().requires_grad_(i in row.trained) for i, x in enumerate(row.leaves)]
-        wanted = [leaves[i] for i in row.trained]
-        seed = torch.randn_like(_first(body(*leaves)))
-        found["both_ms"] = timed(
-            lambda: torch.autograd.grad(_first(body(*leaves)), wanted, seed), device, _repetitions(device)
-        )
+        found["both_ms"] = timed(_both(body, row, device), device, _repetitions(device))
     return found
+
+
+def _both(body: Callable[..., Any], row: Row, device: torch.device) -> Callable[[], tuple[Tensor, ...]]:
+    """Forward and backward: gradients of what is trained, for a gradient of the result that is always the same."""
+    leaves = [x.detach().requires_grad_(i in row.trained) for i, x in enumerate(row.leaves)]
+    wanted = [leaves[i] for i in row.trained]
+    shape = _first(body(*leaves))
+    seed = torch.randn(shape.shape, generator=torch.Generator(device).manual_seed(3), device=device).to(shape.dtype)
+    return lambda: torch.autograd.grad(_first(body(*leaves)), wanted, seed)
 
 
 def _first(result: Any) -> Tensor:
     return result if isinstance(result, Tensor) else result[0]
 
 
-def _largest_error(row: Row) -> float:
-    """As a fraction of the largest value."""
+def _largest_errors(row: Row, device: torch.device) -> list[float]:
+    """Of the result and of each gradient, as fractions of the reference's largest value."""
     with torch.no_grad():
-        a, b = _first(row.run(*row.leaves)).float(), _first(row.reference(*row.leaves)).float()
+        pairs = [(_first(row.run(*row.leaves)), _first(row.reference(*row.leaves)))]
+    if row.trained:
+        pairs += zip(_both(row.run, row, device)(), _both(row.reference, row, device)(), strict=True)
+    return [_error(a.float(), b.float()) for a, b in pairs]
+
+
+def _error(a: Tensor, b: Tensor) -> float:
     if a.shape != b.shape:
         return float("inf")
     return float((a - b).abs().max() / b.abs().max().clamp_min(1e-30)) if b.numel() else 0.0

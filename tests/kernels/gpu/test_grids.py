@@ -74,3 +74,16 @@ def test_points_outside_of_the_cube_read_and_write_rows_of_the_table(monkeypatch
         OPS["hash_grid_backward"].cuda(found.nan_to_num(), positions, table, *shape, [True, True])  # type: ignore[reportOptionalCall]
     wanted = OPS["hash_grid"].reference(positions[[0, 3]], table, *shape)
     torch.testing.assert_close(found[[0, 3]], wanted)
+
+
+def test_a_fixed_order_of_sums_is_the_references(monkeypatch: pytest.MonkeyPatch):
+    layout = GridLayout.of(3, levels=2, log2_table=8, base_resolution=4, growth=1.7)
+    shape = (layout.scales, layout.resolutions, layout.offsets)
+    arguments = torch.rand(9, 4), torch.rand(9, 3), torch.rand(layout.rows, 2), *shape
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    with emulated(monkeypatch) as gpu:
+        _, found = OPS["hash_grid_backward"].cuda(*arguments, [False, True])  # type: ignore[reportOptionalCall]
+        assert gpu.launches == 0
+        OPS["hash_grid_backward"].cuda(*arguments, [True, False])  # type: ignore[reportOptionalCall]
+        assert gpu.launches == 1  # without atomics anyway
+    assert torch.equal(found, OPS["hash_grid_backward"].reference(*arguments, [False, True])[1])
