@@ -13,11 +13,11 @@ struct Splats {
   const int* radii;
 };
 
-// Where pairs go; nowhere while they are only counted. There is room for some: the farthest are left out.
+// Where a Gaussian's pairs go, before `end`; nowhere while they are only counted.
 struct Pairs {
   TILE_INDEX* tiles;
   int* gaussians;
-  long long room;
+  long long end;
 };
 
 __device__ __forceinline__ Sight sight_at(const Splats& s, long long i) {
@@ -29,7 +29,7 @@ __device__ __forceinline__ Sight sight_at(const Splats& s, long long i) {
 __device__ __forceinline__ int emit(const TileSpan& span, int row, const Grid& grid, int gaussian, long long at,
                                     const Pairs& to) {
   if (to.tiles) {
-    for (int column = span.first; column <= span.last && at < to.room; ++column, ++at) {
+    for (int column = span.first; column <= span.last && at < to.end; ++column, ++at) {
       to.tiles[at] = (TILE_INDEX)(row * grid.columns() + column);
       to.gaussians[at] = gaussian;
     }
@@ -67,7 +67,8 @@ __device__ __forceinline__ int walk_together(const Sight& s, const TileSpan& row
 }  // namespace
 
 // Without `ends` counts the tiles of each Gaussian; with it writes them: thread r takes Gaussian order[r], whose pairs
-// end before ends[r]. One kernel for both, so that both find the same tiles to the last bit.
+// end before ends[r]; those past `room` are left out, which are the farthest. One kernel for both, so that both find the
+// same tiles to the last bit.
 extern "C" __global__ void intersect_walk(const float* means2d, const float* conics, const float* opacities,
                                           const int* radii, long long count, long long width, long long height,
                                           const long long* order, const long long* ends, int* counts,
@@ -75,9 +76,9 @@ extern "C" __global__ void intersect_walk(const float* means2d, const float* con
   const long long thread = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   const Grid grid{(int)width, (int)height};
   const Splats splats{means2d, conics, opacities, radii};
-  const Pairs to{pair_tiles, pair_gaussians, room};
   const long long i = thread >= count ? -1 : ends ? order[thread] : thread;
   const long long at = i < 0 || !ends || thread == 0 ? 0 : ends[thread - 1];
+  const Pairs to{pair_tiles, pair_gaussians, i < 0 || !ends ? 0 : min(room, ends[thread])};
   Sight sight{};
   TileSpan rows{0, -1};
   if (i >= 0) {
@@ -94,7 +95,8 @@ extern "C" __global__ void intersect_walk(const float* means2d, const float* con
     const TileSpan those{__shfl_sync(WARP, rows.first, lane), __shfl_sync(WARP, rows.last, lane)};
     const int gaussian = __shfl_sync(WARP, (int)i, lane);
     const long long start = __shfl_sync(WARP, at, lane);
-    const int all = walk_together(from_lane(sight, lane), those, grid, gaussian, start, to);
+    const Pairs there{to.tiles, to.gaussians, __shfl_sync(WARP, to.end, lane)};
+    const int all = walk_together(from_lane(sight, lane), those, grid, gaussian, start, there);
     if ((int)threadIdx.x % 32 == lane) found = all;
   }
   if (i >= 0 && counts) counts[i] = found;

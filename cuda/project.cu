@@ -86,7 +86,8 @@ extern "C" __global__ void project_backward(const float* means2d_gradient, const
     if (e.radius_x > 0) {
       const float2 m = ((const float2*)means2d_gradient)[i];
       const Vector3<float> k = triple(conics_gradient, i);
-      g = project_gradient(in, f, camera, e, {m.x, m.y, depths_gradient[i], k.x, k.y, k.z, compensations_gradient[i], 0, 0});
+      const float depth = depths_gradient[i], compensation = compensations_gradient[i];
+      g = project_gradient(in, f, camera, e, {m.x, m.y, depth, k.x, k.y, k.z, compensation, 0, 0});
     }
     store(for_means, i, g.gaussian.mean);
     store(for_scales, i, g.gaussian.scale);

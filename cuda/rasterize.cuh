@@ -101,9 +101,9 @@ __device__ __forceinline__ Paint paint_of(const float4 (&splat)[VECTORS]) {
   return p;
 }
 
-// In base 2, of alpha.
+// In base 2, of alpha. Every rounding is spelt out: both directions must agree on which alphas are skipped.
 __device__ __forceinline__ float exponent_at(const Paint& p, float dx, float dy) {
-  return (p.yy * dy + p.xy * dx) * dy + (dx * dx * p.xx + p.level);
+  return __fmaf_rn(__fmaf_rn(p.yy, dy, p.xy * dx), dy, __fmaf_rn(dx * dx, p.xx, p.level));
 }
 
 }  // namespace scenekit
