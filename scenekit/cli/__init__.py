@@ -1,4 +1,7 @@
-"""The command line: thin commands; exit code 0 done, 2 bad input or usage, 1 our own fault, 130 interrupted."""
+"""The command line: thin commands; exit code 0 done, 2 bad input or usage, 1 our own fault.
+
+130 is Ctrl-C, 143 a request to end (SIGTERM).
+"""
 
 from __future__ import annotations
 
@@ -43,10 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _guarded(run: Callable[[list[str]], None], arguments: list[str]) -> int:
+    from scenekit.cli.signals import Terminated, terminating
+
     try:
-        run(arguments)
+        with terminating():
+            run(arguments)
     except BadInput as error:
         return _refuse(str(error))
+    except Terminated:
+        return 143
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output went away

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from scenekit.assets.lock import holding
 from scenekit.assets.report import HTML, summary, write_report
 from scenekit.assets.run import RECIPE, read_recipe, require_new, write_recipe
 from scenekit.cli.options import helps, merged, parse, preset_arguments, say, take
@@ -67,8 +68,11 @@ def run(arguments: list[str]) -> None:
         if general.run is None:
             raise BadInput("scenekit convert: wanted a run, found none; give the folder that train wrote")
         options = parse(options_type(name, read_recipe(general.run)), "convert", flags)
-    conversion, folder, capture = _resumed(options) if general.resume else _begun(options, name)
-    with live_view(conversion.scene, conversion.teacher) if general.live else nullcontext() as live:
+    folder = _folder(general, name)
+    with ExitStack() as held:
+        held.enter_context(holding(folder))
+        conversion, capture = _resumed(options, folder) if general.resume else _begun(options, folder)
+        live = held.enter_context(live_view(conversion.scene, conversion.teacher) if general.live else nullcontext())
         figures = convert_session(conversion, folder, capture, quiet=general.json, live=live)
         print(json.dumps(figures)) if general.json else print_report(figures, folder)
         if live is not None:
@@ -162,11 +166,18 @@ def _student(name: str | None, arguments: list[str]) -> str:
     return name
 
 
-def _begun(options: Any, name: str) -> tuple[Conversion, Path, Capture | None]:
+def _folder(general: General, name: str) -> Path:
+    if general.output is not None:
+        return general.output
+    if general.resume or general.run is None:
+        raise BadInput("--resume: wanted the conversion to continue, found none; name it with -o RUN")
+    return free_folder(f"{general.run.resolve().name}-{name}")
+
+
+def _begun(options: Any, folder: Path) -> tuple[Conversion, Capture | None]:
     general: General = options.general
     source = general.run
     assert source is not None
-    folder = general.output or free_folder(f"{source.resolve().name}-{name}")
     require_new(folder)
     teacher = load(source)
     capture = _photographs(general, options.converting, teacher.recipe)
@@ -175,18 +186,17 @@ def _begun(options: Any, name: str) -> tuple[Conversion, Path, Capture | None]:
         distilling=options.distilling, capture=capture, run=str(source.resolve()),
     )  # fmt: skip
     write_recipe(folder, conversion.scene.recipe)
-    return conversion, folder, capture
+    return conversion, capture
 
 
-def _resumed(options: Any) -> tuple[Conversion, Path, Capture | None]:
+def _resumed(options: Any, folder: Path) -> tuple[Conversion, Capture | None]:
     general: General = options.general
-    assert general.output is not None
-    recipe = read_recipe(general.output)
+    recipe = read_recipe(folder)
     given = {limit: getattr(options.converting, limit) for limit in LIMITS}
     photographs = recipe.get("conversion", {}).get("limits", {}).get("photographs", True)
     capture = _photographs(general, Converting(photographs=photographs), recipe)
     limits = {name: value for name, value in given.items() if value is not None}
-    return resume_conversion(general.output, limits, capture), general.output, capture
+    return resume_conversion(folder, limits, capture), capture
 
 
 def _photographs(general: General, converting: Converting, recipe: Any) -> Capture | None:

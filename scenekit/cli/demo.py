@@ -12,6 +12,7 @@ import tyro
 from PIL import Image
 
 from scenekit.assets.atomic import replacing
+from scenekit.assets.lock import holding
 from scenekit.assets.run import write_recipe
 from scenekit.cli import convert
 from scenekit.cli.options import parse, preset_arguments, say
@@ -44,6 +45,11 @@ def run(arguments: list[str]) -> None:
     description = "Train two representations of an embedded capture, compare them, and convert one into the other."
     options = parse(Demo, "demo", arguments, description)
     folder = options.output or free_folder("demo")
+    with holding(folder):
+        _shown(folder, options)
+
+
+def _shown(folder: Path, options: Demo) -> None:
     started = time.perf_counter()
     capture = open_capture("synthetic")
     say(f"rendered {len(capture)} photographs of the synthetic capture in {time.perf_counter() - started:.1f} s")

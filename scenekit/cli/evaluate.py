@@ -13,6 +13,7 @@ import tyro
 from PIL import Image
 
 from scenekit.assets.atomic import replacing
+from scenekit.assets.run import inside
 from scenekit.cli.options import parse, say
 from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
@@ -92,7 +93,7 @@ def evaluate(scene: Scene, options: Evaluate) -> dict[str, Any]:
         views = _scored(scene, capture, chosen, cameras, exposure=options.fit_exposure, fit=True)
     if options.pictures:
         for index, view in zip(chosen, views, strict=True):
-            save_beside(options.run / "renders" / f"{Path(view.name).stem}.png", view, capture.images[index])
+            save_beside(inside(options.run, "renders") / f"{Path(view.name).stem}.png", view, capture.images[index])
     result: dict[str, Any] = _means(views)
     if views is not plain:
         result["uncorrected"] = _means(plain)

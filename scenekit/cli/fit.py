@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
+from scenekit.assets.lock import holding
 from scenekit.assets.run import require_new, write_recipe
 from scenekit.cli.options import merged, parse, take
 from scenekit.cli.train import free_folder, report, train_session
@@ -46,9 +48,10 @@ def run(arguments: list[str]) -> None:
         raise BadInput.of("--representation", wanted=choices, found=name, remedy="choose one")
     options = _parsed(ENCODERS["hash_grid" if name is None else name], rest)
     started = time.perf_counter()
-    session, folder = _resumed(options) if options.general.resume else _begun(options, name, rest)
-    prepared = time.perf_counter() - started
-    figures = train_session(session, folder, quiet=options.general.json, command="fit")
+    with ExitStack() as held:
+        session, folder = _resumed(options, held) if options.general.resume else _begun(options, name, rest, held)
+        prepared = time.perf_counter() - started
+        figures = train_session(session, folder, quiet=options.general.json, command="fit")
     facts = session.signal.facts
     figures |= {"run": str(folder), "representation": session.scene.recipe["representation"]["name"],
                 "signal": facts.kind, "seconds_of_preparation": round(prepared, 2)}  # fmt: skip
@@ -68,11 +71,12 @@ def _parsed(representation: Any, arguments: list[str]) -> Any:
     return parse(kind, "fit", arguments, about, brief=brief)
 
 
-def _begun(options: Any, name: str | None, arguments: list[str]) -> tuple[FitSession, Path]:
+def _begun(options: Any, name: str | None, arguments: list[str], held: ExitStack) -> tuple[FitSession, Path]:
     general: General = options.general
     if not general.file:
         raise BadInput("scenekit fit: wanted a file, found none; give an image, a panorama, a mesh or a volume")
     if general.output is not None:
+        held.enter_context(holding(general.output))
         require_new(general.output)
     signal = open_signal(general.file, kind="panorama" if general.panorama else None)
     if name is None:  # what suits the signal is known now; flags go on top of it
@@ -80,15 +84,18 @@ def _begun(options: Any, name: str | None, arguments: list[str]) -> tuple[FitSes
     session = prepare_fit(signal, options.representation, options.fitting)
     name = session.scene.recipe["representation"]["name"]
     folder = general.output or free_folder(f"{Path(general.file).stem}-{name}")
+    if general.output is None:
+        held.enter_context(holding(folder))
     write_recipe(folder, session.scene.recipe)
     return session, folder
 
 
-def _resumed(options: Any) -> tuple[FitSession, Path]:
+def _resumed(options: Any, held: ExitStack) -> tuple[FitSession, Path]:
     general: General = options.general
     fitting: SignalFitting = options.fitting
     if general.output is None:
         raise BadInput("--resume: wanted the run to continue, found none; name it with -o RUN")
+    held.enter_context(holding(general.output))
     limits = {"steps": fitting.steps, "minutes": fitting.minutes, "target_psnr": fitting.target_psnr}
     given = {name: limit for name, limit in limits.items() if limit is not None}
     return resume_fit(general.output, given), general.output

@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from scenekit.assets.frames import Axis
+from scenekit.assets.lock import holding
 from scenekit.assets.run import require_new, write_recipe, write_scene
 from scenekit.assets.splats.files import read_splats
 from scenekit.cli.options import parse, say
@@ -33,11 +34,12 @@ class Import:
 def run(arguments: list[str]) -> None:
     """Read the file and write the run."""
     options = parse(Import, "import", arguments, "A file from elsewhere becomes a run.")
-    require_new(options.output)
-    file = read_splats(options.file)
-    for note in file.notes:
-        say(note)
-    scene = scene_of_file(file, options.up)
-    write_scene(options.output, scene)
-    write_recipe(options.output, scene.recipe)
+    with holding(options.output):
+        require_new(options.output)
+        file = read_splats(options.file)
+        for note in file.notes:
+            say(note)
+        scene = scene_of_file(file, options.up)
+        write_scene(options.output, scene)
+        write_recipe(options.output, scene.recipe)
     say(f"imported {len(file.cloud)} Gaussians into {options.output}; next: scenekit view {options.output}")

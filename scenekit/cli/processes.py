@@ -40,6 +40,7 @@ def joined() -> Iterator[Share]:
     share = Share(int(os.environ["RANK"]), count)
     if share.rank > 0:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # it may wait for the others, where Python cannot answer
     yield share
     processes.destroy_process_group()
 

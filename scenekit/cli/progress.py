@@ -1,22 +1,26 @@
-"""Loops over the generator of training steps: progress bar, metrics log, checkpoints."""
+"""Loops over the generator of training steps: progress bar, metrics log, checkpoints, signals between steps."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Generator
+import math
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from scenekit.assets.run import METRICS, write_checkpoint
+from scenekit.assets.atomic import replacing
+from scenekit.assets.run import METRICS, inside
+from scenekit.assets.saving import Saving
+from scenekit.cli.signals import undisturbed
+from scenekit.core.checks import BadInput
 from scenekit.training.objective import psnr_of
 from scenekit.training.steps import Step, Training, steps
 
 LOG_EVERY = 10  # steps between two lines of metrics.jsonl
-CHECKPOINT_SECONDS = 60.0
 SMOOTHING = 0.95  # of the PSNR in the bar: single batches differ by several dB
 
 
@@ -41,8 +45,11 @@ class Meter:
         return psnr_of(self.squared_error / self.weight) if self.weight else 0.0
 
 
-def run_steps(training: Training, run: Path, *, quiet: bool = False) -> Generator[Step, None, None]:
-    """Train to the end with a bar on standard error, a log and checkpoints in ``run``; yields every step."""
+def run_steps(training: Training, saving: Saving, *, quiet: bool = False) -> Generator[Step, None, None]:
+    """Train to the end with a bar on standard error, a log and checkpoints in the run; yields every step.
+
+    Ctrl-C raises KeyboardInterrupt between two steps. Raises BadInput where the disk is full.
+    """
     meter = Meter()
     console = Console(stderr=True, quiet=quiet)
     columns = (
@@ -52,24 +59,61 @@ def run_steps(training: Training, run: Path, *, quiet: bool = False) -> Generato
         TextColumn("{task.fields[numbers]}"),
         TimeRemainingColumn(),
     )
-    saved = time.monotonic()
-    with Progress(*columns, console=console) as bar, (run / METRICS).open("a") as log:
+    file = inside(saving.run, METRICS)
+    _forget(file, training.index)
+    with Progress(*columns, console=console) as bar, file.open("ab", buffering=0) as log:
         task = bar.add_task("training", total=1.0, numbers="")
         bar.update(task, completed=training.progress)
-        for step in steps(training):
+        for step in _undisturbed(steps(training)):
             meter.add(step)
             if step.index % LOG_EVERY == 0:
-                log.write(json.dumps(_row(step)) + "\n")
-                log.flush()
+                _write(log, file, _row(step))
                 rate = meter.work / max(1e-9, training.seconds - meter.seconds)
                 meter.work, meter.seconds = 0, training.seconds
                 numbers = f"{meter.psnr:5.2f} dB  {_count(rate)} {step.unit}/s"
                 bar.update(task, completed=training.progress, numbers=numbers)
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                write_checkpoint(run, training.index, training.state_dict())
-                saved = time.monotonic()
+            if saving.is_due():
+                saving.save(training.index, training.state_dict())
             yield step
         bar.update(task, completed=1.0)
+
+
+def _undisturbed(stepping: Iterator[Step]) -> Iterator[Step]:
+    """The same steps, none of them cut in two by a signal."""
+    while True:
+        with undisturbed():
+            step = next(stepping, None)
+        if step is None:
+            return
+        yield step
+
+
+def _forget(file: Path, index: int) -> None:
+    """Drop the lines of steps that will come again, and a last one that is cut short."""
+    lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
+    kept = [line for line in lines if _step_of(line) < index]
+    if len(kept) < len(lines):
+        with replacing(file) as temporary:
+            temporary.write_bytes(b"".join(kept))
+
+
+def _step_of(line: bytes) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+def _write(log: BinaryIO, file: Path, row: dict[str, object]) -> None:
+    try:
+        log.write(json.dumps(row).encode() + b"\n")
+    except OSError as error:
+        raise BadInput.of(
+            file,
+            wanted="to go on with the log",
+            found=error.strerror or str(error),
+            remedy="free some space and continue with --resume; checkpoints are kept",
+        ) from error
 
 
 def _row(step: Step) -> dict[str, object]:

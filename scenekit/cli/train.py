@@ -6,19 +6,21 @@ import json
 import resource
 import sys
 import time
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from scenekit.assets.run import require_new, write_checkpoint, write_recipe, write_scene
+from scenekit.assets.lock import holding
+from scenekit.assets.run import checkpoints, require_new, step_of, write_recipe, write_scene
+from scenekit.assets.saving import Saving
 from scenekit.cli.options import merged, parse, preset_arguments, presets, say, take
 from scenekit.cli.process import with_poses
 from scenekit.cli.processes import joined, launch, launched
 from scenekit.cli.progress import run_steps
-from scenekit.core.checks import BadInput
+from scenekit.core.checks import BadInput, TrainingDiverged
 from scenekit.core.context import Share
 from scenekit.data import open_capture
 from scenekit.data.memory import memory_in_reach
@@ -97,9 +99,19 @@ def _named(general: General, name: str) -> list[str]:
 def _train(options: Any, name: str, share: Share) -> None:
     general: General = options.general
     started = time.perf_counter()
-    with first_alone(share):
-        begun = _resumed(general, options.fitting, share) if general.resume else _begun(general, options, name, share)
-    session, folder, plan = begun
+    with ExitStack() as held:
+        with first_alone(share):
+            folder = _folder(general, name, share)
+            if share.rank == 0:
+                held.enter_context(holding(folder))
+            begin = _resumed if general.resume else _begun
+            session, plan = begin(options, folder, share)
+        _train_on(general, name, session, plan, folder, started)
+
+
+def _train_on(general: General, name: str, session: Session, plan: Plan, folder: Path, started: float) -> None:
+    """Train, show and report; processes but the first only train."""
+    share = session.training.share
     prepared = time.perf_counter() - started
     if share.rank > 0:
         for _ in training_steps(session.training):
@@ -152,14 +164,23 @@ def options_type(name: str) -> type[Any]:
     )
 
 
-def _begun(general: General, options: Any, name: str, share: Share) -> tuple[Session, Path, Plan]:
+def _folder(general: General, name: str, share: Share) -> Path:
+    """Where the run goes, or is to be continued."""
+    if general.resume:
+        if general.output is None:
+            raise BadInput("--resume: wanted the run to continue, found none; name it with -o RUN")
+        return general.output
     if not general.capture:
         raise BadInput("scenekit train: wanted a capture, found none; give a folder of photographs with poses")
     if general.output is None and share.of > 1:
         raise BadInput(
             "scenekit train: wanted the run folder that all processes write, found none; name it with -o RUN"
         )
-    folder = general.output or _default_folder(general, name)
+    return general.output or _default_folder(general, name)
+
+
+def _begun(options: Any, folder: Path, share: Share) -> tuple[Session, Plan]:
+    general: General = options.general
     if share.rank == 0:
         require_new(folder)
     options.fitting.budget()  # refuses before photographs are read
@@ -172,7 +193,7 @@ def _begun(general: General, options: Any, name: str, share: Share) -> tuple[Ses
     plan = _planned(session, general.memory)
     if share.rank == 0:
         write_recipe(folder, session.scene.recipe)
-    return session, folder, plan
+    return session, plan
 
 
 def _default_folder(general: General, name: str) -> Path:
@@ -196,13 +217,12 @@ def _cost(made: Triangulation) -> str:
     )
 
 
-def _resumed(general: General, fitting: Fitting, share: Share) -> tuple[Session, Path, Plan]:
-    if general.output is None:
-        raise BadInput("--resume: wanted the run to continue, found none; name it with -o RUN")
+def _resumed(options: Any, folder: Path, share: Share) -> tuple[Session, Plan]:
+    fitting: Fitting = options.fitting
     limits = {"steps": fitting.steps, "minutes": fitting.minutes, "target_psnr": fitting.target_psnr}
     given = {name: limit for name, limit in limits.items() if limit is not None}
-    session = resume(general.output, given, share)
-    return session, general.output, _planned(session, general.memory)
+    session = resume(folder, given, share)
+    return session, _planned(session, options.general.memory)
 
 
 def train_session(
@@ -217,17 +237,23 @@ def train_session(
     training = session.training
     cpu = time.process_time()
     first = training.index
+    _say_where(folder, first)
     step = None
+    saving = Saving(folder)
     try:
-        with closing(run_steps(training, folder, quiet=quiet)) as progress:
+        with closing(run_steps(training, saving, quiet=quiet)) as progress:
             for step in progress if live is None else live.follow(progress):
                 if live is not None:
                     live.update(f"step {step.index}, {step.psnr:.2f} dB")
+    except TrainingDiverged:
+        if training.not_finite() is None:
+            saving.last(training.index, training.state_dict())
+        raise
     except KeyboardInterrupt:
-        write_checkpoint(folder, training.index, training.state_dict())
+        saving.last(training.index, training.state_dict())
         say(f"interrupted at step {training.index}; continue with: scenekit {command} --resume -o {folder}")
         raise
-    write_checkpoint(folder, training.index, training.state_dict())
+    saving.last(training.index, training.state_dict())
     session.finish()
     write_scene(folder, session.scene)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -240,6 +266,13 @@ def train_session(
         "peak_memory_bytes": peak if sys.platform == "darwin" else peak * 1024,
         "device": "cpu",
     }
+
+
+def _say_where(folder: Path, index: int) -> None:
+    """Which checkpoint a training goes on from, where it is not the newest."""
+    newest = checkpoints(folder)[-1:]
+    if newest and step_of(newest[0]) > index:
+        say(f"{newest[0]} is damaged; continuing from step {index} instead")
 
 
 def _triangulation_figures(session: Session) -> dict[str, Any] | None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from scenekit.data.decode import image_size
+from scenekit.core.checks import BadInput
+from scenekit.data.decode import image_size, is_there
 from scenekit.data.jsonfile import frames_of, number, read_json_object
 from scenekit.data.lens import Lens
 from scenekit.data.listing import OPENCV_FROM_OPENGL, Listing, Photograph, Split, present, rigid_pose
@@ -47,12 +48,16 @@ def _photographs(root: Path, split: str) -> list[Photograph]:
     if not source.is_file():
         return []
     values = read_json_object(source)
+    tangent = math.tan(0.5 * number(source, values, "camera_angle_x"))
+    if not tangent > 0:
+        raise BadInput.of(source, wanted="a 'camera_angle_x' between 0 and pi", found=str(values["camera_angle_x"]),
+                          remedy="correct it")  # fmt: skip
     found: list[Photograph] = []
     for frame in frames_of(source, values):
         file = root / frame["file_path"]
         file = file if file.suffix else file.with_name(f"{file.name}.png")
-        size = image_size(file) if file.is_file() else (1, 1)
-        focal = 0.5 * size[0] / math.tan(0.5 * number(source, values, "camera_angle_x"))
+        size = image_size(file) if is_there(file) else (1, 1)
+        focal = 0.5 * size[0] / tangent
         pose = rigid_pose(source, frame["file_path"], frame["transform_matrix"])
         pose[:, :3] = pose[:, :3] @ OPENCV_FROM_OPENGL
         name = file.relative_to(root).as_posix() if file.is_relative_to(root) else file.as_posix()

@@ -1,24 +1,20 @@
-"""COLMAP models, text or binary, through pycolmap: every camera model, poses, coloured points."""
+"""COLMAP models, text or binary: every camera model, poses, coloured points."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
-from scenekit.core.transforms import invert_rigid
+from scenekit.core.transforms import invert_rigid, matrix_from_quaternion
+from scenekit.data.colmap_model import Camera, Image, Model, read_model
 from scenekit.data.decode import find_photographs
 from scenekit.data.lens import Lens
 from scenekit.data.listing import Listing, Photograph, present, rigid_pose
-
-if TYPE_CHECKING:
-    import pycolmap
 
 LOOKS_FOR = "cameras, images and points3D (.bin or .txt) in sparse/0, sparse, colmap/sparse/0 or the folder itself"
 MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse", "")
@@ -48,11 +44,10 @@ def read(path: Path) -> Listing:
     folder = _model_folder(path) or path
     model = _model(folder)
     root = _image_folder(path, folder)
-    lenses = {camera_id: _lens(folder, camera) for camera_id, camera in model.cameras.items()}
+    lenses = {number: _lens(folder, camera) for number, camera in model.cameras.items()}
     listed = [
-        Photograph(image.name, root / image.name, lenses[image.camera_id], _pose(folder, image))
-        for image in model.images.values()
-        if image.has_pose
+        Photograph(image.name, root / image.name, _lens_of(folder, image, lenses), _pose(folder, image))
+        for image in model.images
     ]
     photographs, notes = present(folder, listed)
     without = _without_pose(root, listed)
@@ -83,51 +78,44 @@ def _image_folder(path: Path, model: Path) -> Path:
     return next((parent / "images" for parent in parents if (parent / "images").is_dir()), path)
 
 
-def _model(folder: Path) -> pycolmap.Reconstruction:
-    import pycolmap
-
+def _model(folder: Path) -> Model:
     try:
-        return pycolmap.Reconstruction(str(folder))
-    except (ValueError, RuntimeError, IndexError, OSError, MemoryError) as error:
+        return read_model(folder)
+    except (ValueError, OSError, OverflowError) as error:
         raise BadInput.of(
             folder,
             wanted="a COLMAP model",
-            found=f"one that cannot be read ({str(error).splitlines()[0] if str(error) else 'damaged'})",
+            found=f"one that cannot be read ({error})",
             remedy="export it again with `colmap model_converter`",
         ) from None
 
 
-def _lens(folder: Path, camera: pycolmap.Camera) -> Lens:
-    name = camera.model_name if isinstance(camera.model_name, str) else camera.model.name
-    values = tuple(float(value) for value in camera.params)
-    if name in PANORAMAS:
+def _lens(folder: Path, camera: Camera) -> Lens:
+    if camera.model in PANORAMAS:
         raise BadInput.of(
             folder,
             wanted="perspective or fisheye cameras",
-            found=name,
+            found=camera.model,
             remedy="cut perspective views from it first",
         )
-    if not np.isfinite(values).all() or min(camera.width, camera.height) < 1:
-        raise BadInput.of(
-            folder,
-            wanted=f"finite parameters and a size in camera {camera.camera_id}",
-            found=f"{camera.width}x{camera.height} {values}",
-            remedy="calibrate again",
-        )
-    return Lens(name, (int(camera.width), int(camera.height)), values)
+    return Lens(camera.model, camera.size, camera.parameters)
 
 
-def _pose(folder: Path, image: pycolmap.Image) -> torch.Tensor:
-    # A method since 3.12, when rigs came; a property before.
-    cam_from_world = image.cam_from_world() if callable(image.cam_from_world) else image.cam_from_world
-    return invert_rigid(rigid_pose(folder, image.name, np.asarray(cam_from_world.matrix()).tolist()))
+def _lens_of(folder: Path, image: Image, lenses: dict[int, Lens]) -> Lens:
+    if image.camera not in lenses:
+        raise BadInput.of(folder, wanted=f"the camera {image.camera} of {image.name}", found="none",
+                          remedy="export the model again")  # fmt: skip
+    return lenses[image.camera]
 
 
-def _points(model: pycolmap.Reconstruction) -> PointCloud | None:
-    points = list(model.points3D.values())
-    if not points:
+def _pose(folder: Path, image: Image) -> torch.Tensor:
+    turn = matrix_from_quaternion(torch.tensor(image.quaternion, dtype=torch.float64))
+    matrix = torch.cat([turn, torch.tensor(image.translation, dtype=torch.float64)[:, None]], 1)
+    return invert_rigid(rigid_pose(folder, image.name, matrix.tolist()))
+
+
+def _points(model: Model) -> PointCloud | None:
+    finite = model.positions.isfinite().all(-1) & model.colors.isfinite().all(-1)
+    if not len(finite):
         return None
-    positions = torch.from_numpy(np.stack([point.xyz for point in points]))
-    colors = torch.from_numpy(np.stack([point.color for point in points])).double() / 255
-    finite = positions.isfinite().all(-1)
-    return PointCloud(positions[finite], colors[finite])
+    return PointCloud(model.positions[finite], model.colors[finite])

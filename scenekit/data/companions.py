@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import torch
@@ -177,7 +178,7 @@ def _array(file: Path, dimensions: int) -> NDArray[np.float32]:
     try:
         values = np.load(file, allow_pickle=False)
         return np.ascontiguousarray(values.squeeze() if values.ndim > dimensions else values, dtype=np.float32)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, MemoryError, TokenError) as error:
         raise BadInput.of(file, wanted="an array of numbers", found=str(error), remedy="write it again") from error
 
 

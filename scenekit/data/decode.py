@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from importlib import import_module
@@ -23,7 +24,12 @@ SINGLE = ("Y", "Z", "R", "V")  # what programs call the one channel of grey or d
 # What a folder of photographs may hold.
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", *HEIC, EXR)
 # What PIL raises for damaged files; some of its parsers let these through.
-DAMAGED = (OSError, SyntaxError, ValueError, IndexError, KeyError, TypeError, EOFError)
+DAMAGED = (OSError, SyntaxError, ValueError, IndexError, KeyError, TypeError, EOFError, OverflowError, MemoryError)
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file; a name that none can have, too long or with a zero byte, is no file's."""
+    return os.path.isfile(path)  # Path.is_file raises for names that are too long
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -40,7 +40,7 @@ def cameras_of(photographs: Sequence[Photograph], downscale: float = 1.0, *, kee
     Lenses that no pinhole can stand for, and with ``keep_lens`` all, are kept as they are.
     """
     lenses = tuple(kept(photograph.lens) if stays(photograph.lens, keep_lens) else None for photograph in photographs)
-    seen = [p.lens if stays(p.lens, keep_lens) else pinhole_of(p.lens) for p in photographs]
+    seen = [p.lens if stays(p.lens, keep_lens) else _pinhole(p) for p in photographs]
     cameras = Cameras(
         torch.stack([photograph.world_from_camera for photograph in photographs]),
         torch.tensor([lens.intrinsics for lens in seen], dtype=torch.float64),
@@ -49,6 +49,18 @@ def cameras_of(photographs: Sequence[Photograph], downscale: float = 1.0, *, kee
         lenses=None if all(lens is None for lens in lenses) else lenses,
     )
     return cameras.resized([shrunk(lens.size, downscale) for lens in seen])
+
+
+def _pinhole(photograph: Photograph) -> Lens:
+    try:
+        return pinhole_of(photograph.lens)
+    except ValueError as error:
+        raise BadInput.of(
+            photograph.path,
+            wanted="a lens that can be undistorted",
+            found=" ".join(str(error).split()),
+            remedy="correct its calibration, or leave it as it is with --keep-lens",
+        ) from None
 
 
 def stays(lens: Lens, keep_lens: bool) -> bool:

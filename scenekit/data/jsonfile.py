@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from scenekit.core.checks import BadInput
+
+LARGEST = sys.float_info.max  # a number of JSON may have any number of digits
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def frames_of(path: Path, values: Mapping[str, Any]) -> list[dict[str, Any]]:
 def number(path: Path, values: Mapping[str, Any], key: str, default: float | None = None) -> float:
     """A finite number under ``key``. Raises BadInput if it is missing without a default, or no number."""
     value = values.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
         raise BadInput.of(
             path,
             wanted=f"a finite number under '{key}'",

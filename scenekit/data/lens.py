@@ -169,7 +169,11 @@ def _is_covered(lens: Lens, factor: float) -> bool:
     width, height = lens.size
     pinhole = Lens.pinhole(lens.size, fx * factor, fy * factor, cx, cy)
     u, v = np.linspace(0.5, width - 0.5, 65), np.linspace(0.5, height - 0.5, 65)
-    source = source_positions(lens, pinhole, u, v)
+    with np.errstate(all="ignore"):  # what overflows is not covered
+        return _is_valid(source_positions(lens, pinhole, u, v), width, height)
+
+
+def _is_valid(source: NDArray[np.float64], width: int, height: int) -> bool:
     inside = (source >= 0.5) & (source <= (width - 0.5, height - 0.5))
     # Where the distortion polynomial turns back, a step to the right here is a step to the left there.
     forward = (np.diff(source[..., 0], axis=1) > 0).all() and (np.diff(source[..., 1], axis=0) > 0).all()

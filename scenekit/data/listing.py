@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,12 @@ from scenekit.core.bounds import Bounds
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
 from scenekit.core.transforms import Similarity
+from scenekit.data.decode import is_there
 from scenekit.data.lens import Lens
 
+LARGEST_SIDE = 1 << 20  # of a photograph, in pixels
+LARGEST_ANGLE = 1e4  # of a focal length to a photograph's larger side, and back
+FARTHEST = 1e15  # of a camera from the origin: float64 tells cameras no closer than this apart
 # OpenGL's camera looks along -z with y up; OpenCV's along +z with y down.
 OPENCV_FROM_OPENGL = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
 
@@ -80,7 +85,7 @@ class Listing:
 def present(source: Path, photographs: list[Photograph]) -> tuple[tuple[Photograph, ...], tuple[str, ...]]:
     """Those whose image file exists, sorted by name, and what to say about the rest.
 
-    Raises BadInput when none is left or none was listed.
+    Raises BadInput when none is left or none was listed, or where a lens or a name is none.
     """
     if not photographs:
         raise BadInput.of(
@@ -89,7 +94,9 @@ def present(source: Path, photographs: list[Photograph]) -> tuple[tuple[Photogra
             found="none listed",
             remedy="check that this is the right file",
         )
-    there = tuple(sorted((p for p in photographs if p.path.is_file()), key=lambda p: p.name))
+    there = tuple(sorted((p for p in photographs if is_there(p.path)), key=lambda p: p.name))
+    for photograph in there:
+        _check(source, photograph)
     absent = len(photographs) - len(there)
     if not there:
         raise BadInput.of(
@@ -100,6 +107,32 @@ def present(source: Path, photographs: list[Photograph]) -> tuple[tuple[Photogra
         )
     notes = (f"{absent} of {len(photographs)} images listed in {source} are not there",) if absent else ()
     return there, notes
+
+
+def _check(source: Path, photograph: Photograph) -> None:
+    """Raise BadInput for a lens that casts no rays and a place that numbers cannot hold."""
+    lens, remedy = photograph.lens, "correct its calibration or remove the image from the list"
+    numbers = all(math.isfinite(value) for value in lens.parameters)
+    if not numbers or not all(1 <= side <= LARGEST_SIDE for side in lens.size):
+        found = "{}x{} and {}".format(*lens.size, lens.parameters)
+        raise BadInput.of(
+            source, wanted=f"a size and finite intrinsics of {photograph.name!r}", found=found, remedy=remedy
+        )
+    try:
+        fx, fy, cx, cy = lens.intrinsics
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput.of(
+            source, wanted=f"a lens of {photograph.name!r}", found=" ".join(str(error).split()), remedy=remedy
+        ) from None
+    largest = LARGEST_ANGLE * max(lens.size)
+    if not (largest > min(fx, fy) >= 1 / LARGEST_ANGLE and max(fx, fy, abs(cx), abs(cy)) < largest):
+        found = f"focal lengths {fx:g}, {fy:g} and centre {cx:g}, {cy:g} of {lens.size[0]}x{lens.size[1]} pixels"
+        raise BadInput.of(source, wanted=f"intrinsics of {photograph.name!r} within reason", found=found, remedy=remedy)
+    if not photograph.world_from_camera.abs().max() < FARTHEST:
+        found = f"{photograph.world_from_camera[:, 3].tolist()}"
+        raise BadInput.of(
+            source, wanted=f"a place of {photograph.name!r} within {FARTHEST:g}", found=found, remedy=remedy
+        )
 
 
 def rigid_pose(source: Path, name: str, matrix: object) -> Float[Tensor, "3 4"]:

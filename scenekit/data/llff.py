@@ -7,6 +7,7 @@ The intrinsics hold for the size that was stored and follow the images to theirs
 from __future__ import annotations
 
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import torch
@@ -27,6 +28,8 @@ IMAGE_FOLDERS = ("images", "images_4", "images_8")
 EXTENSIONS = (".jpg", ".jpeg", ".png")
 # Depths are the 0.1 and 99.9 percentiles of the points seen: begin a little before the first.
 NEAR_MARGIN = 0.8
+NEAREST = 1e-9  # of all depths: the scene is scaled so that the nearest is at 1
+LARGEST = 1e9  # of a height, width or focal length in pixels
 
 
 def sniff(path: Path) -> bool:
@@ -54,11 +57,11 @@ def read(path: Path) -> Listing:
 def _table(source: Path) -> NDArray[np.float64]:
     try:
         table = np.load(source, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, SyntaxError, TypeError, MemoryError, TokenError) as error:
         raise BadInput.of(
             source,
             wanted="a NumPy array",
-            found=f"none that can be read ({error})",
+            found=f"none that can be read ({' '.join(str(error).split())})",
             remedy="copy the file again",
         ) from None
     if not isinstance(table, np.ndarray) or table.ndim != 2 or table.shape[1] != 17 or table.dtype.kind != "f":
@@ -82,7 +85,7 @@ def _photograph(source: Path, file: Path, row: NDArray[np.float64]) -> Photograp
     matrix = row[:15].reshape(3, 5)
     down, right, back, centre = matrix[:, :4].T
     height, width, focal = matrix[:, 4]
-    if not (np.isfinite(matrix[:, 4]).all() and matrix[:, 4].min() > 0):
+    if not 1e-3 <= matrix[:, 4].min() <= matrix[:, 4].max() < LARGEST:
         raise BadInput.of(
             source,
             wanted=f"a size and focal length for {file.name}",
@@ -108,7 +111,7 @@ def _place(source: Path, photographs: tuple[Photograph, ...], depths: NDArray[np
     The contraction then spends its resolution evenly over inverse depth, as normalised device coordinates do.
     """
     near = float(depths[:, 0].min())
-    if not (np.isfinite(depths).all() and near > 0):
+    if not (np.isfinite(depths).all() and near > NEAREST):
         raise BadInput.of(
             source,
             wanted="positive depth bounds",

@@ -32,8 +32,8 @@ def read(path: Path) -> Listing:
     source = marked_file(path, ".xml", MARK)
     assert source is not None  # what sniff found
     try:
-        chunk = ElementTree.parse(source).getroot().find("chunk")
-    except (ElementTree.ParseError, OSError, ValueError) as error:
+        chunk = _root(source).find("chunk")
+    except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
         raise BadInput.of(
             source, wanted="an XML file", found=f"one that cannot be read ({error})", remedy="export it again"
         ) from None
@@ -61,6 +61,14 @@ def read(path: Path) -> Listing:
     return Listing("metashape", source.parent, photographs, len(cameras), notes=notes)
 
 
+def _root(source: Path) -> ElementTree.Element:
+    """The document. Entities, which may grow without bound or name other files, are nothing that Metashape writes."""
+    data = source.read_bytes()
+    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
+        raise ValueError("it declares entities")
+    return ElementTree.fromstring(data)
+
+
 def _numbers(source: Path, node: ElementTree.Element | None, count: int, shape: tuple[int, ...]) -> torch.Tensor:
     text = "" if node is None or node.text is None else node.text
     try:
@@ -75,6 +83,10 @@ def _numbers(source: Path, node: ElementTree.Element | None, count: int, shape: 
             remedy="export the cameras again",
         )
     return torch.tensor(values, dtype=torch.float64).reshape(shape)
+
+
+def _side(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 
 def _similarity(source: Path, node: ElementTree.Element | None) -> Similarity:
@@ -97,7 +109,7 @@ def _lens(source: Path, name: str, sensor: ElementTree.Element | None) -> Lens:
         )
     resolution = calibration.find("resolution")
     resolution = sensor.find("resolution") if resolution is None else resolution
-    sides = [0, 0] if resolution is None else [int(resolution.get(side, "0")) for side in ("width", "height")]
+    sides = [0, 0] if resolution is None else [_side(resolution.get(side, "0")) for side in ("width", "height")]
     value = {node.tag: float(_numbers(source, node, 1, ())) for node in calibration if node.tag != "resolution"}
     size, focal = (sides[0], sides[1]), value.get("f", 0.0)
     if min(*size, focal) <= 0:

@@ -60,11 +60,18 @@ def _reconstructions(source: Path) -> list[dict[str, Any]]:
         raise BadInput.of(
             source, wanted="a JSON file", found=f"one that cannot be read ({error})", remedy="write the file again"
         ) from None
-    if not isinstance(values, list) or not values or not all(isinstance(each, dict) for each in values):
-        raise BadInput.of(
-            source, wanted="a list of reconstructions", found=type(values).__name__, remedy="use OpenSfM's own file"
-        )
+    if not isinstance(values, list) or not values or not all(_is_whole(each) for each in values):
+        raise BadInput.of(source, wanted="a list of reconstructions, with cameras, shots and points by name",
+                          found=type(values).__name__, remedy="use OpenSfM's own file")  # fmt: skip
     return values
+
+
+def _is_whole(reconstruction: Any) -> bool:
+    """Whether it is made of dictionaries of dictionaries."""
+    if not isinstance(reconstruction, dict):
+        return False
+    parts = [reconstruction.get(part, {}) for part in ("cameras", "shots", "points")]
+    return all(isinstance(part, dict) and all(isinstance(each, dict) for each in part.values()) for part in parts)
 
 
 def _lens(source: Path, name: str, camera: Mapping[str, Any]) -> Lens:
@@ -100,7 +107,7 @@ def _photograph(source: Path, name: str, shot: Mapping[str, Any], lenses: Mappin
     try:
         turn = torch.tensor(shot["rotation"], dtype=torch.float64).reshape(3)
         translation = torch.tensor(shot["translation"], dtype=torch.float64).reshape(3)
-    except (KeyError, TypeError, ValueError, RuntimeError):
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError):
         raise BadInput.of(source, wanted=f"three numbers each of rotation and translation in shot '{name}'",
                           found="something else", remedy="use the file as OpenSfM wrote it") from None  # fmt: skip
     x, y, z = turn.tolist()
@@ -116,8 +123,11 @@ def _points(source: Path, reconstruction: Mapping[str, Any]) -> PointCloud | Non
     try:
         positions = torch.tensor([point["coordinates"] for point in points], dtype=torch.float64).reshape(-1, 3)
         colors = torch.tensor([point["color"] for point in points], dtype=torch.float64).reshape(-1, 3) / 255
-    except (KeyError, TypeError, ValueError, RuntimeError):
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError):
         raise BadInput.of(source, wanted="points with coordinates and color", found="something else",
                           remedy="use the file as OpenSfM wrote it") from None  # fmt: skip
-    finite = positions.isfinite().all(-1)
-    return PointCloud(positions[finite], colors[finite])
+    if len(positions) != len(colors):
+        raise BadInput.of(source, wanted="a colour for each point", found=f"{len(colors)} of {len(positions)}",
+                          remedy="use the file as OpenSfM wrote it")  # fmt: skip
+    finite = positions.isfinite().all(-1) & colors.isfinite().all(-1)
+    return PointCloud(positions[finite], colors[finite].clamp(0, 1))

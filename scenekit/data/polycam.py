@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scenekit.data.decode import is_there
 from scenekit.data.jsonfile import number, read_json_object
 from scenekit.data.lens import Lens
 from scenekit.data.listing import OPENCV_FROM_OPENGL, Listing, Photograph, present, rigid_pose
@@ -46,6 +47,6 @@ def _photograph(source: Path, images: Path, root: Path) -> Photograph:
     size = round(number(source, values, "width")), round(number(source, values, "height"))
     lens = Lens.pinhole(size, *(number(source, values, key) for key in ("fx", "fy", "cx", "cy")))
     candidates = [images / f"{source.stem}{extension}" for extension in (".jpg", ".png")]
-    file = next((candidate for candidate in candidates if candidate.is_file()), candidates[0])
+    file = next((candidate for candidate in candidates if is_there(candidate)), candidates[0])
     depth = root / "depth" / f"{source.stem}.png"
     return Photograph(file.name, file, lens, pose, depth=depth if depth.is_file() else None)

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from scenekit.core.checks import BadInput
-from scenekit.data.decode import image_size
+from scenekit.data.decode import image_size, is_there
 from scenekit.data.image_files import file_of, image_files, marked_file
 from scenekit.data.lens import Lens
 from scenekit.data.listing import OPENCV_FROM_OPENGL, Listing, Photograph, present, rigid_pose
@@ -75,7 +75,7 @@ def _about(axis: str, degrees: float) -> torch.Tensor:
 
 
 def _lens(source: Path, row: Mapping[str, str], file: Path) -> Lens:
-    size = image_size(file) if file.is_file() else (1, 1)
+    size = image_size(file) if is_there(file) else (1, 1)
     scale = max(size) / FILM
     focal = scale * _value(source, row, "f")
     if not focal > 0:
@@ -109,6 +109,9 @@ def _value(source: Path, row: Mapping[str, str], key: str, default: str | None =
         value = math.nan
     if not math.isfinite(value):
         raise BadInput.of(
-            source, wanted=f"a number under {key} for {row['#name']}", found=repr(text), remedy="export it again"
+            source,
+            wanted=f"a number under {key} for {row['#name']!r:.60}",
+            found=repr(text)[:100],
+            remedy="export it again",
         )
     return value

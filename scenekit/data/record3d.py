@@ -14,7 +14,7 @@ import torch
 from scenekit.core.checks import BadInput
 from scenekit.core.transforms import matrix_from_quaternion
 from scenekit.data.decode import find_photographs
-from scenekit.data.jsonfile import number, read_json_object
+from scenekit.data.jsonfile import LARGEST, number, read_json_object
 from scenekit.data.lens import Lens
 from scenekit.data.listing import OPENCV_FROM_OPENGL, Listing, Photograph, present, rigid_pose
 
@@ -71,7 +71,10 @@ def _table(source: Path, values: dict[str, Any], key: str, width: int) -> list[l
     """Rows of ``width`` finite numbers under ``key``."""
     rows = values.get(key)
     right = isinstance(rows, Sequence) and all(
-        isinstance(row, Sequence) and len(row) == width and all(isinstance(v, int | float) for v in row) for row in rows
+        isinstance(row, Sequence)
+        and len(row) == width
+        and all(isinstance(v, int | float) and abs(v) <= LARGEST for v in row)
+        for row in rows
     )
     if not right or not rows:
         raise BadInput.of(

@@ -20,7 +20,7 @@ from scenekit.core.bounds import Bounds
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
 from scenekit.core.transforms import Similarity
-from scenekit.data.decode import image_size
+from scenekit.data.decode import image_size, is_there
 from scenekit.data.jsonfile import frames_of, number, read_json_object
 from scenekit.data.lens import Lens
 from scenekit.data.listing import OPENCV_FROM_OPENGL, Listing, Photograph, Split, present, rigid_pose
@@ -49,7 +49,7 @@ class _File:
 
 def sniff(path: Path) -> bool:
     """A folder with a transforms.json, or any .json named outright."""
-    return (path / "transforms.json").is_file() or (path.suffix == ".json" and path.is_file())
+    return (path / "transforms.json").is_file() or (path.suffix == ".json" and is_there(path))
 
 
 def read(path: Path) -> Listing:
@@ -100,7 +100,7 @@ def _companion(file: _File, frame: Mapping[str, Any], key: str) -> Path | None:
     if name is None:
         return None
     path = file.path.parent / str(name)
-    if not path.is_file():
+    if not is_there(path):
         raise BadInput.of(
             file.path,
             wanted=f"the file {path} of '{key}'",
@@ -113,10 +113,10 @@ def _companion(file: _File, frame: Mapping[str, Any], key: str) -> Path | None:
 def _image_file(root: Path, name: str) -> Path:
     """The file as named, or with the first extension that exists, tried in instant-ngp's order."""
     path = root / name
-    if path.is_file():
+    if is_there(path):
         return path
     candidates = [path.with_name(path.name + extension) for extension in EXTENSIONS]
-    return next((candidate for candidate in candidates if candidate.is_file()), path)
+    return next((candidate for candidate in candidates if is_there(candidate)), path)
 
 
 def _lens(source: Path, keys: Mapping[str, Any], image: Path) -> Lens:
@@ -153,7 +153,7 @@ def _lens(source: Path, keys: Mapping[str, Any], image: Path) -> Lens:
 def _size(source: Path, keys: Mapping[str, Any], image: Path) -> tuple[int, int]:
     if "w" in keys and "h" in keys:
         return round(number(source, keys, "w")), round(number(source, keys, "h"))
-    return image_size(image) if image.is_file() else (1, 1)
+    return image_size(image) if is_there(image) else (1, 1)
 
 
 def _focal(source: Path, keys: Mapping[str, Any], size: tuple[int, int]) -> tuple[float, float]:
@@ -199,7 +199,7 @@ def _points(file: _File) -> PointCloud | None:
     if not isinstance(name, str):
         return None
     path = file.path.parent / name
-    if not path.is_file():
+    if not is_there(path):
         raise BadInput.of(
             file.path,
             wanted=f"its points in {path}",

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scenekit.assets.run import RECIPE, read_checkpoint, read_recipe
+from scenekit.assets.run import RECIPE, continue_training, read_recipe
 from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
@@ -224,7 +224,7 @@ def resume_conversion(run: Path, limits: Mapping[str, Any] | None = None, captur
         load(made["teacher"]), representation, converting, fitting,
         distilling=distilling, capture=capture, run=made["teacher"],
     )  # fmt: skip
-    conversion.training.load_state_dict(read_checkpoint(run))
+    continue_training(run, conversion.training)
     return conversion
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from scenekit.assets.run import RECIPE, read_checkpoint, read_recipe
+from scenekit.assets.run import RECIPE, continue_training, read_recipe
 from scenekit.core.bounds import Bounds
 from scenekit.core.checks import BadInput
 from scenekit.core.point_fields import Encoder
@@ -130,7 +130,7 @@ def resume_fit(run: Path, limits: Mapping[str, Any] | None = None) -> FitSession
     options = to_plain(fitting) | dict(limits or {})
     signal = open_signal(facts.path, kind=facts.kind)
     session = prepare_fit(signal, representation, from_plain(SignalFitting, options, f"{where}: fit"))
-    session.training.load_state_dict(read_checkpoint(run))
+    continue_training(run, session.training)
     return session
 
 

@@ -19,7 +19,9 @@ from scenekit.representations.gaussians import Gaussians
 
 GIB = 2**30
 PROCESS = 0.45 * GIB  # python, torch, and their libraries
-COPIES = 5  # of each parameter: itself, its gradient, two moments, and its average or a transient of the step
+# Of each parameter: itself, its gradient, two moments, its average or a transient of the step, and what a checkpoint
+# copies of these while it is written.
+COPIES = 8
 SAMPLE_FLOATS = 600  # of a volume's sample on its way forward and back: features, two networks, their gradients
 PIXEL_FLOATS = 220  # of a pixel of a rendered photograph: colours, loss with its blurred images, gradients
 PAIR_BYTES = 64  # of a splat in a tile

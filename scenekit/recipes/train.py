@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from scenekit.assets.run import RECIPE, read_checkpoint, read_recipe
+from scenekit.assets.run import RECIPE, continue_training, read_recipe
 from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
@@ -130,7 +130,7 @@ def resume(run: Path, fitting: Mapping[str, Any] | None = None, share: Share = W
     fitting_options = from_plain(Fitting, options, f"{where}: training")
     supervision = from_plain(Supervision, recipe.get("supervision", {}), f"{where}: supervision")
     session = prepare(capture, representation, fitting_options, family_fitting, supervision, cache=run, share=share)
-    session.training.load_state_dict(read_checkpoint(run))
+    continue_training(run, session.training)
     return session
 
 

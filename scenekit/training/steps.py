@@ -92,6 +92,10 @@ class Training:
         """How far training has come, in [0, 1]."""
         return self.budget.progress(self.index, self.seconds)
 
+    def not_finite(self) -> str | None:
+        """The name of a parameter that holds NaN or infinity, if any does."""
+        return _not_finite({name: p.data for g in self.optimizer.groups for name, p in g.parameters.items()})
+
     def _parts(self) -> dict[str, Any]:
         parts: dict[str, Any] = {"objective": self.objective, "optimizer": self.optimizer}
         parts |= {f"controller{i}": part for i, part in enumerate(self.controllers)}
@@ -114,8 +118,8 @@ class Training:
 def steps(training: Training) -> Iterator[Step]:
     """Train until the budget is spent, yielding after every step; the averages are put in place at the end.
 
-    Raises TrainingDiverged with the step and the term when a loss stops being finite; the parameters are then
-    those of the last good step.
+    Raises TrainingDiverged with the step and the term or parameter when a loss or a gradient stops being finite;
+    the parameters are then those of the last good step.
     """
     while training.progress < 1.0 and not _target_reached(training):
         started = time.perf_counter()
@@ -137,6 +141,7 @@ def _step(training: Training) -> Step:
     _check_finite(training.index, found)
     loss.backward()
     average_gradients(training.share, training.optimizer.groups)
+    _check_gradients(training)
     for controller in training.controllers:
         change = controller.after_backward(outcome.rendering or NOTHING, context)
         if change is not None:
@@ -179,8 +184,29 @@ def _check_finite(index: int, found: _Found) -> None:
     name = next((name for name, term in found.terms.items() if not math.isfinite(term)), "sum")
     raise TrainingDiverged(
         f"training: wanted a finite loss, found {found.terms.get(name, found.loss)} in the term '{name}' at "
-        f"step {index}; the last good checkpoint is kept, try a lower learning rate or check the images and poses"
+        f"step {index}; the last good state is kept, try a lower learning rate or check the images and poses"
     )
+
+
+def _check_gradients(training: Training) -> None:
+    parameters = {name: p for group in training.optimizer.groups for name, p in group.parameters.items()}
+    name = _not_finite({name: p.grad for name, p in parameters.items() if p.grad is not None})
+    if name is None:
+        return
+    for parameter in parameters.values():
+        parameter.grad = None
+    raise TrainingDiverged(
+        f"training: wanted finite gradients, found NaN or infinity in that of '{name}' at step {training.index}; "
+        "the last good state is kept, try a lower learning rate or check the images and poses"
+    )
+
+
+def _not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """A sum is NaN or infinite where any of its terms is, and takes no memory; only a sum may overflow by itself."""
+    for name, tensor in tensors.items():
+        if not math.isfinite(float(tensor.sum())) and not bool(tensor.isfinite().all()):
+            return name
+    return None
 
 
 PROBE_EVERY = 200  # steps between two looks at the target PSNR

@@ -1,0 +1,255 @@
+"""Damaged captures by the million: ``python -m tests.fuzz.captures transforms --cases 1000000``.
+
+A small capture in every format, one of its files changed: bytes anywhere; values of JSON, words of text and numbers
+of arrays by hostile ones. Every reader has to answer with a capture of finite cameras or with BadInput in one line;
+another exception, an abort or an allocation past ``MEMORY`` is a fault. ``test_captures.py`` tries some in the gate.
+What was found is kept there and in the tests of the readers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from scenekit.core.checks import BadInput
+from scenekit.data import READERS, Capture, open_capture, synthetic
+from tests.data.captures import WRITERS as OWN_WRITERS
+from tests.data.captures import write_colmap
+from tests.data.other_programs import OTHER_WRITERS
+from tests.fuzz.splats import TEXTS, WORDS, damaged
+
+MEMORY = 1 << 30
+BATCH = 500  # cases of one child: an abort ends no more
+# Besides the formats: COLMAP's text, and what is in the photographs of any of them.
+TARGETS = (*READERS, "colmap_text", "images")
+VALUES: tuple[Any, ...] = (
+    None, True, 0, -1, 1, 1e-320, 1e308, -1e308, 1e999, -1e999, float("nan"), 2**31, 2**63, 10**400, "", "NaN", "1",
+    "\0",
+    "../../../../etc/passwd", "/dev/zero", "..", "\ud800", "a" * 5000, [], {}, [[]], [0], {"": {}}, [1e999] * 4,
+)  # fmt: skip
+NUMBERS = (b"nan", b"inf", b"-inf", b"1e999", b"1e308", b"1e-320", b"0", b"-1", b"1", b"99999999999999999999", b"",
+           b"0x10", b"1_0", b"x", b"\0", b"\xff", b"..", b"/etc/passwd", b"&amp;", b'"', b"<", b">", b",")  # fmt: skip
+WORD = re.compile(rb"[-+\w.]+")
+IMAGES = (".png", ".jpg")
+
+
+def written(target: str, root: Path) -> Path:
+    """A good capture of three photographs of 8x6 pixels."""
+    capture = synthetic.make(3, (8, 6), points=4)
+    if target in ("colmap", "colmap_text"):
+        return write_colmap(root, capture, text=target == "colmap_text")
+    return {**OWN_WRITERS, **OTHER_WRITERS}["transforms" if target == "images" else target](root, capture)
+
+
+def files_of(target: str, root: Path) -> list[Path]:
+    """What is to be damaged."""
+    files = sorted(file for file in root.rglob("*") if file.is_file())
+    return [file for file in files if (file.suffix in IMAGES) == (target == "images")]
+
+
+def changed(file: Path, data: bytes, chance: random.Random) -> bytes:
+    """The file with some of it hostile."""
+    for _ in range(chance.choice((1, 1, 1, 2, 3))):
+        data = chance.choice(_manners(file))(data, chance)
+    return data
+
+
+def _manners(file: Path) -> list[Callable[[bytes, random.Random], bytes]]:
+    if file.suffix in (".json", ""):
+        return [_json, _json, _json, _words, _bytes]
+    if file.suffix == ".npy":
+        return [_array, _array, _bytes]
+    return [_bytes] if file.suffix in (*IMAGES, ".bin") else [_words, _words, _words, _bytes]
+
+
+def _bytes(data: bytes, chance: random.Random) -> bytes:
+    kind = chance.choice(("flip", "byte", "word", "word", "text", "drop", "again", "end"))
+    most = {"flip": 7, "byte": 255, "word": len(WORDS) - 1, "text": len(TEXTS) - 1, "drop": 64, "again": 64}
+    place = chance.randrange(len(data) + 1) if chance.random() < 0.6 else chance.randrange(120)
+    return damaged(data, [(kind, place, chance.randint(0, most.get(kind, 0)), chance.randint(0, 12))])
+
+
+def _json(data: bytes, chance: random.Random) -> bytes:
+    """One value, anywhere, is another, or gone, or stands under another name."""
+    try:
+        values = json.loads(data)
+    except ValueError:
+        return _bytes(data, chance)
+    place = values
+    while isinstance(place, dict | list) and place:
+        key = chance.choice(list(place)) if isinstance(place, dict) else chance.randrange(len(place))
+        inner = place[key]  # type: ignore[index]
+        if not isinstance(inner, dict | list) or not inner or chance.random() < 0.2:
+            if chance.random() < 0.15:
+                del place[key]  # type: ignore[arg-type]
+            else:
+                place[key] = chance.choice(VALUES)  # type: ignore[index]
+            break
+        place = inner
+    return json.dumps(values).encode()
+
+
+def _words(data: bytes, chance: random.Random) -> bytes:
+    found = list(WORD.finditer(data))
+    if not found:
+        return _bytes(data, chance)
+    one = chance.choice(found)
+    return data[: one.start()] + chance.choice((*NUMBERS, chance.choice(found).group())) + data[one.end() :]
+
+
+def _array(data: bytes, chance: random.Random) -> bytes:
+    try:
+        table = np.load(io.BytesIO(data)).astype(np.float64)
+    except Exception:  # damaged already, in whichever way numpy puts it
+        return _bytes(data, chance)
+    if table.size:
+        table.reshape(-1)[chance.randrange(table.size)] = chance.choice((np.nan, np.inf, 0, -1, 1e308, 1e-320, 1e30))
+    stream = io.BytesIO()
+    np.save(stream, table)
+    return stream.getvalue()
+
+
+def survives(root: Path) -> bool:
+    """Whether a capture comes of it (True) or BadInput (False); anything else is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            capture = open_capture(root, cache_bytes=1 << 24)
+        except BadInput as error:
+            words = str(error)
+            assert 0 < len(words) < 20_000, words[:200]
+            assert "\n" not in words, words[:200]
+            return False
+    check(capture)
+    return True
+
+
+def check(capture: Capture) -> None:
+    """A capture that training can begin with."""
+    assert capture.cameras.world_from_camera.isfinite().all(), "poses"
+    assert capture.cameras.intrinsics.isfinite().all(), "intrinsics"
+    assert (capture.cameras.intrinsics[:, :2] > 0).all(), "focal lengths"
+    place = capture.scene_from_world
+    assert torch.tensor([place.scale, *place.translation.tolist()]).isfinite().all(), "place"
+    assert capture.cameras.moved(place).to(dtype=torch.float32).world_from_camera.isfinite().all(), "poses in the scene"
+    assert capture.train, "nothing to learn from"
+    if capture.points is not None:
+        assert capture.points.positions.isfinite().all(), "points"
+        assert capture.points.colors.isfinite().all(), "colours"
+    for image, (width, height) in zip(capture.images, capture.cameras.sizes, strict=True):
+        assert image.shape[:2] == (height, width), "sizes"
+
+
+class Target:
+    """A good capture on disk whose files are damaged one at a time."""
+
+    def __init__(self, name: str, root: Path) -> None:
+        self.root = written(name, root)
+        self.good = {file: file.read_bytes() for file in files_of(name, self.root)}
+
+    def case(self, chance: random.Random) -> tuple[Path, bytes]:
+        """Which file becomes what."""
+        file = chance.choice(list(self.good))
+        return file, changed(file, self.good[file], chance)
+
+    def survives(self, file: Path, data: bytes) -> bool:
+        """Try one case; the good file is back afterwards."""
+        file.write_bytes(data)
+        try:
+            return survives(self.root)
+        finally:
+            file.write_bytes(self.good[file])
+
+
+def fuzz(name: str, cases: int, seed: int, output: Path) -> int:
+    """Try so many and say how it went; the number of places in the code with faults."""
+    places: Counter[str] = Counter()
+    read, began = 0, time.perf_counter()
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        target = Target(name, Path(folder) / "capture")
+        for start in range(0, cases, BATCH):
+            count = min(BATCH, cases - start)
+            found = _in_a_child(target, count, seed + start, output / name)
+            read += found.pop("read", 0)
+            places.update(found)
+    print(f"{name}: {cases} cases in {time.perf_counter() - began:.0f} s, {read} still read, "
+          f"{len(places)} places with faults {dict(places)}", flush=True)  # fmt: skip
+    return len(places)
+
+
+def _in_a_child(target: Target, cases: int, seed: int, output: Path) -> Counter[str]:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            found = _tried(target, cases, random.Random(seed), output)
+            with os.fdopen(writing, "w") as stream:
+                json.dump(found, stream)
+            os._exit(0)
+        finally:
+            traceback.print_exc()
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading) as stream:
+        told = stream.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    for file, data in target.good.items():
+        file.write_bytes(data)
+    return Counter(json.loads(told)) if code == 0 else Counter({f"ended with {code}, after {output}/last": 1})
+
+
+def _tried(target: Target, cases: int, chance: random.Random, output: Path) -> Counter[str]:
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.RLIM_INFINITY))
+    output.mkdir(parents=True, exist_ok=True)
+    found: Counter[str] = Counter()
+    for _ in range(cases):
+        file, data = target.case(chance)
+        (output / "last").write_bytes(data)
+        try:
+            found["read"] += target.survives(file, data)
+        except Exception as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            ours = next((f for f in reversed(frames) if "/scenekit/" in f.filename), frames[-1])
+            where = f"{type(error).__name__} in {Path(ours.filename).name}:{ours.lineno}: {str(error)[:80]!r}"
+            if where not in found:
+                (output / f"{len(found)}-{file.name}").write_bytes(data)
+            found[where] += 1
+    return found
+
+
+def main() -> None:
+    """Fuzz the targets named, or all."""
+    parser = argparse.ArgumentParser(description="Damaged captures against their readers.")
+    parser.add_argument("targets", nargs="*", default=list(TARGETS))
+    parser.add_argument("--cases", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--output", type=Path, default=Path(tempfile.gettempdir()) / "scenekit-fuzz-captures")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    shutil.rmtree(options.output, ignore_errors=True)
+    if "colmap" in options.targets or "colmap_text" in options.targets:
+        import pycolmap  # noqa: F401 - before memory is limited
+    sys.exit(1 if sum(fuzz(name, options.cases, options.seed, options.output) for name in options.targets) else 0)
+
+
+if __name__ == "__main__":
+    main()
