@@ -254,11 +254,11 @@ def test_checkpoints_become_rarer_where_they_would_take_more_than_a_hundredth(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 600 KiB."""
+    """A disk of 1.5 MB."""
     libc = ctypes.CDLL(None, use_errno=True)
     place = tmp_path / "disk"
     place.mkdir()
-    if sys.platform != "linux" or libc.mount(b"tmpfs", bytes(place), b"tmpfs", 0, b"size=600k") != 0:
+    if sys.platform != "linux" or libc.mount(b"tmpfs", bytes(place), b"tmpfs", 0, b"size=1500k") != 0:
         pytest.skip("a small disk cannot be mounted here: it takes Linux and its administrator")
     yield place
     libc.umount2(bytes(place), 2)

@@ -1,0 +1,154 @@
+"""Gradients of whole renderings against central differences, for every renderer and each kind of parameter.
+
+Scenes are small and away from discontinuities: nothing ends early, no splat overtakes another or ends within the frame. Values are
+float32, as in training, so that the native operators are what is tested; differences of a weighted sum of pixels
+along a random direction agree to two hundredths.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from scenekit.core.bounds import Bounds
+from scenekit.core.cameras import Cameras, look_at
+from scenekit.core.lenses import Lens
+from scenekit.core.point_fields import PointField
+from scenekit.core.protocols import Context, ParameterGroup, Renderer, Splats
+from scenekit.recipes.configs import from_plain
+from scenekit.renderers.flat import FlatRenderer, PanoramaRenderer
+from scenekit.renderers.sphere_tracing import SphereTracer
+from scenekit.renderers.splats import SplatRenderer
+from scenekit.renderers.volume import Marching, VolumeRenderer
+from scenekit.representations import REPRESENTATIONS
+from tests.conformance.small import SMALL
+
+FIELDS = sorted(name for name, kind in REPRESENTATIONS.items() if kind.renderer == "volume")
+
+
+def camera(lens: Lens | None = None, size: tuple[int, int] = (20, 16)) -> Cameras:
+    pose = look_at(torch.tensor([0.3, -0.2, -4.0]), torch.zeros(3), torch.tensor([0.0, -1, 0]))
+    intrinsics = torch.tensor([[25.0, 24.0, size[0] / 2, size[1] / 2]])
+    return Cameras(pose[None], intrinsics, (size,), lenses=None if lens is None else (lens,))
+
+
+class Five:
+    """Five hand-placed splats, apart in depth, so large that none ends (at an alpha of 1/255) within the frame."""
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.parameters = {
+            "means": torch.tensor(
+                [[0.0, 0, 0], [0.4, 0.2, 0.6], [-0.4, 0.1, 1.1], [0.1, -0.3, -0.5], [-0.2, 0.3, 1.7]]
+            ),
+            "quaternions": torch.randn(5, 4, generator=generator),
+            "log_scales": torch.randn(5, 3, generator=generator) * 0.1 + 0.3,
+            "opacity_logits": torch.randn(5, generator=generator) * 0.5,
+            "harmonics": torch.randn(5, 4, 3, generator=generator) * 0.2 + torch.tensor([1.0, 0, 0, 0])[:, None],
+        }
+        for value in self.parameters.values():
+            value.requires_grad_()
+
+    def splats(self, cameras: Cameras, context: Context) -> Splats:
+        given = self.parameters
+        return Splats(given["means"], torch.nn.functional.normalize(given["quaternions"], dim=-1),
+                      given["log_scales"].exp(), given["opacity_logits"].sigmoid(), given["harmonics"], 1)  # fmt: skip
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return []
+
+
+def agrees(
+    renderer: Renderer, cameras: Cameras, parameters: dict[str, Tensor], step: Callable[[Tensor], float]
+) -> None:
+    weights: list[Tensor] = []
+
+    def value() -> Tensor:
+        context = Context(training=True, generator=torch.Generator().manual_seed(3))
+        rendering = renderer.render(cameras, context=context)
+        pictures = torch.cat([rendering.color, rendering.opacity[..., None]], -1).double()
+        if not weights:
+            weights.append(torch.rand(pictures.shape, generator=torch.Generator().manual_seed(4)).double())
+        return (pictures * weights[0]).sum()
+
+    gradients = torch.autograd.grad(value(), list(parameters.values()), allow_unused=True)
+    for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
+        assert gradient is not None, name
+        assert gradient.isfinite().all(), name
+        # Mostly along the gradient: where a random direction happens to change nothing, rounding would be compared.
+        across = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(5))
+        direction = gradient / gradient.norm().clamp(min=1e-12) + 0.5 * across / across.norm()
+        size, start = step(parameter), parameter.detach().clone()
+        ends = []
+        with torch.no_grad():
+            for sign in (1, -1):
+                parameter.copy_(start + sign * size * direction)
+                ends.append(float(value()))
+            parameter.copy_(start)
+        expected = (ends[0] - ends[1]) / (2 * size)
+        assert float((gradient * direction).sum()) == pytest.approx(expected, rel=0.02, abs=1e-3), name
+
+
+def small_step(parameter: Tensor) -> float:
+    return 2e-3 * max(1.0, float(parameter.detach().norm()) / 10)
+
+
+@pytest.mark.parametrize("antialiased", [False, True])
+def test_splats(antialiased: bool) -> None:
+    five = Five()
+    agrees(SplatRenderer(five, antialiased=antialiased), camera(), five.parameters, lambda _: 2e-3)
+
+
+@pytest.mark.parametrize("lens", [Lens.of("perspective", k1=-0.05), Lens.of("equidistant", k1=0.02)], ids=str)
+def test_splats_on_tangent_faces(lens: Lens) -> None:
+    five = Five()
+    agrees(SplatRenderer(five), camera(lens), five.parameters, lambda _: 2e-3)
+
+
+def smooth(module: torch.nn.Module) -> dict[str, Tensor]:
+    """Its parameters, moved away from zero, where networks have their kinks and tables say nothing."""
+    generator = torch.Generator().manual_seed(1)
+    parameters = dict(module.named_parameters())
+    with torch.no_grad():
+        for parameter in parameters.values():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return parameters
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_fields(name: str) -> None:
+    config: Any = from_plain(REPRESENTATIONS[name], SMALL.get(name, {}), name)
+    field = config.build(Bounds(), torch.Generator().manual_seed(0))
+    parameters = smooth(field)
+    agrees(VolumeRenderer(field, Marching(steps=32, grid=8)), camera(size=(10, 8)), parameters, small_step)
+
+
+class Waves(torch.nn.Module):
+    """A point field that is smooth: waves over the unit cube."""
+
+    def __init__(self, dimensions: int, channels: int) -> None:
+        super().__init__()
+        self.dimensions, self.channels = dimensions, channels
+        self.waves = torch.nn.Parameter(torch.randn(dimensions, 6, generator=torch.Generator().manual_seed(0)))
+        self.heights = torch.nn.Parameter(torch.rand(6, channels, generator=torch.Generator().manual_seed(1)) * 0.1)
+
+    def forward(self, points: Tensor) -> Tensor:
+        return 0.5 + (points @ self.waves).sin() @ self.heights
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return []
+
+
+def test_pictures_and_panoramas() -> None:
+    flat, around = Waves(2, 3), Waves(3, 3)
+    assert isinstance(flat, PointField)
+    agrees(FlatRenderer(flat, (8, 6), linear=False), camera(), dict(flat.named_parameters()), lambda _: 1e-2)
+    agrees(PanoramaRenderer(around, (8, 4), linear=False), camera(), dict(around.named_parameters()), lambda _: 1e-2)
+
+
+def test_sphere_tracing_promises_no_gradients_and_records_none() -> None:
+    rendering = SphereTracer(Waves(3, 1)).render(camera())
+    assert not rendering.color.requires_grad
+    assert rendering.color.isfinite().all()
