@@ -50,15 +50,17 @@ def test_splats_behind_the_camera_and_in_its_plane_are_not_seen(depth: float) ->
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf, 1e30])
-@pytest.mark.parametrize("part", ["means", "scales", "opacities", "quaternions", "harmonics"])
-def test_a_splat_of_no_numbers_leaves_the_others_as_they_are(part: str, wrong: float) -> None:
+@pytest.mark.parametrize("part", ["means", "scales", "opacities", "quaternions"])
+def test_a_splat_of_no_numbers_leaves_what_is_before_it_as_it_was(part: str, wrong: float) -> None:
+    """Colours are not among these: a scene that holds NaN is refused where it is read, a step where it is made."""
     both = splats(torch.stack([FRONT, BACK + torch.tensor([0.5, 0, 0])]), torch.stack([RED, BLUE]))
     alone = SplatRenderer(Given(splats(FRONT[None], RED[None]))).render(camera())
     getattr(both, part)[1] = wrong
     rendering = SplatRenderer(Given(both)).render(camera())
-    if part in ("means", "scales", "opacities") and not math.isinf(wrong) and wrong != 1e30:
+    assert rendering.color.isfinite().all()
+    assert torch.equal(rendering.color[..., 0], alone.color[..., 0])
+    if math.isnan(wrong) or part == "means":
         assert torch.equal(rendering.color, alone.color)
-    assert torch.equal(rendering.color[0, :, :13], alone.color[0, :, :13])  # which it does not reach, as it was
 
 
 def test_no_opacity_is_nothing_and_full_opacity_hides_all_behind() -> None:

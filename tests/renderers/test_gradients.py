@@ -1,8 +1,8 @@
 """Gradients of whole renderings against central differences, for every renderer and each kind of parameter.
 
-Scenes are small and away from discontinuities: nothing ends early, no splat overtakes another or ends within the frame. Values are
-float32, as in training, so that the native operators are what is tested; differences of a weighted sum of pixels
-along a random direction agree to two hundredths.
+Scenes are small and away from discontinuities: nothing ends early, no splat overtakes another or ends within the
+frame. Values are float32, as in training, so that the native operators are what is tested; differences of a weighted
+sum of pixels along a random direction agree to two hundredths.
 """
 
 from collections.abc import Callable

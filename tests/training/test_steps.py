@@ -163,3 +163,36 @@ def test_the_state_holds_everything_that_training_changes() -> None:
     keys = {"objective", "optimizer", "index", "seconds", "generator"}
     assert set(run.state_dict()) == keys
     assert set(run.state_dict()["objective"]) == {"renderer", "background", "batches"}
+
+
+class Poisoned(FlatColor):
+    """Fine to look at, but with a gradient that is none, once half of the training is over."""
+
+    spent = False
+
+    def render(self, cameras: Cameras, pixels: Any = None, *, context: Context = EVAL) -> Rendering:
+        rendering = super().render(cameras, pixels, context=context)
+        if context.progress >= 0.5 and not self.spent:
+            self.spent = True
+            rendering.color.register_hook(lambda gradient: gradient * math.nan)
+        return rendering
+
+
+@pytest.mark.bad_input
+def test_a_gradient_that_is_no_number_stops_before_the_step_and_names_its_parameter() -> None:
+    run = training(Budget(steps=10), renderer=Poisoned())
+    before = torch.zeros(0)
+    with pytest.raises(TrainingDiverged, match=r"found NaN or infinity in that of 'logits' at step 5"):  # noqa: PT012
+        for _ in steps(run):
+            before = run.optimizer.groups[0].parameters["logits"].detach().clone()
+    assert torch.equal(run.optimizer.groups[0].parameters["logits"], before)
+    assert run.not_finite() is None
+    assert len(list(steps(run))) == 5  # what was good goes on
+
+
+def test_parameters_that_are_no_numbers_are_named() -> None:
+    run = training(Budget(steps=1))
+    run.optimizer.groups[0].parameters["logits"].data[2] = math.inf
+    assert run.not_finite() == "logits"
+    run.optimizer.groups[0].parameters["logits"].data.fill_(3e38)  # their sum overflows, they do not
+    assert run.not_finite() is None
