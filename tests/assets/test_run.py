@@ -1,5 +1,6 @@
 import errno
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from scenekit.assets.atomic import replacing
 from scenekit.assets.run import (
     checkpoints,
+    inside,
     read_checkpoint,
     read_recipe,
     read_scene,
@@ -154,3 +156,64 @@ def test_nothing_that_exists_is_written_over(tmp_path: Path) -> None:
         require_new(tmp_path)
     with pytest.raises(BadInput, match="found a file"):
         require_new(tmp_path / "precious")
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("name", ["checkpoints", "metrics.jsonl", "renders"])
+def test_a_stranger_s_run_cannot_have_us_write_elsewhere(name: str, tmp_path: Path) -> None:
+    outside, run = tmp_path / "mine", tmp_path / "run"
+    (outside / "step-00000001").mkdir(parents=True)
+    run.mkdir()
+    (run / name).symlink_to(outside)
+    with pytest.raises(BadInput, match="wanted a place in the run itself, found a link to"):
+        inside(run, name)
+    if name == "checkpoints":
+        with pytest.raises(BadInput, match="found a link to"):
+            write_checkpoint(run, 2, some_state(2))
+    assert [path.name for path in outside.iterdir()] == ["step-00000001"]
+
+
+def test_files_that_are_links_are_replaced_and_not_written_through(tmp_path: Path) -> None:
+    mine, run = tmp_path / "mine", tmp_path / "run"
+    run.mkdir()
+    mine.write_text("precious")
+    (run / "recipe.toml").symlink_to(mine)
+    write_recipe(run, {})
+    assert mine.read_text() == "precious"
+    assert not (run / "recipe.toml").is_symlink()
+
+
+@pytest.mark.bad_input
+def test_a_checkpoint_that_is_a_link_is_removed_without_what_it_points_to(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "precious").touch()
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoints" / "step-00000001").symlink_to(mine)
+    for step in (2, 3):
+        write_checkpoint(tmp_path / "run", step, some_state(step))
+    assert [folder.name for folder in checkpoints(tmp_path / "run")] == ["step-00000002", "step-00000003"]
+    assert (mine / "precious").exists()
+
+
+@pytest.mark.bad_input
+def test_names_in_a_checkpoint_and_pickles_are_data_alone(tmp_path: Path) -> None:
+    opened: list[int] = []
+
+    class Trap:
+        def __reduce__(self) -> tuple:
+            return opened.append, (1,)
+
+    write_state(tmp_path / "state", {"../../outside": {"/etc/passwd": torch.zeros(1)}, "__class__": 1})
+    assert read_state(tmp_path / "state")["__class__"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+    for file in ("tensors.safetensors", "values.json"):
+        folder = tmp_path / file
+        write_state(folder, some_state())
+        (folder / file).write_bytes(pickle.dumps(Trap()))
+        with pytest.raises(BadInput):
+            read_state(folder)
+    (tmp_path / "recipe.toml").write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(BadInput, match="a recipe in TOML"):
+        read_recipe(tmp_path)
+    assert not opened
