@@ -130,11 +130,15 @@ def read_exr(path: Path) -> Float32[np.ndarray, "H W C"]:
 
 def _exr_as_image(path: Path) -> Image.Image:
     linear = read_exr(path)
+    wrong = int(np.isnan(linear).any(-1).sum())
+    if wrong:
+        raise BadInput.of(path, wanted="numbers in every pixel", found=f"NaN in {wrong} of them",
+                          remedy="render it again, or put a colour there")  # fmt: skip
     color = np.repeat(linear, 3, -1) if linear.shape[-1] == 1 else linear[..., :3]
     alpha = linear[..., 3:].clip(0, 1)
     if alpha.shape[-1]:
         color = color / np.maximum(alpha, 1e-6)
-    color = np.nan_to_num(color, nan=0.0).clip(0, 1)
+    color = color.clip(0, 1)
     encoded = srgb_from_linear(torch.from_numpy(color)).numpy()
     return Image.fromarray((np.concatenate([encoded, alpha], -1) * 255).round().astype(np.uint8))
 

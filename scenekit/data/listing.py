@@ -143,7 +143,7 @@ def rigid_pose(source: Path, name: str, matrix: object) -> Float[Tensor, "3 4"]:
     """
     try:
         pose = torch.tensor(matrix, dtype=torch.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         pose = torch.zeros(0)
     remedy = "remove that image from the list or estimate its pose again"
     if pose.shape not in ((3, 4), (4, 4)):

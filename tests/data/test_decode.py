@@ -55,6 +55,17 @@ def test_linear_colours_of_an_exr_become_srgb_and_bright_ones_are_clipped(tmp_pa
     assert found[1, 0].tolist() == [3, 3, 3]
 
 
+@pytest.mark.bad_input
+def test_an_exr_with_pixels_that_are_no_numbers_is_refused(tmp_path: Path) -> None:
+    openexr = pytest.importorskip("OpenEXR", reason="the extra photos is not installed")
+    linear = np.zeros((2, 2, 3), np.float32)
+    linear[0, 1, 2] = np.nan
+    header = {"compression": openexr.ZIP_COMPRESSION, "type": openexr.scanlineimage}
+    openexr.File(header, {"RGB": linear}).write(str(tmp_path / "a.exr"))
+    with pytest.raises(BadInput, match=r"a.exr: wanted numbers in every pixel, found NaN in 1 of them"):
+        loaded(tmp_path / "a.exr")
+
+
 def test_heic_is_read(tmp_path: Path) -> None:
     heif = pytest.importorskip("pillow_heif", reason="the extra photos is not installed")
     heif.register_heif_opener()

@@ -79,6 +79,8 @@ def test_what_was_once_found_is_refused_in_one_sentence(tmp_path: Path) -> None:
     refused("colmap", tmp_path / "b", {"sparse/0/cameras.bin": bytes(cameras)}, "announces 1152921504606846976 entries")
     header = b"\x93NUMPY\x01\x00\x10\x00{'descr': (((   \n"
     refused("llff", tmp_path / "c", {"poses_bounds.npy": header}, "NumPy array")
+    frames = b'{"fl_x": 9, "frames": [{"file_path": "a", "transform_matrix": [[1' + 400 * b"0" + b"]]}]}"
+    refused("transforms", tmp_path / "f", {"transforms.json": frames}, "wanted a 4x4 pose for a")
     values = b'[{"cameras": [], "shots": 7}]'
     refused("opensfm", tmp_path / "d", {"reconstruction.json": values}, "a list of reconstructions")
     refused("bundler", tmp_path / "e", {"bundle.out": b"1e999 0\n"}, "wanted a number of things, found inf")

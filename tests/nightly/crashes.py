@@ -125,10 +125,13 @@ class Trial:
     def disturb(self) -> None:
         """End it once, and look at what is left; begin anew where it is done."""
         number = self.chance.choice(SIGNALS)
+        before = self._half_written()
         code = disturbed(self._command(), self.folder, self.chance.uniform(0, 1.1 * self.seconds), number)
         assert code in (0, -number, CODES.get(number)), f"exit code {code} after {number!r}: {self._said()}"
         self.happened["done before" if code == 0 else signal.Signals(number).name] += 1
-        self._look(number)
+        self._look()
+        # What SIGKILL left before may be there still, if this one came before the command got to it.
+        assert number == signal.SIGKILL or self._half_written() <= before, "a signal left a file half written"
         if code == 0:
             self._compare()
             self._clear()
@@ -144,13 +147,14 @@ class Trial:
     def _command(self) -> Sequence[str]:
         return self.job.resume if (self.folder / "run" / "recipe.toml").exists() else self.job.begin
 
-    def _look(self, number: signal.Signals) -> None:
+    def _half_written(self) -> set[Path]:
+        return set(self.folder.rglob(".*.new"))
+
+    def _look(self) -> None:
         for checkpoint in checkpoints(self.folder / "run"):
             assert read_state(checkpoint), checkpoint
         if (self.folder / self.job.result).exists():
             self._compare()
-        if number != signal.SIGKILL:
-            assert not list(self.folder.rglob(".*.new")), "a signal left a file half written"
 
     def _compare(self) -> None:
         assert (self.folder / self.job.result).read_bytes() == self.result, f"other bits: {self.job.begin}"
