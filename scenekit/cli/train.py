@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -117,7 +118,7 @@ def _train_on(general: General, name: str, session: Session, plan: Plan, folder:
         for _ in training_steps(session.training):
             pass  # the first process tells of it and writes
         return
-    with live_view(session.scene) if general.live else nullcontext() as live:
+    with live_view(session.scene, capture=session.capture) if general.live else nullcontext() as live:
         figures = train_session(session, folder, quiet=general.json, live=live)
         figures |= {"run": str(folder), "representation": name, "seconds_of_preparation": round(prepared, 2)}
         figures["predicted_memory_bytes"] = round(plan.total)
@@ -240,11 +241,17 @@ def train_session(
     _say_where(folder, first)
     step = None
     saving = Saving(folder)
+
+    def save() -> None:
+        saving.save(training.index, training.state_dict())
+        saving.wait()
+
     try:
         with closing(run_steps(training, saving, quiet=quiet)) as progress:
-            for step in progress if live is None else live.follow(progress):
+            for step in progress if live is None else live.follow(progress, save):
                 if live is not None:
-                    live.update(f"step {step.index}, {step.psnr:.2f} dB")
+                    live.update(f"{_made_of(session)}: step {step.index}, {step.psnr:.2f} dB")
+                    live.score(step.index, step.psnr)
     except TrainingDiverged:
         if training.not_finite() is None:
             saving.last(training.index, training.state_dict())
@@ -288,13 +295,18 @@ def _triangulation_figures(session: Session) -> dict[str, Any] | None:
     }
 
 
-def live_view(*scenes: Scene) -> LiveView:
-    """Scenes in the browser while the first of them learns."""
-    from scenekit.live import LiveView
+def live_view(*scenes: Scene, capture: Capture | None = None) -> LiveView:
+    """Scenes in the browser while the first of them learns, perhaps from photographs of a capture."""
+    from scenekit.live import Photographs, view
 
-    live = LiveView(scenes)
-    say(f"Open {live.url}")
+    found = None if capture is None else partial(Photographs, capture.cameras, capture.images, capture.names)
+    live = view(*scenes, photographs=found, wait=False, announce=say)
+    assert live is not None
     return live
+
+
+def _made_of(session: Session | FitSession | Conversion) -> str:
+    return str(session.scene.recipe.get("representation", {}).get("name", "scene"))
 
 
 def free_folder(name: str) -> Path:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from scenekit.cli.options import parse
-from scenekit.live import view
+from scenekit.core.checks import BadInput
+from scenekit.data import open_capture
+from scenekit.live import Photographs, view
 from scenekit.recipes import load
+from scenekit.renderers.scene import Scene
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class View:
     """What to show.
 
     Attributes:
-        runs: folders that train wrote, or splat files; several are shown one at a time, by name.
+        runs: folders that train wrote, or splat files; several are shown together, side by side, or in turns.
         port: on loopback; any free one for 0.
     """
 
@@ -30,4 +34,15 @@ def run(arguments: list[str]) -> None:
     """Serve until interrupted."""
     options = parse(View, "view", arguments, "Scenes in the browser, on loopback, behind a token.")
     scenes = [load(folder) for folder in options.runs]
-    view(*scenes, names=[folder.name for folder in options.runs], port=options.port)
+    names = [folder.name for folder in options.runs]
+    view(*scenes, names=names, photographs=partial(_photographs, scenes[0]), port=options.port)
+
+
+def _photographs(scene: Scene) -> Photographs:
+    """Those that the scene was made of, where they still are."""
+    source = scene.recipe.get("capture")
+    if source is None:
+        raise BadInput.of("error", wanted="a run that was trained on photographs", found="another scene",
+                          remedy="name such a run first")  # fmt: skip
+    capture = open_capture(source["path"], downscale=source["downscale"], keep_lens=source.get("keep_lens", False))
+    return Photographs(capture.cameras, capture.images, capture.names)

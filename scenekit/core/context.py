@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -38,12 +39,14 @@ class Context:
         progress: how far training has come, in [0, 1]; every schedule is a function of it.
         share: of the work of a step. The generators of all processes stay in one state: whatever is drawn has the
             same size in each.
+        crop: [3 4], takes positions in scene to a box of sides [-1, 1]; nothing outside of it is seen.
     """
 
     training: bool = False
     generator: torch.Generator | None = None
     progress: float = 1.0
     share: Share = WHOLE
+    crop: Float[Tensor, "3 4"] | None = None
 
     def uniform(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
         """Numbers in [0, 1) for this process's rows of a step.
@@ -54,6 +57,13 @@ class Context:
         rows, *rest = shape
         drawn = torch.rand((rows * self.share.of, *rest), generator=self.generator)
         return drawn[self.share.rows(len(drawn))].to(device)
+
+    def keeps(self, positions: Float[Tensor, "N 3"]) -> Bool[Tensor, " N"]:
+        """Which positions in ``scene`` the crop leaves; all of them where there is none."""
+        if self.crop is None:
+            return torch.ones(len(positions), dtype=torch.bool, device=positions.device)
+        crop = self.crop.to(positions)
+        return (positions @ crop[:, :3].T + crop[:, 3]).abs().amax(-1) <= 1
 
 
 EVAL = Context()

@@ -100,7 +100,7 @@ def _look(teacher: Renderer, camera: Cameras) -> View:
     places = places.reshape(height, width, 3)
     color = rendering.color[0] / opacity.clamp(min=1e-3)[..., None]
     kept = _smooth(depth, opacity > SOLID)
-    cloud = PointCloud(places[kept], color[kept].clamp(0, 1), _normals(places)[kept], opacity[kept].clamp(0, 1))
+    cloud = PointCloud(places[kept], color[kept].clamp(0, 1), surface_normals(places)[kept], opacity[kept].clamp(0, 1))
     return View(cloud, (1 + _change(color) / DETAIL)[kept], camera, depth, opacity > SOLID)
 
 
@@ -116,7 +116,7 @@ def _smooth(depth: Float[Tensor, "H W"], solid: Bool[Tensor, "H W"]) -> Bool[Ten
     return kept
 
 
-def _normals(places: Float[Tensor, "H W 3"]) -> Float[Tensor, "H W 3"]:
+def surface_normals(places: Float[Tensor, "H W 3"]) -> Float[Tensor, "H W 3"]:
     """Of the surface through each pixel's neighbours."""
     across, down = torch.zeros_like(places), torch.zeros_like(places)
     across[:, 1:-1] = places[:, 2:] - places[:, :-2]

@@ -4,19 +4,46 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import viser
+from jaxtyping import Float
+from torch import Tensor
 
 from scenekit.core.transforms import matrix_from_quaternion, quaternion_from_matrix
-from scenekit.live.look import BACKDROPS, CHANNELS, Look
+from scenekit.live.arrange import Arrangement
+from scenekit.live.callbacks import calling
+from scenekit.live.cropping import Cropping
+from scenekit.live.film import screenshot
+from scenekit.live.look import CHANNELS, Look
+from scenekit.live.measuring import Measuring
+from scenekit.live.path_panel import Page, PathPanel
 from scenekit.live.picture import Picture
+from scenekit.live.render_loop import Errand
 from scenekit.live.stage import Stage
+from scenekit.renderers.background import BLACK, WHITE, Color
 
 RESOLUTIONS = {"full": 1.0, "half": 0.5, "quarter": 0.25}
+BACKDROPS: dict[str, Color | None] = {"its own": None, "black": BLACK, "white": WHITE}
+OTHER = "another"
 QUALITY = {False: 60, True: 92}  # of the JPEG: while moving, when finished
 FRUSTUM = 0.08  # of the photographs' distance
+NARROWEST, WIDEST = 5.0, 150.0  # degrees
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Whom a panel tells.
+
+    Attributes:
+        changed: called after every choice made in it.
+        do: has something done by the thread that owns the scenes.
+    """
+
+    changed: Callable[[], None]
+    do: Callable[[Errand], None]
 
 
 class Panel:
@@ -26,29 +53,31 @@ class Panel:
         client: viser's handle.
     """
 
-    def __init__(
-        self, client: viser.ClientHandle, names: Sequence[str], stage: Stage, changed: Callable[[], None]
-    ) -> None:
-        """Build the panel; ``changed`` is called after every choice made in it."""
+    def __init__(self, client: viser.ClientHandle, names: Sequence[str], stage: Stage, wishes: Wishes) -> None:
+        """Build the panel."""
         self.client = client
-        self._names = tuple(names)
         self._stage = stage
+        self._wishes = wishes
         self._at = 0
+        self._told = ""
         gui = client.gui
-        self._scene = gui.add_dropdown("scene", self._names, visible=len(names) > 1)
+        gui.add_text("scene", ", ".join(names), disabled=True, visible=len(names) == 1)
         self._channel = gui.add_dropdown("show", CHANNELS)
         self._resolution = gui.add_dropdown("resolution", tuple(RESOLUTIONS))
-        self._backdrop = gui.add_dropdown("background", BACKDROPS)
+        self._backdrop = gui.add_dropdown("background", (*BACKDROPS, OTHER))
+        self._other = gui.add_rgb("colour", (90, 120, 160), visible=False)
+        self._angle = gui.add_slider("field of view", NARROWEST, WIDEST, 0.5, self._degrees(stage.field_of_view))
         self._frustums_shown = gui.add_checkbox("photographs", False)
         self._step = gui.add_button_group("photograph", ("previous", "next"))
         self._picture = gui.add_text("picture", "", disabled=True)
         self._trouble = gui.add_text("trouble", "", disabled=True, multiline=True, visible=False)
-        self._told = ""
-        for control in (self._scene, self._channel, self._resolution, self._backdrop):
-            control.on_update(_calling(changed))
-        self._step.on_click(_calling(self._step_on))
+        self._shot = gui.add_button("screenshot")
+        self._arrangement = Arrangement(client, names, stage, wishes.changed)
+        self._cropping = Cropping(client, stage, wishes.changed)
+        self._measuring = Measuring(client, stage, self.look, wishes.do)
+        self._path = PathPanel(Page(client, stage, self.look, self.go, wishes.do))
+        self._listen()
         self._frustums = client.scene.add_frame("/photographs", show_axes=False, visible=False)
-        self._frustums_shown.on_update(_calling(self._show_frustums))
         self._add_frustums()
 
     def look(self) -> Look:
@@ -63,9 +92,12 @@ class Panel:
             camera.fov,
             camera.image_width / max(1, camera.image_height),
             max(1, int(camera.image_height * scale)),
-            self._names.index(self._scene.value) if self._scene.value in self._names else 0,
+            self._arrangement.layers(),
             self._channel.value if self._channel.value in CHANNELS else CHANNELS[0],
-            self._backdrop.value if self._backdrop.value in BACKDROPS else BACKDROPS[0],
+            self._color(),
+            self._cropping.crop(),
+            self._arrangement.beside(),
+            self._arrangement.split,
         )
 
     def show(self, picture: Picture) -> None:
@@ -74,7 +106,8 @@ class Panel:
         self.client.scene.set_background_image(picture.image, format="jpeg", jpeg_quality=quality)
         height, width, _ = picture.image.shape
         state = "finished" if picture.finished else "moving"
-        self._picture.value = f"{width}x{height}, {1000 * picture.seconds:.0f} ms, {state}"
+        note = f", {picture.note}" if picture.note else ""
+        self._picture.value = f"{width}x{height}, {1000 * picture.seconds:.0f} ms, {state}{note}"
         self.client.flush()
 
     def tell(self, words: str) -> None:
@@ -88,15 +121,57 @@ class Panel:
         """Take the place of a photograph's camera."""
         photographs = self._stage.photographs
         self._at = index % len(photographs)
-        pose = photographs.world_from_camera[self._at]
-        centre = pose[:, 3]
-        ahead = max(0.05, float(-centre @ pose[:, 2]))  # the focus is the page's origin
+        self._place(photographs.world_from_camera[self._at], _field_of_view(self._stage, self._at))
+
+    def go(self, world_from_camera: Float[Tensor, "3 4"], field_of_view: float) -> None:
+        """Take a pose in ``world``."""
+        self._place(self._stage.page_from_world.poses(world_from_camera), field_of_view)
+
+    def moved(self) -> None:
+        """The browser's camera is elsewhere."""
+        self._angle.value = self._degrees(self.client.camera.fov)
+        self._wishes.changed()
+
+    def _place(self, page_from_camera: Float[Tensor, "3 4"], field_of_view: float) -> None:
+        centre = page_from_camera[:, 3]
+        ahead = max(0.05, float(-centre @ page_from_camera[:, 2]))  # the focus is the page's origin
         camera = self.client.camera
         with self.client.atomic():
             camera.position = centre.numpy()
-            camera.look_at = (centre + ahead * pose[:, 2]).numpy()
-            camera.wxyz = quaternion_from_matrix(pose[:, :3]).numpy()
-            camera.fov = _field_of_view(self._stage, self._at)
+            camera.look_at = (centre + ahead * page_from_camera[:, 2]).numpy()
+            camera.wxyz = quaternion_from_matrix(page_from_camera[:, :3]).numpy()
+            camera.fov = field_of_view
+
+    def _listen(self) -> None:
+        for control in (self._channel, self._resolution, self._other):
+            control.on_update(calling(self._wishes.changed))
+        self._backdrop.on_update(calling(self._choose_backdrop))
+        self._angle.on_update(calling(self._zoom))
+        self._step.on_click(calling(self._step_on))
+        self._frustums_shown.on_update(calling(self._show_frustums))
+        self._shot.on_click(calling(self._shoot))
+
+    def _color(self) -> Color | None:
+        if self._backdrop.value != OTHER:
+            return BACKDROPS.get(self._backdrop.value)
+        red, green, blue = (min(255, max(0, value)) / 255 for value in self._other.value)
+        return red, green, blue
+
+    def _choose_backdrop(self) -> None:
+        self._other.visible = self._backdrop.value == OTHER
+        self._wishes.changed()
+
+    def _zoom(self) -> None:
+        """What the slider says, where that is not what the camera has."""
+        angle = min(WIDEST, max(NARROWEST, self._angle.value))
+        if abs(angle - self._degrees(self.client.camera.fov)) > 0.3:
+            self.client.camera.fov = math.radians(angle)
+
+    def _shoot(self) -> None:
+        def keep(content: bytes) -> None:
+            self.client.send_file_download("scenekit.png", content, save_immediately=True)
+
+        self._wishes.do(screenshot(self.look(), keep))
 
     def _step_on(self) -> None:
         self.jump(self._at + (1 if self._step.value == "next" else -1))
@@ -118,18 +193,13 @@ class Panel:
                 wxyz=quaternion_from_matrix(pose[:, :3]).numpy(),
                 position=pose[:, 3].numpy(),
             )
-            frustum.on_click(_calling(lambda index=index: self.jump(index)))
+            frustum.on_click(calling(lambda index=index: self.jump(index)))
+
+    @staticmethod
+    def _degrees(angle: float) -> float:
+        return round(2 * min(WIDEST, max(NARROWEST, math.degrees(angle)))) / 2
 
 
 def _field_of_view(stage: Stage, index: int) -> float:
     _, height = stage.photographs.sizes[index]
     return 2 * math.atan(height / (2 * float(stage.photographs.intrinsics[index, 1])))
-
-
-def _calling(action: Callable[[], None]):
-    """A callback that viser runs in its event loop, in order; it gives the event, which nobody needs."""
-
-    async def call(_: object) -> None:
-        action()
-
-    return call

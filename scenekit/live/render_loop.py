@@ -5,17 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from scenekit.core.protocols import Rendering
-from scenekit.live.cost import CostModel
 from scenekit.live.look import Look
-from scenekit.live.photograph import Turn, photograph, with_backdrop
-from scenekit.live.picture import Picture, visible
+from scenekit.live.picture import Picture
+from scenekit.live.studio import Studio
 from scenekit.live.turns import Turns
-from scenekit.renderers.scene import Scene
 
 MOVING_BUDGET = 0.06  # seconds for a coarse picture
 COARSEST = 100  # times fewer pixels than the finished picture, at most
@@ -24,7 +21,9 @@ STILL_PART = 0.08  # seconds that one part of a finished picture may take
 REFRESH_EVERY = 3.0  # seconds between finished pictures of a scene in training
 REFRESH_SHARE = 0.1  # of the time, at most, for those
 
+END = object()
 Work = Callable[["Client"], None]
+Errand = Callable[[Studio, Turns], Iterator[object]]  # work in parts on the thread that owns the scenes
 
 
 @dataclass(frozen=True)
@@ -75,18 +74,19 @@ class RenderLoop:
     """Renders for all clients on a thread of its own; an exception in a render is told to its client alone.
 
     Attributes:
-        scenes: what can be looked at; nobody else may touch them outside ``turns``.
+        studio: what can be looked at; nobody else may touch its scenes outside ``turns``.
         turns: shared with training.
     """
 
-    scenes: Sequence[Scene]
+    studio: Studio
     turns: Turns
     _clients: dict[int, Client] = field(default_factory=dict)
     _changed: threading.Condition = field(default_factory=threading.Condition)
+    _errands: deque[tuple[Client, Iterator[object]]] = field(default_factory=deque)
+    _errand_last: bool = False
     _closing: bool = False
 
     def __post_init__(self) -> None:
-        self._costs = [CostModel() for _ in self.scenes]
         self._thread = threading.Thread(target=self._run, name="scenekit-live", daemon=True)
         self._thread.start()
 
@@ -98,9 +98,18 @@ class RenderLoop:
             self._changed.notify()
 
     def leave(self, key: int) -> None:
-        """Forget a client."""
+        """Forget a client and what it wanted done."""
         with self._changed:
-            self._clients.pop(key, None)
+            gone = self._clients.pop(key, None)
+            self._errands = deque(errand for errand in self._errands if errand[0] is not gone)
+
+    def do(self, key: int, errand: Errand) -> None:
+        """Have something done for a client, part by part, between pictures; its exceptions are told to the client."""
+        with self._changed:
+            client = self._clients.get(key)
+            if client is not None:
+                self._errands.append((client, errand(self.studio, self.turns)))
+                self._changed.notify()
 
     def look(self, key: int, look: Look) -> None:
         """Take in what a client wants to see now; it replaces whatever it wanted before."""
@@ -138,7 +147,10 @@ class RenderLoop:
         for client in clients:
             if client.coarse != client.changes:
                 return client, self._draw_coarse, 0.0
-        wait = REFRESH_EVERY
+        if self._errands and not self._errand_last:
+            return self._errands[0][0], self._run_errand, 0.0
+        self._errand_last = False
+        wait = 0.0 if self._errands else REFRESH_EVERY
         for client in clients:
             due = self._due(client)
             if due <= now:
@@ -170,26 +182,39 @@ class RenderLoop:
             with contextlib.suppress(Exception):  # its browser may have gone as well
                 client.tell(plain(f"{type(error).__name__}: {error}"))
 
+    def _run_errand(self, client: Client) -> None:
+        """One part of the first errand; pictures that are due come between the parts."""
+        self._errand_last = True
+        with self._changed:
+            if not self._errands or self._errands[0][0] is not client:
+                return  # it has left meanwhile
+            errand = self._errands[0]
+        finished = True
+        try:
+            finished = next(errand[1], END) is END
+        finally:
+            with self._changed:
+                if finished and self._errands and self._errands[0] is errand:
+                    self._errands.popleft()
+
     def _draw_coarse(self, client: Client) -> None:
         with self.turns.viewing():
             with self._changed:  # only now that it is our turn: a newer look may have come while we waited
                 look, client.coarse = client.look, client.changes
-            size = self._coarse_size(look)
-            picture = next(self._pictures(look, size, nullcontext, None), None)
-        if picture is not None:
-            client.show(picture)
-            client.tell("")
+            picture = self.studio.coarse(look, self._coarse_size(look))
+        client.show(picture)
+        client.tell("")
 
     def _coarse_size(self, look: Look) -> tuple[int, int]:
         width, height = look.size()
-        pixels = self._costs[look.scene].pixels_within(MOVING_BUDGET)
+        pixels = self.studio.pixels_within(look, MOVING_BUDGET)
         return look.size(max(float(pixels), width * height / COARSEST))
 
     def _refine(self, client: Client) -> None:
         with self._changed:
             look = client.look
             if client.refining is None:
-                pictures = self._pictures(look, look.size(), self.turns.viewing, STILL_PART)
+                pictures = self.studio.pictures(look, look.size(), self.turns.viewing, STILL_PART)
                 client.refining = Refinement(pictures, client.changes, self.turns.steps)
             refining = client.refining
         picture = next(refining.pictures, None)
@@ -201,17 +226,6 @@ class RenderLoop:
             client.rested, client.spent = time.monotonic(), picture.seconds
         client.show(picture)
         client.tell("")
-
-    def _pictures(self, look: Look, size: tuple[int, int], turn: Turn, part: float | None) -> Iterator[Picture | None]:
-        scene = with_backdrop(self.scenes[look.scene], look.backdrop)
-        rendering: Rendering | None = None
-        seconds = 0.0
-        for rendering, spent in photograph(scene, look.cameras(size), turn, self._costs[look.scene], part):
-            seconds += spent
-            if rendering is None:
-                yield None
-        assert rendering is not None
-        yield Picture(visible(rendering, look.channel), part is not None, seconds)
 
 
 def plain(text: str, longest: int = 300) -> str:

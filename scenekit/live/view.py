@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -13,19 +12,22 @@ import viser
 
 from scenekit.core.checks import BadInput
 from scenekit.live.guard import GuardedServer
-from scenekit.live.panel import Panel
-from scenekit.live.render_loop import Client, RenderLoop, plain
+from scenekit.live.panel import Panel, Wishes
+from scenekit.live.photographs import Photographs
+from scenekit.live.progress import Progress
+from scenekit.live.render_loop import Client, Errand, RenderLoop, plain
 from scenekit.live.stage import Stage, stage_of
+from scenekit.live.studio import Studio
 from scenekit.live.turns import Turns
 from scenekit.renderers.scene import Scene
 
-TELL_EVERY = 0.25  # seconds between two lines about training
 T = TypeVar("T")
 
 
 def view(
     *scenes: Scene,
     names: Sequence[str] | None = None,
+    photographs: Callable[[], Photographs] | None = None,
     port: int = 0,
     wait: bool = True,
     share: float = 0.5,
@@ -34,8 +36,9 @@ def view(
     """Show scenes of one world in the browser; the address, with its token, goes to ``announce``.
 
     Args:
-        scenes: one is shown at a time, chosen in the panel.
+        scenes: the first one is shown; the panel shows others with it, instead of it, or beside it.
         names: for the panel; by default what each scene is made of.
+        photographs: what errors are shown against; called when one is first asked for.
         port: on loopback; any free one for 0.
         wait: block until Ctrl-C, then close and return None; otherwise return the handle at once.
         share: of the time, for viewing, at most, while training takes turns through the handle.
@@ -43,7 +46,7 @@ def view(
 
     Raises BadInput without scenes, or where the port cannot be had.
     """
-    live = LiveView(scenes, names=names, port=port, share=share)
+    live = LiveView(scenes, names=names, photographs=photographs, port=port, share=share)
     port = live.port
     announce(f"Open {live.url}")
     announce(f"From another machine: ssh -L {port}:127.0.0.1:{port} THIS_MACHINE, then the same address there.")
@@ -68,6 +71,7 @@ class LiveView:
         scenes: Sequence[Scene],
         *,
         names: Sequence[str] | None = None,
+        photographs: Callable[[], Photographs] | None = None,
         port: int = 0,
         share: float = 0.5,
     ) -> None:
@@ -78,12 +82,10 @@ class LiveView:
         self._stage = stage_of(scenes[0].cameras)
         self._turns = Turns(share)
         self._server = GuardedServer(port)
-        self._loop = RenderLoop(scenes, self._turns)
+        self._loop = RenderLoop(Studio(scenes, photographs), self._turns)
         self._panels: dict[int, Panel] = {}
-        self._told = 0.0
-        self._text = ""
         server = self._server.viser
-        self._training = server.gui.add_text("training", "", disabled=True, visible=False, order=-1.0)
+        self._progress = Progress(server)
         _set_start(server, self._stage)
         server.on_client_connect(self._welcome)
         server.on_client_disconnect(self._farewell)
@@ -103,23 +105,29 @@ class LiveView:
         """Hold it for a step that changes the scene: ``with live.lock: step()``."""
         return self._turns.training()
 
-    def follow(self, steps: Iterable[T]) -> Iterator[T]:
-        """The same steps, each taken while holding :attr:`lock`; what is done between them holds nothing."""
+    def follow(self, steps: Iterable[T], save: Callable[[], None] | None = None) -> Iterator[T]:
+        """The same steps, each taken while holding :attr:`lock`; what is done between them holds nothing.
+
+        Between them a browser may pause, and have ``save`` called.
+        """
         iterator = iter(steps)
         while True:
+            self._progress.between(save)
             with self.lock:
                 try:
                     step = next(iterator)
                 except StopIteration:
                     break
             yield step
-        self._tell()
+        self._progress.end()
 
     def update(self, text: str) -> None:
         """Show a line about training, at most four times a second."""
-        self._text = plain(text)
-        if time.monotonic() - self._told >= TELL_EVERY:
-            self._tell()
+        self._progress.update(plain(text))
+
+    def score(self, step: int, psnr: float) -> None:
+        """One more point of the curve of PSNRs in dB."""
+        self._progress.score(step, psnr)
 
     def wait(self) -> None:
         """Block until Ctrl-C."""
@@ -141,22 +149,19 @@ class LiveView:
     ) -> None:
         self.close()
 
-    def _tell(self) -> None:
-        self._told = time.monotonic()
-        if self._text and self._training.value != self._text:
-            self._training.value = self._text
-            self._training.visible = True
-
     async def _welcome(self, client: viser.ClientHandle) -> None:
         key = client.client_id
 
         def look() -> None:
             self._loop.look(key, panel.look())
 
-        async def moved(_: viser.CameraHandle) -> None:
-            look()
+        def do(errand: Errand) -> None:
+            self._loop.do(key, errand)
 
-        panel = Panel(client, self._names, self._stage, look)
+        async def moved(_: viser.CameraHandle) -> None:
+            panel.moved()
+
+        panel = Panel(client, self._names, self._stage, Wishes(look, do))
         self._panels[key] = panel
         self._loop.join(key, Client(panel.show, panel.tell, panel.look()))
         client.camera.on_update(moved)

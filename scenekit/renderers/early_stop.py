@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from scenekit.core.protocols import Field
+from scenekit.core.protocols import Medium
 from scenekit.core.rays import Rays, Samples
 from scenekit.kernels.march import Marched
 
@@ -31,7 +31,7 @@ class Reached(NamedTuple):
 
 
 @torch.no_grad()
-def reached(field: Field, rays: Rays, marched: Marched) -> Reached:
+def reached(field: Medium, rays: Rays, marched: Marched) -> Reached:
     """Ask for densities front to back; keep every sample before which at least 1e-4 of the light is left."""
     lit, densities, features = [], [], []
     for index, density, feature in _rounds(field, rays, marched):
@@ -55,7 +55,7 @@ def first_samples(marched: Marched, counts: Int[Tensor, " R"]) -> Marched:
     return Marched(marched.distances[index], marched.deltas[index], offsets)
 
 
-def _rounds(field: Field, rays: Rays, marched: Marched) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _rounds(field: Medium, rays: Rays, marched: Marched) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Index, density and features of the lit samples, some samples further along every ray each time.
 
     A round is a table of rays by samples, with gaps where a ray has fewer: tables need no bookkeeping.
@@ -113,7 +113,7 @@ def exclusive_sums(values: Float[Tensor, " S"], start: Int[Tensor, " S"]) -> Flo
     return (prefix[:-1] - prefix[start]).to(values.dtype)
 
 
-def _nothing(field: Field, rays: Rays, marched: Marched) -> tuple[Tensor, Tensor, Tensor]:
+def _nothing(field: Medium, rays: Rays, marched: Marched) -> tuple[Tensor, Tensor, Tensor]:
     """A round without samples, so that the result has the field's shapes even when no ray has any."""
     none = marched.offsets[:0]
     density, features = field.density(samples_at(rays, none, marched.distances[:0], marched.deltas[:0]))

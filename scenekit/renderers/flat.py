@@ -15,6 +15,7 @@ from scenekit.core.protocols import EVAL, Batching, Context, ParameterGroup, Ren
 from scenekit.core.rays import Rays, rays_of
 from scenekit.core.sphere import equirectangular_directions
 from scenekit.core.tone import shown, three_channels
+from scenekit.renderers.crop import refuse
 
 CHUNK = 2**18  # points that a field is asked for at once outside training
 
@@ -46,6 +47,7 @@ class FlatRenderer(nn.Module):
 
     def render(self, cameras: Cameras, pixels: Pixels | None = None, *, context: Context = EVAL) -> Rendering:
         """See :class:`~scenekit.core.protocols.Renderer`."""
+        refuse(context)
         return _rendered(cameras, pixels, self._seen)
 
     def _seen(self, rays: Rays) -> Rendering:
@@ -87,6 +89,7 @@ class PanoramaRenderer(nn.Module):
 
     def render(self, cameras: Cameras, pixels: Pixels | None = None, *, context: Context = EVAL) -> Rendering:
         """See :class:`~scenekit.core.protocols.Renderer`; there is no depth."""
+        refuse(context)
         return _rendered(cameras, pixels, self._seen)
 
     def _seen(self, rays: Rays) -> Rendering:

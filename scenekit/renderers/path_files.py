@@ -40,7 +40,7 @@ def read_path(file: Path, count: int | None = None) -> tuple[Float[Tensor, "C 3 
     angles = torch.tensor([_field_of_view(row, table) for row in rows], dtype=torch.float64)
     if count is None or count == len(poses):
         return poses, angles
-    return _through(poses, angles, count)
+    return through(poses, angles, count)
 
 
 def _load(file: Path) -> dict[str, Any]:
@@ -82,8 +82,10 @@ def _field_of_view(row: dict[str, Any], table: dict[str, Any]) -> float:
     return math.nan
 
 
-def _through(poses: Tensor, angles: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Sample the path evenly: centres on Catmull-Rom curves, rotations on great arcs."""
+def through(
+    poses: Float[Tensor, "K 3 4"], angles: Float[Tensor, " K"], count: int
+) -> tuple[Float[Tensor, "C 3 4"], Float[Tensor, " C"]]:
+    """Sample a path evenly: centres on Catmull-Rom curves, rotations on great arcs, angles in between."""
     last = len(poses) - 1
     times = torch.linspace(0, last, count, dtype=torch.float64)
     start = times.floor().long().clamp(max=max(0, last - 1))

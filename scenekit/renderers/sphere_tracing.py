@@ -13,6 +13,7 @@ from scenekit.core.point_fields import PointField
 from scenekit.core.protocols import EVAL, Batching, Context, ParameterGroup, Rendering
 from scenekit.core.rays import Rays, rays_of
 from scenekit.kernels.march import ray_cube
+from scenekit.renderers.crop import refuse
 
 STEPS = 128
 CAUTION = 0.9  # of a step: a learnt distance is no exact bound
@@ -42,6 +43,7 @@ class SphereTracer(nn.Module):
     @torch.no_grad()
     def render(self, cameras: Cameras, pixels: Pixels | None = None, *, context: Context = EVAL) -> Rendering:
         """See :class:`~scenekit.core.protocols.Renderer`; without gradients."""
+        refuse(context)
         chosen = every_pixel(cameras) if pixels is None else pixels
         parts = [self._seen(rays_of(cameras, chosen[at : at + CHUNK])) for at in range(0, max(1, len(chosen)), CHUNK)]
         opacity, depth, normals, color = (torch.cat(values) for values in zip(*parts, strict=True))

@@ -57,6 +57,9 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
         if len(set(cameras.sizes)) > 1:
             raise ValueError(f"cameras: wanted one size in a batch, found {sorted(set(cameras.sizes))}")
         splats = self.primitives.splats(cameras, context)
+        if context.crop is not None:
+            kept = context.keeps(splats.means)
+            splats = replace(splats, opacities=splats.opacities * kept)
         with_depth = self.depth_in_training or not context.training
         room = self._room if context.training and splats.means.is_cuda else None
         views = [self._seen(splats, cameras[index], with_depth, room) for index in range(len(cameras))]

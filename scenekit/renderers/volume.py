@@ -16,6 +16,7 @@ from scenekit.core.protocols import EVAL, Batching, Context, Field, ParameterGro
 from scenekit.core.rays import Rays, Samples, Way, rays_of
 from scenekit.kernels.composite import INVISIBLE, composite
 from scenekit.kernels.march import Marched, StepRule, march, ray_cube
+from scenekit.renderers.crop import Cropped
 from scenekit.renderers.distortion import distortion
 from scenekit.renderers.early_stop import first_samples, owners, reached, samples_at
 from scenekit.renderers.occupancy import OccupancyGrid
@@ -88,8 +89,8 @@ class VolumeRenderer(nn.Module):
                 yield self._render_rays(rays_of(cameras, part), context)
 
     def _trace(self, cameras: Cameras, pixels: Pixels, context: Context) -> Rendering | None:
-        """By the field's own fused path; None where it has none, or where gradients are recorded."""
-        if torch.is_grad_enabled() or not isinstance(self.field, Tracer):
+        """By the field's own fused path; None where it has none, with gradients or a crop."""
+        if torch.is_grad_enabled() or context.crop is not None or not isinstance(self.field, Tracer):
             return None
         rays = rays_of(cameras, pixels)
         traced = self.field.trace(rays, self.way(rays, context))
@@ -110,7 +111,9 @@ class VolumeRenderer(nn.Module):
             samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
             density, features = self.field.density(samples)
         else:
-            marched, density, features = reached(self.field, rays, _march(rays, self.way(rays, context)))
+            marched, density, features = reached(
+                Cropped(self.field, context), rays, _march(rays, self.way(rays, context))
+            )
             samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
         alphas = -torch.expm1(-density * samples.deltas)
         colors = self._colors(alphas, features, samples, marched, context)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from scenekit.live.look import Look
+from scenekit.live.look import Layer, Look
 from scenekit.live.render_loop import Client, RenderLoop, plain
+from scenekit.live.studio import Studio
 from scenekit.live.turns import Turns
+from scenekit.renderers.background import WHITE
 
 from .fakes import BACKGROUND, BallRenderer, ball_scene
 
@@ -51,7 +53,7 @@ def start():
     loops = []
 
     def begin(*scenes, turns=None):
-        loops.append(RenderLoop(scenes, turns or Turns()))
+        loops.append(RenderLoop(Studio(scenes), turns or Turns()))
         return loops[-1]
 
     yield begin
@@ -146,7 +148,7 @@ def test_a_browser_that_cannot_be_reached_does_not_stop_the_others(start):
 def test_several_browsers_look_at_several_scenes(start):
     scenes = [ball_scene(), ball_scene(BallRenderer("images"))]
     loop = start(*scenes)
-    browsers = [Browser(look_of(scenes[0], i % 4, scene=i % 2, height=50 + i)) for i in range(3)]
+    browsers = [Browser(look_of(scenes[0], i % 4, layers=(Layer(i % 2),), height=50 + i)) for i in range(3)]
     for key, browser in enumerate(browsers):
         loop.join(key, browser.client)
     for key, browser in enumerate(browsers):
@@ -164,7 +166,7 @@ def test_depth_opacity_and_backdrop_are_shown(start):
     wanted = {
         "opacity": {"channel": "opacity"},
         "depth": {"channel": "depth"},
-        "white": {"backdrop": "white"},
+        "white": {"backdrop": WHITE},
     }
     browsers = {name: Browser(look_of(scene, **changes)) for name, changes in wanted.items()}
     for key, browser in enumerate(browsers.values()):

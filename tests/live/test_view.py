@@ -34,7 +34,7 @@ def test_followed_steps_come_through_and_hold_the_lock_only_while_they_are_taken
             live.update(f"step {step}\n")
             taken.append(step)
         assert taken == [0, 1, 2]
-        assert live._training.value == "step 2"
+        assert live._progress.line.value == "step 2"
         assert live._turns.steps == 4  # the last turn found the end
 
 
