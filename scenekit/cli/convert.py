@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -72,7 +72,9 @@ def run(arguments: list[str]) -> None:
     with ExitStack() as held:
         held.enter_context(holding(folder))
         conversion, capture = _resumed(options, folder) if general.resume else _begun(options, folder)
-        live = held.enter_context(live_view(conversion.scene, conversion.teacher) if general.live else nullcontext())
+        live = None
+        if general.live:
+            live = held.enter_context(live_view(conversion.scene, conversion.teacher, capture=capture))
         figures = convert_session(conversion, folder, capture, quiet=general.json, live=live)
         print(json.dumps(figures)) if general.json else print_report(figures, folder)
         if live is not None:

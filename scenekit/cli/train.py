@@ -23,7 +23,7 @@ from scenekit.cli.processes import joined, launch, launched
 from scenekit.cli.progress import run_steps
 from scenekit.core.checks import BadInput, TrainingDiverged
 from scenekit.core.context import Share
-from scenekit.data import open_capture
+from scenekit.data import Capture, open_capture
 from scenekit.data.memory import memory_in_reach
 from scenekit.data.store import StoredImages, bytes_of
 from scenekit.data.triangulate import Triangulation
@@ -297,11 +297,12 @@ def _triangulation_figures(session: Session) -> dict[str, Any] | None:
 
 def live_view(*scenes: Scene, capture: Capture | None = None) -> LiveView:
     """Scenes in the browser while the first of them learns, perhaps from photographs of a capture."""
-    from scenekit.live import Photographs, view
+    from scenekit.live import LiveView, Photographs
 
     found = None if capture is None else partial(Photographs, capture.cameras, capture.images, capture.names)
-    live = view(*scenes, photographs=found, wait=False, announce=say)
-    assert live is not None
+    live = LiveView(scenes, photographs=found)
+    for line in live.directions:
+        say(line)
     return live
 
 

@@ -47,9 +47,8 @@ def view(
     Raises BadInput without scenes, or where the port cannot be had.
     """
     live = LiveView(scenes, names=names, photographs=photographs, port=port, share=share)
-    port = live.port
-    announce(f"Open {live.url}")
-    announce(f"From another machine: ssh -L {port}:127.0.0.1:{port} THIS_MACHINE, then the same address there.")
+    for line in live.directions:
+        announce(line)
     if not wait:
         return live
     announce("Ctrl-C ends it.")
@@ -94,6 +93,13 @@ class LiveView:
     def url(self) -> str:
         """The address, token included."""
         return self._server.url
+
+    @property
+    def directions(self) -> tuple[str, str]:
+        """How to get there, from here and from another machine."""
+        port = self.port
+        tunnel = f"From another machine: ssh -L {port}:127.0.0.1:{port} THIS_MACHINE, then the same address there."
+        return f"Open {self.url}", tunnel
 
     @property
     def port(self) -> int:

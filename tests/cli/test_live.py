@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scenekit.cli import main
+from scenekit.live import Photographs
 from scenekit.renderers.scene import Scene
 
 FAST = ["--log2-table", "10", "--levels", "2", "--finest", "32", "--networks.width", "16", "--batch-samples", "4096",
@@ -20,18 +21,27 @@ class FakeLiveView:
 
     made: list[FakeLiveView]
     url = "http://127.0.0.1:1/?token=fake"
+    directions = (f"Open {url}", "From another machine: ssh -L 1:127.0.0.1:1 THERE")
 
-    def __init__(self, scenes: Sequence[Scene]) -> None:
+    def __init__(self, scenes: Sequence[Scene], photographs: Callable[[], Photographs] | None) -> None:
         self.scenes = scenes
+        self.photographs = photographs
+        self.scores: list[int] = []
         self.events: list[str] = []
         self.made.append(self)
 
-    def follow(self, steps: Iterable[Any]) -> Iterator[Any]:
-        yield from steps
+    def follow(self, steps: Iterable[Any], save: Callable[[], None]) -> Iterator[Any]:
+        for step in steps:
+            yield step
+            save()
         self.events.append("followed to the end")
 
     def update(self, text: str) -> None:
         self.events.append(text)
+
+    def score(self, step: int, psnr: float) -> None:
+        assert psnr > 0
+        self.scores.append(step)
 
     def wait(self) -> None:
         self.events.append("waited")
@@ -58,7 +68,12 @@ def test_a_live_training_is_followed_told_waited_for_and_closed(
     assert main(["train", "synthetic", "-r", "hash_grid", "-o", str(run), "--live", "--steps", "3", *FAST]) == 0
     [live] = views
     assert live.url in capsys.readouterr().err
-    assert [event.split(",")[0] for event in live.events[:3]] == ["step 0", "step 1", "step 2"]
+    names = ["hash_grid: step 0", "hash_grid: step 1", "hash_grid: step 2"]
+    assert [event.split(",")[0] for event in live.events[:3]] == names
+    assert live.scores == [0, 1, 2]
+    assert live.photographs is not None
+    found = live.photographs()
+    assert len(found.cameras) == len(found.images) == len(found.names) > 0
     assert live.events[3:] == ["followed to the end", "waited", "closed"]
     assert (run / "scene.safetensors").exists()
     assert isinstance(live.scenes[0], Scene)
@@ -82,7 +97,7 @@ def test_view_shows_every_run_under_the_name_of_its_folder(monkeypatch: pytest.M
     shown: list[tuple[object, ...]] = []
     monkeypatch.setattr("scenekit.cli.view.load", lambda run: f"scene of {run}")
     monkeypatch.setattr(
-        "scenekit.cli.view.view", lambda *scenes, names, port: shown.append((scenes, list(names), port))
+        "scenekit.cli.view.view", lambda *scenes, names, photographs, port: shown.append((scenes, list(names), port))
     )
     assert main(["view", "runs/a", "runs/b", "--port", "8123"]) == 0
     assert shown == [(("scene of runs/a", "scene of runs/b"), ["a", "b"], 8123)]
