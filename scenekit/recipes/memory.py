@@ -18,7 +18,8 @@ from scenekit.recipes.train import Session
 from scenekit.representations.gaussians import Gaussians
 
 GIB = 2**30
-PROCESS = 0.45 * GIB  # python, torch, and their libraries
+PROCESS = 0.27 * GIB  # python, torch, and their libraries
+CELL_BYTES = 90  # of a cell of the occupancy grid, while it is found out which ones no camera sees
 # Of each parameter: itself, its gradient, two moments, its average or a transient of the step, and what a checkpoint
 # copies of these while it is written.
 COPIES = 8
@@ -60,6 +61,7 @@ REMEDIES = {
     "photographs": "decode them when they are needed with --cache 1, or shrink them with --downscale 2",
     "masks, depth and normals": "shrink them with the photographs, --downscale 2",
     "parameters": "choose a smaller table or fewer splats (--log2-table, --max-count)",
+    "empty space": "tell it apart in coarser cells (--marching.grid 64)",
     "a step": "look at fewer samples or pixels a step (--batch-samples, --downscale 2)",
     "the process": "close other programs",
 }
@@ -73,6 +75,7 @@ def plan_of(session: Session, limit: float | None = None) -> Plan:
         "photographs": _photographs(capture, session),
         "masks, depth and normals": _companions(capture),
         "parameters": _parameters(session, representation),
+        "empty space": _cells(family_fitting),
         "a step": _step(session, representation, family_fitting),
         "the process": PROCESS,
     }
@@ -101,6 +104,10 @@ def _parameters(session: Session, representation: Any) -> float:
         count = max((len(tensor) for tensor in tensors), default=1)
         size *= max(1.0, _most_splats(representation) / max(1, count))
     return float(COPIES * size)
+
+
+def _cells(family_fitting: Any) -> float:
+    return float(CELL_BYTES * family_fitting.marching.grid**3) if isinstance(family_fitting, VolumeFitting) else 0.0
 
 
 def _step(session: Session, representation: Any, family_fitting: Any) -> float:

@@ -1,0 +1,51 @@
+"""Holds the memory that ``train`` predicts against the peak of its process, for small and medium sizes.
+
+    SCENEKIT_DATA=/folder/of/captures python -m benchmarks.memory [ROW ...]
+
+Every row is a short training in a process of its own; ``off`` is the prediction over the measured peak, less one.
+Results go to ``benchmarks/results/memory.json``. The promise is 20 %.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.record import call, data, keep
+
+LIMIT = 0.2
+SPLATS = ("gaussians", "--steps", "120", "--downscale")
+FIELD = ("hash_grid", "--log2-table", "17", "--networks.width", "32", "--steps", "25", "--downscale")
+ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "gaussians-small": ("synthetic", (*SPLATS, "2", "--max-count", "10000")),
+    "gaussians-medium": ("bonsai", (*SPLATS, "2", "--max-count", "40000")),
+    "hash_grid-small": ("synthetic", (*FIELD, "2", "--batch-samples", "32768")),
+    "hash_grid-medium": ("bonsai", (*FIELD, "2", "--batch-samples", "131072")),
+    "hash_grid-large-batch": ("synthetic", (*FIELD, "2", "--batch-samples", "524288")),
+    "triplane-small": ("synthetic", ("triplane", "--steps", "25", "--downscale", "2", "--batch-samples", "32768")),
+}
+
+
+def measure(capture: str, options: tuple[str, ...]) -> dict[str, Any]:
+    path = capture if capture == "synthetic" else str(data() / capture)
+    with tempfile.TemporaryDirectory() as folder:
+        trained = call("train", path, "-r", *options, "-o", str(Path(folder) / "run"), "--json")
+    peak, predicted = trained["peak_memory_bytes"], trained["predicted_memory_bytes"]
+    return {
+        "predicted_mib": round(predicted / 2**20),
+        "peak_mib": round(peak / 2**20),
+        "off": round(predicted / peak - 1, 3),
+        "limit": LIMIT,
+        "scope": f"{capture}, -r {' '.join(options)}; peak resident memory of the training process, cpu",
+    }
+
+
+def main(wanted: list[str]) -> None:
+    for row in wanted or ROWS:
+        keep("memory", row, measure(*ROWS[row]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
