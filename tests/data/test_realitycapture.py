@@ -59,7 +59,7 @@ def test_a_folder_of_photographs_with_another_table_is_none_of_these(tmp_path: P
     ("row", "found"),
     [
         ("0,0,0,0,0,0,18,0,0,0,0,0,0.5,0,0", "found k4 = 0.5 for a.png"),
-        ("0,0,north,0,0,0,18,0,0,0,0,0,0,0,0", "a number under alt for a.png, found 'north'"),
+        ("0,0,north,0,0,0,18,0,0,0,0,0,0,0,0", "a number under alt for 'a.png', found 'north'"),
         ("0,0,0,0,0,0,-18,0,0,0,0,0,0,0,0", "a focal length for a.png"),
     ],
 )
