@@ -6,12 +6,8 @@
 // Macros: SIMPLICES, whether cells are; DEGREE of the harmonics; FEATURES of a row.
 #define DIMENSIONS 3
 #define ENTRY 0
+#include "cell.cuh"
 #include "composite.h"
-#if SIMPLICES
-#include "simplex_grid.cuh"
-#else
-#include "hash_grid.cuh"
-#endif
 #include "march.cuh"
 #include "mlp.cuh"
 #include "spherical_harmonics.h"
@@ -20,12 +16,6 @@
 using namespace scenekit;
 
 namespace {
-
-#if SIMPLICES
-using Cell = Simplex;
-#else
-using Cell = Corners;
-#endif
 
 struct Rays {
   const float *origins, *directions, *near, *far, *jitter;

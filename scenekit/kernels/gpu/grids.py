@@ -1,4 +1,4 @@
-"""Launches of ``cuda/hash_grid.cu`` and ``cuda/simplex_grid.cu``, whose kernels differ in their cells alone."""
+"""Launches of ``cuda/grid.cu``, for grids of cubes and of simplices alike."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def forward(name: str, positions: Tensor, table: Tensor, layout: Layout) -> Tens
     (count, dimensions), features, levels = positions.shape, table.shape[1], len(layout[0])
     result = table.new_empty(count, levels * features)
     arguments = (positions, table, count, levels, packed(layout, dimensions, positions.device), result)
-    launch(source(name, dimensions, features, table.dtype), name, _grid(count, levels, table), THREADS, *arguments)
+    launch(source(name, dimensions, features, table.dtype), "grid", _grid(count, levels, table), THREADS, *arguments)
     return result
 
 
@@ -43,7 +43,7 @@ def for_table(name: str, gradient: Tensor, positions: Tensor, table: Tensor, lay
     result = torch.zeros(table.shape, dtype=torch.float32, device=table.device)
     arguments = (gradient, positions, count, levels, packed(layout, dimensions, positions.device), result)
     built = source(name, dimensions, features, table.dtype)
-    launch(built, f"{name}_backward", _grid(count, levels, table), THREADS, *arguments)
+    launch(built, "grid_backward", _grid(count, levels, table), THREADS, *arguments)
     return result.to(table.dtype)
 
 
@@ -54,13 +54,14 @@ def for_positions(name: str, gradient: Tensor, positions: Tensor, table: Tensor,
     result = torch.empty_like(points)
     arguments = (gradient, points, table, count, levels, packed(layout, dimensions, points.device), result)
     built = source(name, dimensions, features, table.dtype)
-    launch(built, f"{name}_slope", blocks_for(count, THREADS), THREADS, *arguments)
+    launch(built, "grid_slope", blocks_for(count, THREADS), THREADS, *arguments)
     return result.to(positions.dtype)
 
 
 def source(name: str, dimensions: int, features: int, dtype: torch.dtype) -> Source:
-    """Specialised by the shape of points and rows."""
-    return Source.of(name, DIMENSIONS=dimensions, FEATURES=features, ENTRY=ENTRIES.index(dtype))
+    """Specialised by the kind of cells and the shape of points and rows."""
+    simplices = int(name == "simplex_grid")
+    return Source.of("grid", SIMPLICES=simplices, DIMENSIONS=dimensions, FEATURES=features, ENTRY=ENTRIES.index(dtype))
 
 
 def _grid(count: int, levels: int, table: Tensor) -> tuple[int, int]:
