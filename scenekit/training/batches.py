@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -43,8 +44,8 @@ class Batches(Protocol):
         """What the next step looks at."""
         ...
 
-    def feedback(self, work: int) -> None:
-        """Learn from what the last batch cost: samples or splats, a process's mean."""
+    def feedback(self, work: int, served: float = 1.0) -> None:
+        """Learn from what a batch cost: samples or splats, a process's mean, and the share of it that had room."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -62,27 +63,45 @@ def steered(rays: int, samples: int, measured: int) -> int:
     return min(max(256, round(wanted / 256) * 256), samples)
 
 
+SPARE = 1.25  # of the rays that fill a step's room, drawn so that it is filled
+
+
+def doubling(rays: int, samples: int, measured: int, served: float) -> int:
+    """As :func:`steered` where samples have a fixed room: powers of two, so that steps seldom change their shape.
+
+    There are somewhat more rays than have room; they become fewer only where half of them would do with some to spare.
+    """
+    needed = SPARE * rays * served * samples / max(1, measured)
+    wanted = 2 ** math.ceil(math.log2(min(max(256.0, needed), float(samples))))
+    return wanted if wanted > rays or 3 * needed < rays else rays
+
+
 class PixelBatches:
-    """Random pixels of all photographs; their number follows a budget of samples a step (instant-ngp)."""
+    """Random pixels of all photographs; their number follows a budget of samples a step (instant-ngp).
+
+    They are drawn where ``views.cameras`` are; on a GPU their number is a power of two.
+    """
 
     def __init__(self, views: Views, samples: int) -> None:
         self.views = views
         self.samples = samples
         self.rays = max(256, samples // 64)
+        self.device = views.cameras.intrinsics.device
         self._colors = torch.cat([image.reshape(-1, image.shape[-1]) for image in views.images])
         self._depths = None if views.depths is None else torch.cat([depth.reshape(-1) for depth in views.depths])
         self._normals = None if views.normals is None else torch.cat([n.reshape(-1, 3) for n in views.normals])
         self._chosen = _candidates(views)
-        widths, heights = torch.tensor(views.cameras.sizes).unbind(-1)
+        widths, heights = torch.tensor(views.cameras.sizes, device=self.device).unbind(-1)
         self._widths = widths
-        self._starts = torch.cat([torch.zeros(1, dtype=torch.int64), (widths * heights).cumsum(0)])
+        self._starts = torch.cat([widths.new_zeros(1), (widths * heights).cumsum(0)])
 
     def next(self, context: Context) -> Batch:
         """Uniform over all pixels of all photographs that may be believed."""
         among = len(self._colors) if self._chosen is None else len(self._chosen)
         triples = self._normals is not None
         drawn = (self.rays // 3 if triples else self.rays) * context.share.of
-        index = torch.randint(among, (drawn,), generator=context.generator)[context.share.rows(drawn)]
+        index = torch.randint(among, (drawn,), generator=context.generator, device=self.device)
+        index = index[context.share.rows(drawn)]
         index = index if self._chosen is None else self._chosen[index]
         if triples:
             widths = self._widths[torch.searchsorted(self._starts, index, right=True) - 1]
@@ -103,9 +122,12 @@ class PixelBatches:
         width = self._widths[camera]
         return Pixels(camera, torch.stack([local % width + 0.5, local // width + 0.5], -1))
 
-    def feedback(self, work: int) -> None:
+    def feedback(self, work: int, served: float = 1.0) -> None:
         """Aim the next batch at the budget of samples."""
-        self.rays = steered(self.rays, self.samples, work)
+        if self.device.type == "cpu":
+            self.rays = steered(self.rays, self.samples, work)
+        else:
+            self.rays = doubling(self.rays, self.samples, work, served)
 
     def state_dict(self) -> dict[str, Any]:
         """The number of rays."""
@@ -189,7 +211,7 @@ class ImageBatches:
     def _reduction(self, progress: float) -> int:
         return next((factor for until, factor in self.coarse if progress < until), 1)
 
-    def feedback(self, work: int) -> None:
+    def feedback(self, work: int, served: float = 1.0) -> None:
         """An image costs what it costs."""
 
     def state_dict(self) -> dict[str, Any]:

@@ -129,7 +129,7 @@ class StreamedPixels:
         if self._valid is not None and self.views.masks is not None:
             self._valid[slot, : len(image)] = self.views.masks[index].reshape(-1)
 
-    def feedback(self, work: int) -> None:
+    def feedback(self, work: int, served: float = 1.0) -> None:
         """Aim the next batch at the budget of samples."""
         self.rays = steered(self.rays, self.samples, work)
 
