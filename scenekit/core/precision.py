@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
 
 
 @contextmanager
-def quick_products(device: torch.device) -> Iterator[None]:
+def quick_products(device: torch.device) -> Generator[None]:
     """On a GPU, leave matrix products to its tensor cores while this lasts (torch's own switch, "high").
 
     Our networks then round what they multiply to half precision, torch's products to TF32; sums stay float32. Where

@@ -345,7 +345,12 @@ class Regularized(Protocol):
 
 @runtime_checkable
 class Correction(Protocol):
-    """What makes photographs imperfect: poses, intrinsics, exposure, depth and normal priors."""
+    """What makes photographs imperfect: poses, intrinsics, exposure, depth and normal priors.
+
+    ``recordable`` says that it reads nothing back from a device, so that steps with it may be recorded.
+    """
+
+    recordable: ClassVar[bool]
 
     def cameras(self, cameras: Cameras) -> Cameras:
         """The cameras as they really stood."""

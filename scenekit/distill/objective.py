@@ -98,7 +98,7 @@ class Distillation:
         """To the stage that looked last."""
         self.stages[self._number][1].feedback(work, served)
 
-    def stage(self, context: Context) -> Hashable:
+    def stage(self, look: Staged, context: Context) -> Hashable:
         """The student's own; which stage it is stands in the look."""
         return self.student.stage(context) if isinstance(self.student, Recordable) else None
 

@@ -94,9 +94,7 @@ class SharedSamples:
             return lit(self.medium, rays, way, BEHIND)
         return march(rays.origins, rays.directions, *way[:4], StepRule(*way.rule), way.max_samples)
 
-    def _compared(
-        self, rendering: bool, marched: Marched, samples: Samples, answers: tuple[Answer, Answer]
-    ) -> Outcome:
+    def _compared(self, rendering: bool, marched: Marched, samples: Samples, answers: tuple[Answer, Answer]) -> Outcome:
         """Densities and colours at points, and in the last stage what the rays see."""
         wanted, found = answers
         with torch.no_grad():
@@ -122,9 +120,7 @@ class SharedSamples:
             terms["depth"] = self.distilling.depth_weight * _norm(_depth_errors(seen, target))
         wrong = difference.detach()[:, :3]
         seen_so = Rendering(seen.colors, seen.opacities)
-        return Outcome(
-            terms, wrong.square().mean(), work, "samples", rendering=seen_so, errors=wrong.abs().mean(-1)
-        )
+        return Outcome(terms, wrong.square().mean(), work, "samples", rendering=seen_so, errors=wrong.abs().mean(-1))
 
     def note(self, stage: str, look: Pixels, outcome: Outcome) -> None:
         """Rays are hard where a picture was; before any is rendered all are alike."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -35,10 +35,28 @@ class Views:
     depths: tuple[Float[Tensor, "_H _W"], ...] | None = None
     normals: tuple[Float[Tensor, "_H _W 3"], ...] | None = None
 
+    def to(self, device: torch.device) -> Views:
+        """On another device; photographs that are decoded when asked for stay where they are."""
+
+        def moved(tensors: Sequence[Tensor] | None) -> tuple[Tensor, ...] | None:
+            return None if tensors is None else tuple(tensor.to(device) for tensor in tensors)
+
+        stored = isinstance(self.images, StoredImages)
+        images = self.images if stored else moved(self.images)
+        assert images is not None
+        others = (moved(self.masks), moved(self.depths), moved(self.normals))
+        return Views(self.cameras.to(device), images, *others)
+
 
 @runtime_checkable
 class Batches(Protocol):
-    """A source of batches that learns from what the last one cost; its state resumes bit for bit."""
+    """A source of batches that learns from what the last one cost; its state resumes bit for bit.
+
+    Attributes:
+        device: where its batches are.
+    """
+
+    device: torch.device
 
     def next(self, context: Context) -> Batch:
         """What the next step looks at."""
@@ -66,11 +84,14 @@ def steered(rays: int, samples: int, measured: int) -> int:
 SPARE = 1.25  # of the rays that fill a step's room, drawn so that it is filled
 
 
-def doubling(rays: int, samples: int, measured: int, served: float) -> int:
-    """As :func:`steered` where samples have a fixed room: powers of two, so that steps seldom change their shape.
+def aimed(rays: int, samples: int, measured: int, served: float, *, by_doubling: bool) -> int:
+    """How many rays the next batch shall have where ``served`` of the last one's had room for their samples.
 
-    There are somewhat more rays than have room; they become fewer only where half of them would do with some to spare.
+    With ``by_doubling`` they are a power of two, so that steps seldom change their shape, and somewhat more than have
+    room; they become fewer only where half of them would do with some to spare.
     """
+    if not by_doubling:
+        return steered(rays, samples, measured)
     needed = SPARE * rays * served * samples / max(1, measured)
     wanted = 2 ** math.ceil(math.log2(min(max(256.0, needed), float(samples))))
     return wanted if wanted > rays or 3 * needed < rays else rays
@@ -79,13 +100,14 @@ def doubling(rays: int, samples: int, measured: int, served: float) -> int:
 class PixelBatches:
     """Random pixels of all photographs; their number follows a budget of samples a step (instant-ngp).
 
-    They are drawn where ``views.cameras`` are; on a GPU their number is a power of two.
+    They are drawn where ``views.cameras`` are. With ``by_doubling`` their number is a power of two.
     """
 
-    def __init__(self, views: Views, samples: int) -> None:
+    def __init__(self, views: Views, samples: int, *, by_doubling: bool = False) -> None:
         self.views = views
         self.samples = samples
         self.rays = max(256, samples // 64)
+        self.by_doubling = by_doubling
         self.device = views.cameras.intrinsics.device
         self._colors = torch.cat([image.reshape(-1, image.shape[-1]) for image in views.images])
         self._depths = None if views.depths is None else torch.cat([depth.reshape(-1) for depth in views.depths])
@@ -124,10 +146,7 @@ class PixelBatches:
 
     def feedback(self, work: int, served: float = 1.0) -> None:
         """Aim the next batch at the budget of samples."""
-        if self.device.type == "cpu":
-            self.rays = steered(self.rays, self.samples, work)
-        else:
-            self.rays = doubling(self.rays, self.samples, work, served)
+        self.rays = aimed(self.rays, self.samples, work, served, by_doubling=self.by_doubling)
 
     def state_dict(self) -> dict[str, Any]:
         """The number of rays."""
@@ -147,7 +166,11 @@ def _candidates(views: Views) -> Int[Tensor, " P"] | None:
         return None
     keep = []
     for number, image in enumerate(views.images):
-        mask = torch.ones(image.shape[:2], dtype=torch.bool) if views.masks is None else views.masks[number].clone()
+        mask = (
+            torch.ones(image.shape[:2], dtype=torch.bool, device=image.device)
+            if views.masks is None
+            else views.masks[number].clone()
+        )
         if views.normals is not None:
             mask[:, :-1] &= mask[:, 1:].clone()
             mask[:-1] &= mask[1:].clone()
@@ -169,6 +192,7 @@ class ImageBatches:
     def __init__(self, views: Views, coarse: tuple[tuple[float, int], ...] = ()) -> None:
         self.views = views
         self.coarse = coarse
+        self.device = views.cameras.intrinsics.device
         self._queue: list[int] = []
         self._reduced: dict[tuple[int, int], Tensor] = {}
 
@@ -182,7 +206,7 @@ class ImageBatches:
 
     def _drawn(self, context: Context) -> int:
         if not self._queue:
-            self._queue = torch.randperm(len(self.views.images), generator=context.generator).tolist()
+            self._queue = context.shuffled(len(self.views.images))
         return self._queue.pop()
 
     def image(self, index: int, reduction: int = 1) -> Batch:

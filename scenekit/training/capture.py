@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +45,7 @@ class Recorder:
 
     def step(self, look: Any, context: Context) -> tuple[Outcome, Tensor]:
         """What ``look`` showed and its numbers; gradients stand."""
-        stage = self.objective.stage(context)
+        stage = self.objective.stage(look, context)
         if stage is None:
             return run(self.objective, look, context)
         tensors: list[Tensor] = []
@@ -60,7 +60,7 @@ class Recorder:
         recording = self._recordings[key]
         if recording is None:
             recording = self._recordings[key] = self._recorded(look, tensors, context)
-        torch._foreach_copy_(recording.inputs, tensors, non_blocking=True)
+        torch._foreach_copy_(recording.inputs, tensors, non_blocking=True)  # type: ignore[attr-defined]
         recording.graph.replay()
         for parameter, gradient in recording.gradients:
             parameter.grad = gradient
@@ -98,10 +98,10 @@ def described(value: Any, tensors: list[Tensor]) -> Hashable:
     if isinstance(value, Tensor):
         tensors.append(value)
         return value.shape, value.dtype, value.device
-    if dataclasses.is_dataclass(value):
-        return type(value), *(described(getattr(value, item.name), tensors) for item in dataclasses.fields(value))
     if _holds_tensors(value):
         return type(value), *(described(item, tensors) for item in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return type(value), *(described(getattr(value, item.name), tensors) for item in dataclasses.fields(value))
     return value
 
 
@@ -109,16 +109,16 @@ def rebuilt(value: Any, tensor_for: Callable[[Tensor], Tensor]) -> Any:
     """The same look with other tensors, asked for in the order of :func:`described`."""
     if isinstance(value, Tensor):
         return tensor_for(value)
+    if _holds_tensors(value):
+        items = [rebuilt(item, tensor_for) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         changed = {item.name: rebuilt(getattr(value, item.name), tensor_for) for item in dataclasses.fields(value)}
         return dataclasses.replace(value, **changed)
-    if _holds_tensors(value):
-        items = [rebuilt(item, tensor_for) for item in value]
-        return value._make(items) if hasattr(value, "_make") else tuple(items)
     return value
 
 
-def _holds_tensors(value: Any) -> bool:
+def _holds_tensors(value: Any) -> TypeGuard[tuple[Tensor, ...]]:
     """Tuples of tensors, told by their first; those of plain values are long, and compared as they are."""
     return isinstance(value, tuple) and bool(value) and isinstance(value[0], Tensor)
 

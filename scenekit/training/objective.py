@@ -62,7 +62,7 @@ class Objective(Protocol):
         """Learn from what a look has cost, of one process on the average; perhaps a step or two later."""
         ...
 
-    def stage(self, context: Context) -> Hashable:
+    def stage(self, look: Any, context: Context) -> Hashable:
         """Whatever in ``losses`` hangs on progress; None where a recording could not stand for it."""
         ...
 

@@ -61,17 +61,18 @@ class Photographs:
         return Outcome(terms, _squared(seen, target, batch), counted(rendering.trace[unit]), unit, share, rendering)
 
     def note(self, look: Batch, outcome: Outcome) -> None:
-        """What was found does not change what is looked at."""
+        """To the renderer: what was found does not change what is looked at."""
+        if isinstance(self.renderer, Recordable) and outcome.rendering is not None:
+            self.renderer.note(outcome.rendering)
 
     def feedback(self, work: int, served: float) -> None:
         """Batches follow what they cost."""
         self.batches.feedback(work, served)
 
-    def stage(self, context: Context) -> Hashable:
-        """The renderer's; photographs through lenses are looked at lens by lens, however many there are of each."""
-        if not isinstance(self.renderer, Recordable):
-            return None
-        return self.renderer.stage(context)
+    def stage(self, look: Batch, context: Context) -> Hashable:
+        """The renderer's; lenses are gone through one by one, however many pixels there are of each."""
+        recordable = look.cameras.are_pinholes and all(correction.recordable for correction in self.corrections)
+        return self.renderer.stage(context) if recordable and isinstance(self.renderer, Recordable) else None
 
     @torch.no_grad()
     def probe(self, context: Context) -> float:

@@ -53,7 +53,7 @@ class PointSamples:
     def feedback(self, work: int, served: float) -> None:
         """A point costs what it costs."""
 
-    def stage(self, context: Context) -> Hashable:
+    def stage(self, look: Points, context: Context) -> Hashable:
         """Nothing hangs on progress."""
         return ()
 
