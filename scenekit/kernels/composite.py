@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
 from scenekit.kernels.gpu import composite as gpu
-from scenekit.kernels.op import below_autograd, reference_gradients, register
+from scenekit.kernels.op import below_autograd, once_differentiable, reference_gradients, register
 
 STOP = 1e-4  # samples that less of the light would reach are left out
 INVISIBLE = 1e-4  # a sample with no more weight may be left without a colour outside training

@@ -24,22 +24,31 @@ ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"
 _LOCKS: dict[str, threading.Lock] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
-    """One translation unit: a file of ``cuda/`` and the macros that specialise it.
+    """One translation unit: a file of ``cuda/`` and the macros that specialise it; made by ``of`` alone.
+
+    Equal ones are the same object, so that a launch finds its kernel without comparing macros.
 
     Attributes:
         file: its name, without ``.cu``.
-        macros: names and values; ``of`` sorts them.
+        macros: names and values, sorted.
     """
 
     file: str
     macros: tuple[tuple[str, str], ...] = ()
 
-    @classmethod
-    def of(cls, file: str, **macros: int | str) -> Source:
+    @staticmethod
+    @cache
+    def of(file: str, **macros: int | str) -> Source:
         """With ``-Dname=value`` for every keyword."""
-        return cls(file, tuple(sorted((name, str(value)) for name, value in macros.items())))
+        plain = {name: int(value) if isinstance(value, bool) else value for name, value in macros.items()}
+        return _the_source(file, tuple(sorted((name, str(value)) for name, value in plain.items())))
+
+
+@cache
+def _the_source(file: str, macros: tuple[tuple[str, str], ...]) -> Source:
+    return Source(file, macros)
 
 
 def library(name: str) -> Any:
