@@ -305,7 +305,12 @@ def cold_start(device: torch.device) -> dict[str, float] | None:
     if device.type != "cuda":
         return None
     major, minor = torch.cuda.get_device_capability(device)
-    sources = [grids.source("hash_grid", 3, 2, torch.float32), mlp.SOURCE, march.SOURCE, composite.source(3)]
+    sources = [
+        grids.source("hash_grid", 3, 2, torch.float32),
+        mlp.SOURCE,
+        march.source(march.LANES),
+        composite.source(3),
+    ]
     before = os.environ.get("SCENEKIT_CACHE")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SCENEKIT_CACHE"] = folder

@@ -23,7 +23,7 @@ SOURCES: list[Source] = [
     adam.SOURCE,
     *(composite.source(channels) for channels in (0, 3, 32)),
     *(intersect.source(tiles) for tiles in (1, 1 << 15)),
-    march.SOURCE,
+    *(march.source(lanes) for lanes in (8, 32)),
     project.SOURCE,
     *(rasterize.source(channels, file) for channels in (1, 3, 4, 8) for file in ("rasterize", "rasterize_backward")),
     mlp.SOURCE,

@@ -1,0 +1,224 @@
+// Dense layers on tensor cores, warp by warp: halves are multiplied, float32 added up. What a warp knows of its samples
+// stays in registers from layer to layer, for the sums of one product are laid out as the left operand of the next.
+//
+// In shared memory everything lies in squares of 16 by 16 halves, 128 words each: four blocks of 8 by 8, of which a row
+// is four words. A block is what the hardware loads at once, as it is or transposed, with no conflict of banks.
+//
+//   activations: rows are samples, columns channels; blocks (upper, left), (lower, left), (upper, right), (lower, right)
+//   weights:     rows are outputs, columns inputs;   blocks (upper, left), (upper, right), (lower, left), (lower, right)
+//
+// Channels have an order of their own within a square, the same everywhere, in which lane l holds channels l % 4 * 4 and
+// the three after it of samples l / 4 and l / 4 + 8: a row of float32 is read and written 16 bytes at a time.
+#pragma once
+
+#include "ptx.cuh"
+#include "warp.cuh"
+
+namespace scenekit {
+
+constexpr int SQUARE = 128;  // words
+
+// Squares side by side that hold `width` channels.
+__host__ __device__ constexpr int squares(int width) { return (width + 15) / 16; }
+
+// Column of a square where channel 0 to 15 stands, and the channel of a column.
+__host__ __device__ constexpr int column_of(int channel) {
+  return (channel >> 1 & 1) * 8 + (channel >> 2) * 2 + (channel & 1);
+}
+__host__ __device__ constexpr int channel_of(int column) {
+  return (column >> 1 & 3) * 4 + (column >> 3) * 2 + (column & 1);
+}
+
+// Word of a square of activations that holds channels 2 `pair` and the next (pair 0 to 7) of sample `row` (0 to 15).
+__host__ __device__ constexpr int activation_word(int row, int pair) {
+  return (pair & 1) * 64 + (row >> 3) * 32 + (row & 7) * 4 + (pair >> 1);
+}
+
+// 16 TALL samples by 16 WIDE channels as left operands; of[r][c] is a square, a word of each of its blocks.
+template <int TALL, int WIDE> struct Fragments {
+  unsigned of[TALL][WIDE][4];
+};
+
+// Sums of 16 TALL samples by the 16 channels of a square. Of sample l / 4 + 8 h of of[r], channel l % 4 * 4 + c is
+// of[r][c / 2][2 h + c % 2].
+template <int TALL> struct Sums {
+  float of[TALL][2][4];
+};
+
+__device__ __forceinline__ void load_square(unsigned (&words)[4], const unsigned* square) {
+  load_blocks<false>(words, square + 4 * lane_index());
+}
+
+__device__ __forceinline__ void load_square_transposed(unsigned (&words)[4], const unsigned* square) {
+  load_blocks<true>(words, square + 4 * lane_index());
+}
+
+// Calls use(o, sums) for every square o of outputs: in times the transposed weights [OUT squares][WIDE squares].
+template <int OUT, int TALL, int WIDE, class Use>
+__device__ __forceinline__ void dense(const Fragments<TALL, WIDE>& in, const unsigned* weights, const Use& use) {
+#pragma unroll
+  for (int o = 0; o < OUT; ++o) {
+    Sums<TALL> sums = {};
+#pragma unroll
+    for (int i = 0; i < WIDE; ++i) {
+      unsigned w[4];
+      load_square(w, weights + (o * WIDE + i) * SQUARE);
+#pragma unroll
+      for (int r = 0; r < TALL; ++r) {
+        const unsigned(&a)[4] = in.of[r][i];
+        multiply_add(sums.of[r][0], a[0], a[1], a[2], a[3], w[0], w[1]);
+        multiply_add(sums.of[r][1], a[0], a[1], a[2], a[3], w[2], w[3]);
+      }
+    }
+    use(o, sums);
+  }
+}
+
+// The way back: calls use(i, sums) for every square i of inputs, gradient times weights [WIDE squares][IN squares].
+template <int IN, int TALL, int WIDE, class Use>
+__device__ __forceinline__ void dense_back(const Fragments<TALL, WIDE>& gradient, const unsigned* weights,
+                                           const Use& use) {
+#pragma unroll
+  for (int i = 0; i < IN; ++i) {
+    Sums<TALL> sums = {};
+#pragma unroll
+    for (int o = 0; o < WIDE; ++o) {
+      unsigned w[4];
+      load_square_transposed(w, weights + (o * IN + i) * SQUARE);
+#pragma unroll
+      for (int r = 0; r < TALL; ++r) {
+        const unsigned(&g)[4] = gradient.of[r][o];
+        multiply_add(sums.of[r][0], g[0], g[1], g[2], g[3], w[0], w[2]);
+        multiply_add(sums.of[r][1], g[0], g[1], g[2], g[3], w[1], w[3]);
+      }
+    }
+    use(i, sums);
+  }
+}
+
+// Sums as square `c` of the next left operand, as they are or rectified.
+template <int TALL, int WIDE>
+__device__ __forceinline__ void keep(const Sums<TALL>& sums, Fragments<TALL, WIDE>& to, int c) {
+#pragma unroll
+  for (int r = 0; r < TALL; ++r)
+#pragma unroll
+    for (int q = 0; q < 4; ++q)
+      to.of[r][c][q] = pack_halves(sums.of[r][q / 2][q % 2 * 2], sums.of[r][q / 2][q % 2 * 2 + 1]);
+}
+
+template <int TALL, int WIDE>
+__device__ __forceinline__ void keep_rectified(const Sums<TALL>& sums, Fragments<TALL, WIDE>& to, int c) {
+#pragma unroll
+  for (int r = 0; r < TALL; ++r)
+#pragma unroll
+    for (int q = 0; q < 4; ++q)
+      to.of[r][c][q] = pack_rectified(sums.of[r][q / 2][q % 2 * 2], sums.of[r][q / 2][q % 2 * 2 + 1]);
+}
+
+// A layer with ReLU from activations to activations.
+template <int OUT, int TALL, int WIDE>
+__device__ __forceinline__ Fragments<TALL, OUT> dense_rectified(const Fragments<TALL, WIDE>& in,
+                                                                const unsigned* weights) {
+  Fragments<TALL, OUT> out;
+  dense<OUT>(in, weights, [&](int o, const Sums<TALL>& sums) { keep_rectified(sums, out, o); });
+  return out;
+}
+
+// Left operands as squares [TALL][WIDE] of activations in shared memory, and back. Other lanes see what is stored after
+// __syncwarp().
+template <int TALL, int WIDE>
+__device__ __forceinline__ void store(const Fragments<TALL, WIDE>& from, unsigned* to) {
+#pragma unroll
+  for (int r = 0; r < TALL; ++r)
+#pragma unroll
+    for (int c = 0; c < WIDE; ++c)
+#pragma unroll
+      for (int q = 0; q < 4; ++q) to[(r * WIDE + c) * SQUARE + q * 32 + lane_index()] = from.of[r][c][q];
+}
+
+template <int TALL, int WIDE>
+__device__ __forceinline__ Fragments<TALL, WIDE> load_activations(const unsigned* from) {
+  Fragments<TALL, WIDE> to;
+#pragma unroll
+  for (int r = 0; r < TALL; ++r)
+#pragma unroll
+    for (int c = 0; c < WIDE; ++c) load_square(to.of[r][c], from + (r * WIDE + c) * SQUARE);
+  return to;
+}
+
+// Four values of a row of WIDTH from `channel` on, zeros beyond its end. ALIGNED: rows begin at multiples of 16 bytes.
+template <int WIDTH, bool ALIGNED>
+__device__ __forceinline__ float4 read_four(const float* row, int channel) {
+  if constexpr (ALIGNED && WIDTH % 4 == 0) {
+    return WIDTH % 16 == 0 || channel < WIDTH ? __ldg((const float4*)(row + channel)) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  } else {
+    float of[4];
+#pragma unroll
+    for (int c = 0; c < 4; ++c) of[c] = channel + c < WIDTH ? __ldg(row + channel + c) : 0.0f;
+    return make_float4(of[0], of[1], of[2], of[3]);
+  }
+}
+
+// float32 weights [OUT, IN] as squares [squares(OUT)][squares(IN)] in shared memory, by all `warps` of a block.
+// ALIGNED: they begin at a multiple of 16 bytes.
+template <int OUT, int IN, bool ALIGNED>
+__device__ __forceinline__ void load_weights(const float* from, unsigned* to, int warp, int warps) {
+  const int t = lane_index() % 4;
+  for (int half = warp; half < 2 * squares(OUT) * squares(IN); half += warps) {
+    const int square = half / 2, out = square / squares(IN) * 16 + channel_of(half % 2 * 8 + lane_index() / 4);
+    float4 w = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    if (out < OUT) w = read_four<IN, ALIGNED>(from + out * IN, square % squares(IN) * 16 + 4 * t);
+    unsigned* words = to + square * SQUARE + half % 2 * 64 + lane_index();
+    words[0] = pack_halves(w.x, w.y);
+    words[32] = pack_halves(w.z, w.w);
+  }
+}
+
+// Rows [first, first + 16 TALL) of float32 `from` [count, WIDTH], times `scale`, as left operands; zeros beyond `count`.
+// `from` is a multiple of 16 bytes.
+template <int WIDTH, int TALL>
+__device__ __forceinline__ Fragments<TALL, squares(WIDTH)> read_rows(const float* from, long long first,
+                                                                     long long count, float scale) {
+  Fragments<TALL, squares(WIDTH)> to;
+#pragma unroll
+  for (int r = 0; r < TALL; ++r)
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      const long long row = first + 16 * r + 8 * h + lane_index() / 4;
+#pragma unroll
+      for (int c = 0; c < squares(WIDTH); ++c) {
+        float4 x = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        if (row < count) x = read_four<WIDTH, true>(from + row * WIDTH, 16 * c + lane_index() % 4 * 4);
+        to.of[r][c][h] = pack_halves(x.x * scale, x.y * scale);
+        to.of[r][c][2 + h] = pack_halves(x.z * scale, x.w * scale);
+      }
+    }
+  return to;
+}
+
+// Sums times `scale` as square `c` of rows [first, first + 16 TALL) of float32 `to` [count, WIDTH], a multiple of 16
+// bytes; as far as those exist.
+template <int WIDTH, int TALL>
+__device__ __forceinline__ void write_rows(const Sums<TALL>& sums, int c, float scale, float* to, long long first,
+                                           long long count) {
+  const int channel = 16 * c + lane_index() % 4 * 4;
+#pragma unroll
+  for (int r = 0; r < TALL; ++r)
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      const long long row = first + 16 * r + 8 * h + lane_index() / 4;
+      const float of[4] = {sums.of[r][0][2 * h] * scale, sums.of[r][0][2 * h + 1] * scale,
+                           sums.of[r][1][2 * h] * scale, sums.of[r][1][2 * h + 1] * scale};
+      if (row >= count) continue;
+      float* at = to + row * WIDTH + channel;
+      if constexpr (WIDTH % 4 == 0) {
+        if (channel < WIDTH) *(float4*)at = make_float4(of[0], of[1], of[2], of[3]);
+      } else {
+#pragma unroll
+        for (int k = 0; k < 4; ++k)
+          if (channel + k < WIDTH) at[k] = of[k];
+      }
+    }
+}
+
+}  // namespace scenekit
