@@ -11,6 +11,7 @@ from scenekit.kernels.gpu import (
     intersect,
     march,
     mlp,
+    mlp_half,
     project,
     rasterize,
     spherical_harmonics,
@@ -18,6 +19,11 @@ from scenekit.kernels.gpu import (
     trace_hash_grid,
 )
 from scenekit.kernels.gpu.compile import Source
+
+
+def _networks(widths: tuple[int, ...], forward: mlp_half.Plan, backward: mlp_half.Plan) -> list[Source]:
+    return [mlp_half.source(forward, widths), mlp_half.backward_source(backward, widths)]
+
 
 SOURCES: list[Source] = [
     adam.SOURCE,
@@ -27,6 +33,9 @@ SOURCES: list[Source] = [
     project.SOURCE,
     *(rasterize.source(channels, file) for channels in (1, 3, 4, 8) for file in ("rasterize", "rasterize_backward")),
     mlp.SOURCE,
+    *_networks((32, 64, 16), mlp_half.FORWARD[0], mlp_half.BACKWARD[0]),
+    *_networks((32, 64, 64, 3), mlp_half.FORWARD[0], mlp_half.BACKWARD[1]),
+    *_networks((20, 100, 128, 5), mlp_half.FORWARD[-1], mlp_half.BACKWARD[-1]),
     ssim.SOURCE,
     *(spherical_harmonics.source(degree) for degree in (0, 3, 4)),
     grids.source("hash_grid", 3, 2, torch.float32),
