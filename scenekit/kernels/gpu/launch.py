@@ -211,7 +211,7 @@ def _context(index: int) -> Any:
 def _function(source: Source, name: str, index: int) -> Any:
     """Of the current context, which is that of device ``index``."""
     driver = _driver()
-    return _checked(driver.cuKernelGetFunction(_kernel(source, name, _architecture(index))), name)
+    return _checked(driver.cuKernelGetFunction(_kernel(source, name, architecture(index))), name)
 
 
 @cache
@@ -227,7 +227,8 @@ def _library(source: Source, architecture: str) -> Any:
 
 
 @cache
-def _architecture(index: int) -> str:
+def architecture(index: int) -> str:
+    """What kernels for the GPU of that number are compiled for, as ``sm_90``."""
     major, minor = torch.cuda.get_device_capability(index)
     return f"sm_{major}{minor}"
 
