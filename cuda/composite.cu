@@ -1,7 +1,8 @@
 // Compositing: a warp takes a ray, 32 samples at a time; the light before a sample is a scan of products. The backward
 // pass leaves that light where the gradient of the alpha will stand, and comes back from the far end with a scan of
-// the affine maps "light that passes -> loss". CHANNELS of the colours is a macro.
+// the affine maps "light that passes -> loss". Samples behind the last ray's get zeros. CHANNELS of the colours is a macro.
 #include "composite.h"
+#include "tail.cuh"
 #include "warp.cuh"
 
 using namespace scenekit;
@@ -13,8 +14,10 @@ constexpr int C = CHANNELS;
 
 __device__ long long ray_of_warp() { return (long long)blockIdx.x * RAYS + threadIdx.x / 32; }
 
-// Offsets that do not climb give wrong pictures, but no access outside the samples.
-__device__ long long within(long long i, long long count) { return i < 0 ? 0 : i > count ? count : i; }
+// The first sample that is no ray's.
+__device__ long long used(const long long* offsets, long long rays, long long count) {
+  return within(offsets[rays], count);
+}
 
 // Light before the lane's sample, of which `t` reaches the first; `t` becomes what passes the last.
 __device__ float light_before(float alpha, float& t) {
@@ -30,6 +33,7 @@ __device__ float light_before(float alpha, float& t) {
 extern "C" __global__ void __launch_bounds__(THREADS)
     composite(const float* alphas, const float* colors, const float* distances, const long long* offsets,
               long long rays, long long count, float* color, float* opacity, float* distance, float* weights) {
+  clear_rows(weights, used(offsets, rays, count), count);
   const long long ray = ray_of_warp();
   if (ray >= rays) return;
   const long long end = within(offsets[ray + 1], count);
@@ -61,6 +65,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
                        const float* for_weights, const float* alphas, const float* colors, const float* distances,
                        const long long* offsets, long long rays, long long count, float* for_alphas,
                        float* for_colors) {
+  clear_rows(for_alphas, used(offsets, rays, count), count);
+  clear_rows(for_colors, C * used(offsets, rays, count), C * count);
   const long long ray = ray_of_warp();
   if (ray >= rays) return;
   const long long begin = within(offsets[ray], count), end = within(offsets[ray + 1], count);

@@ -1,56 +1,143 @@
-// The ray marcher: a thread takes a ray, once to count its samples and once more to write them. A sample is the same
-// here as on a CPU, bit by bit: the same leaves, rounded one by one.
+// The ray marcher: a group of LANES neighbouring lanes takes a ray and looks at as many steps of it at once; where the
+// last of them stands in empty space the group goes on behind that. A sample is the same here as on a CPU, bit by bit:
+// the same leaves, rounded one by one.
+//
+// Macro: LANES, a power of two up to 32.
 #include "march.cuh"
+#include "tail.cuh"
+#include "warp.cuh"
 
 using namespace scenekit;
 
 namespace {
 
-constexpr int THREADS = 128;
+constexpr int THREADS = 128, RAYS = THREADS / LANES;
+constexpr int BOX = 64;  // words of 4^3 cells that one word of words stands for
 
-__device__ long long own_index() { return (long long)blockIdx.x * THREADS + threadIdx.x; }
+struct Rays {
+  const float *origins, *directions, *near, *far, *jitter;
+
+  __device__ bool enter(const StepRule& rule, int cascades, long long r, RayMarch& march) const {
+    return enter_march(rule, cascades, origins + 3 * r, directions + 3 * r, near[r], far[r], jitter[r], march);
+  }
+};
+
+__device__ long long ray_of_group() { return (long long)blockIdx.x * RAYS + threadIdx.x / LANES; }
+__device__ int place_in_group() { return threadIdx.x % LANES; }
+
+// Calls take(place, distance, delta) for the first `most` samples of the group's ray, if it has one; returns how many
+// there are. All lanes of the warp come along.
+template <class Take>
+__device__ int walk(const StepRule& rule, const CellBits& bits, const RayMarch& march, bool going, int most,
+                    const Take& take) {
+  const int own = place_in_group(), first_lane = lane_index() - own;
+  int base = going ? march.next : 0, taken = 0;
+  going &= most > 0;
+  while (__any_sync(ALL, going)) {
+    Probe probe;
+    const bool there = going && probe_step(rule, bits, march, base + own, probe);
+    const bool found = there && probe.empty == 0;
+    const unsigned all = __ballot_sync(ALL, found) >> first_lane & ALL >> (32 - LANES);
+    const int place = taken + __popc(all & ((1u << own) - 1));
+    if (found && place < most) take(place, probe.middle, probe.length);
+    taken += __popc(all);
+    int next = there ? base + LANES : -1;
+    if (there && own == LANES - 1 && probe.empty) next = step_past(rule, bits, march, probe, base + own);
+    base = __shfl_sync(ALL, next, LANES - 1, LANES);
+    going &= base >= 0 && taken < most;
+  }
+  return taken < most ? taken : most;
+}
+
+__device__ int at_most(long long count) { return count < 1 << 30 ? (int)count : 1 << 30; }
+
+// The last of `ends`, which climb, that lies within `room`.
+__device__ long long end_within(const long long* ends, long long rays, long long room) {
+  long long low = rays > 0 && ends[rays - 1] <= room ? rays : 0, high = rays;
+  while (low < high) {
+    const long long middle = (low + high) / 2;
+    if (ends[middle] <= room) low = middle + 1;
+    else high = middle;
+  }
+  return low && ends[low - 1] > 0 ? ends[low - 1] : 0;
+}
 
 }  // namespace
 
-// A thread packs 4^3 cells; `coarse` begins as zeros. Word i of all cascades' `blocks`^3.
+// A thread packs 4^3 cells of one cascade, the threads of two warps those that share a word of words.
 extern "C" __global__ void __launch_bounds__(THREADS)
     pack_cells(const unsigned char* cells, long long cascades, long long grid, Word* fine, Word* coarse) {
   const CellBits o = cell_bits_of((int)cascades, (int)grid);
-  const long long each = (long long)o.blocks * o.blocks * o.blocks;
-  if (own_index() >= cascades * each) return;
-  const int cascade = (int)(own_index() / each), i = (int)(own_index() % each);
-  const int bx = i / (o.blocks * o.blocks), by = i / o.blocks % o.blocks, bz = i % o.blocks;
-  const unsigned char* from = cells + cascade * grid * grid * grid;
+  const long long all = (long long)o.boxes * o.boxes * o.boxes;
+  const long long box = (long long)blockIdx.x * (THREADS / BOX) + threadIdx.x / BOX;
+  const int cascade = (int)(box / all), i = (int)(box % all), inner = threadIdx.x % BOX;
+  const int bx = 4 * (i / (o.boxes * o.boxes)) + inner / 16;
+  const int by = 4 * (i / o.boxes % o.boxes) + inner / 4 % 4, bz = 4 * (i % o.boxes) + inner % 4;
+  const bool there = box < cascades * all && bx < o.blocks && by < o.blocks && bz < o.blocks;
   Word word = 0;
-  for (int x = 4 * bx; x < 4 * bx + 4 && x < o.grid; ++x)
-    for (int y = 4 * by; y < 4 * by + 4 && y < o.grid; ++y)
-      for (int z = 4 * bz; z < 4 * bz + 4 && z < o.grid; ++z)
-        word |= (Word)(from[cell_at(x, y, z, o.grid)] != 0) << bit_of(x, y, z);
-  fine[own_index()] = word;
-  Word* box = coarse + (long long)cascade * o.boxes * o.boxes * o.boxes;
-  if (word) atomicOr(box + cell_at(bx >> 2, by >> 2, bz >> 2, o.boxes), 1ull << bit_of(bx, by, bz));
+  if (there) {
+    const unsigned char* from = cells + cascade * grid * grid * grid;
+    const bool fours = grid % 4 == 0 && (size_t)from % 4 == 0;
+    for (int x = 4 * bx; x < 4 * bx + 4 && x < o.grid; ++x)
+      for (int y = 4 * by; y < 4 * by + 4 && y < o.grid; ++y) {
+        const unsigned char* row = from + cell_at(x, y, 4 * bz, o.grid);
+        if (fours) {  // the lowest bits of four bytes come together in the highest byte
+          word |= (Word)(*(const unsigned*)row * 0x01020408u >> 24 & 15u) << bit_of(x, y, 0);
+        } else {
+          for (int z = 4 * bz; z < 4 * bz + 4 && z < o.grid; ++z) word |= (Word)(row[z & 3] != 0) << bit_of(x, y, z);
+        }
+      }
+    const long long each = (long long)o.blocks * o.blocks * o.blocks;
+    fine[cascade * each + cell_at(bx, by, bz, o.blocks)] = word;
+  }
+  const unsigned half = __ballot_sync(ALL, word != 0);
+  if (lane_index() == 0 && box < cascades * all) ((unsigned*)coarse)[2 * box + inner / 32] = half;
 }
 
-// Where `distances` is null, writes how many samples each ray has to `offsets`[ray]; else the samples from there on.
+// How many samples each ray has.
+extern "C" __global__ void __launch_bounds__(THREADS)
+    march_count(const float* origins, const float* directions, const float* near, const float* far,
+                const float* jitter, long long rays, const Word* fine, const Word* coarse, long long cascades,
+                long long grid, const float* rule_numbers, long long rule_size,
+                long long max_samples, long long* counts) {
+  const Rays all{origins, directions, near, far, jitter};
+  const long long r = ray_of_group();
+  const StepRule rule = step_rule(rule_numbers, rule_size);
+  const CellBits bits = cell_bits(fine, coarse, cascades, grid);
+  RayMarch march;
+  const bool enters = r < rays && all.enter(rule, bits.cascades, r, march);
+  const int count = walk(rule, bits, march, enters, at_most(max_samples), [](int, float, float) {});
+  if (r < rays && place_in_group() == 0) counts[r] = count;
+}
+
+// Writes the samples of every ray between the end of the ray before and its own, `ends`[ray]; zeros where it has fewer,
+// and where no ray ends within `room`. A ray that ends beyond that has none, and `left_out`[ray] unless that is null.
 extern "C" __global__ void __launch_bounds__(THREADS)
     march(const float* origins, const float* directions, const float* near, const float* far, const float* jitter,
           long long rays, const Word* fine, const Word* coarse, long long cascades, long long grid,
-          const float* constants, const float* powers, long long power_count, long long max_samples,
-          long long* offsets, float* distances, float* deltas) {
-  const long long r = own_index();
-  if (r >= rays) return;
-  const StepRule rule = step_rule(constants, powers, power_count);
+          const float* rule_numbers, long long rule_size, long long max_samples,
+          const long long* ends, long long room, float* distances, float* deltas, long long* offsets,
+          bool* left_out) {
+  const Rays all{origins, directions, near, far, jitter};
+  const long long r = ray_of_group();
+  const StepRule rule = step_rule(rule_numbers, rule_size);
   const CellBits bits = cell_bits(fine, coarse, cascades, grid);
-  long long taken = 0, first = distances ? offsets[r] : 0;
-  RayMarch ray;
-  float distance, delta;
-  bool more = enter_march(rule, bits.cascades, origins + 3 * r, directions + 3 * r, near[r], far[r], jitter[r], ray);
-  while (more && taken < max_samples && next_sample(rule, bits, ray, distance, delta)) {
-    if (distances) {
-      distances[first + taken] = distance;
-      deltas[first + taken] = delta;
-    }
-    ++taken;
-  }
-  if (!distances) offsets[r] = taken;
+  const long long used = end_within(ends, rays, room);
+  clear_rows(distances, used, room);
+  clear_rows(deltas, used, room);
+  const long long end = r < rays ? ends[r] : 0, begin = r > 0 && r < rays ? ends[r - 1] : 0;
+  // Counts that are negative give wrong samples, but no access outside of what there is room for.
+  const bool fits = r < rays && end <= room, has_room = fits && 0 <= begin && begin < end;
+  RayMarch march;
+  const bool enters = has_room && all.enter(rule, bits.cascades, r, march);
+  const int most = at_most(has_room ? end - begin : 0), exist = at_most(max_samples);
+  const int found = walk(rule, bits, march, enters, most < exist ? most : exist, [=](int place, float distance, float delta) {
+    distances[begin + place] = distance;
+    deltas[begin + place] = delta;
+  });
+  for (int i = found + place_in_group(); i < most; i += LANES) distances[begin + i] = deltas[begin + i] = 0.0f;
+  if (blockIdx.x == 0 && threadIdx.x == 0) offsets[0] = 0;
+  if (r >= rays || place_in_group() != 0) return;
+  offsets[r + 1] = fits ? end : used;
+  if (left_out) left_out[r] = !fits;
 }

@@ -83,6 +83,8 @@ SK_LEAF float step_middle(const StepRule& rule, const StepLattice& at, int n, fl
   return plus(begin, times(length, 0.5f));
 }
 
+SK_LEAF float power_of_two(int k) { return bits_to_float((127 + k) << 23); }
+
 // log2 within 2e-4 for positive x: a call of the library would empty every register.
 SK_LEAF float rough_log2(float x) {
   int bits = float_to_bits(x);
@@ -219,49 +221,61 @@ struct RayMarch {
 // False where the ray meets no cascade at all.
 SK_LEAF bool enter_march(const StepRule& rule, int cascades, const float* origin, const float* direction, float near,
                          float far, float jitter, RayMarch& march) {
-  march.ray = ray_of(origin, direction, near, far, (float)(1 << (cascades - 1)));
+  march.ray = ray_of(origin, direction, near, far, power_of_two(cascades - 1));
   if (!(march.ray.enter < march.ray.leave)) return false;
   march.lattice = lattice_of(rule, near, jitter);
   march.next = seek(rule, march.lattice, march.ray.enter, 0);
   return true;
 }
 
+// What a step of a ray meets.
+struct Probe {
+  float middle, length;
+  int cascade, cell[3];
+  int empty;  // side in cells of the largest known empty node about it; 0 where the cell is occupied
+};
+
+// False where step `n` is behind the end of the ray.
+SK_LEAF bool probe_step(const StepRule& rule, const CellBits& o, const RayMarch& march, int n, Probe& probe) {
+  const Ray& ray = march.ray;
+  probe.middle = step_middle(rule, march.lattice, n, probe.length);
+  if (!(probe.middle < ray.leave)) return false;
+  float p[3], reach = 0.0f;
+  for (int a = 0; a < 3; ++a) {
+    p[a] = plus(ray.origin[a], times(ray.direction[a], probe.middle));
+    reach = max(reach, p[a] < 0 ? -p[a] : p[a]);
+  }
+  probe.cascade = cascade_of(reach, probe.length, 2.0f / (float)o.grid, o.cascades);
+  probe.empty = 1;
+  if (probe.cascade == o.cascades) return true;
+  float inverse = power_of_two(-probe.cascade);
+  for (int a = 0; a < 3; ++a) probe.cell[a] = cell_of(p[a], inverse, o.grid);
+  probe.empty = empty_side(o, probe.cascade, probe.cell);
+  return true;
+}
+
+// The first step behind `n` that may be outside of the empty node in which a probe found step `n`.
+SK_LEAF int step_past(const StepRule& rule, const CellBits& o, const RayMarch& march, const Probe& probe, int n) {
+  if (probe.cascade == o.cascades) return n + 1;
+  const float finest = 2.0f / (float)o.grid, half_side = power_of_two(probe.cascade);
+  float target = exit_of(march.ray, probe.cell, probe.empty, half_side, finest * half_side);
+  target = min(target, march.ray.leave);
+  // Steps longer than the cell belong to the next cascade, which may be occupied here.
+  if (probe.cascade < o.cascades - 1 && rule.cone > 0)
+    target = min(target, finest * half_side / rule.cone * (1.0f - SLACK));
+  return seek(rule, march.lattice, target, n + 1);
+}
+
 // The next sample of the ray; false where there is none.
 SK_LEAF bool next_sample(const StepRule& rule, const CellBits& o, RayMarch& march, float& distance, float& delta) {
-  const Ray& ray = march.ray;
-  const StepLattice& lattice = march.lattice;
-  const float finest = 2.0f / (float)o.grid;
-  int n = march.next;
-  for (;;) {
-    float length, p[3], reach = 0.0f;
-    float middle = step_middle(rule, lattice, n, length);
-    if (!(middle < ray.leave)) break;
-    for (int a = 0; a < 3; ++a) {
-      p[a] = plus(ray.origin[a], times(ray.direction[a], middle));
-      reach = max(reach, p[a] < 0 ? -p[a] : p[a]);
-    }
-    int cascade = cascade_of(reach, length, finest, o.cascades);
-    if (cascade == o.cascades) {
-      ++n;
-      continue;
-    }
-    float half_side = (float)(1 << cascade), inverse = 1.0f / half_side;
-    int cell[3];
-    for (int a = 0; a < 3; ++a) cell[a] = cell_of(p[a], inverse, o.grid);
-    int side = empty_side(o, cascade, cell);
-    if (side == 0) {
-      distance = middle;
-      delta = length;
-      march.next = n + 1;
-      return true;
-    }
-    float target = min(exit_of(ray, cell, side, half_side, finest * half_side), ray.leave);
-    // Steps longer than the cell belong to the next cascade, which may be occupied here.
-    if (cascade < o.cascades - 1 && rule.cone > 0)
-      target = min(target, finest * half_side / rule.cone * (1.0f - SLACK));
-    n = seek(rule, lattice, target, n + 1);
+  Probe probe;
+  for (int n = march.next; probe_step(rule, o, march, n, probe); n = step_past(rule, o, march, probe, n)) {
+    if (probe.empty) continue;
+    distance = probe.middle;
+    delta = probe.length;
+    march.next = n + 1;
+    return true;
   }
-  march.next = n;
   return false;
 }
 

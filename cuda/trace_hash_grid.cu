@@ -109,8 +109,7 @@ __device__ void through(const Network& net, const float* values, float* first, f
 extern "C" __global__ void __launch_bounds__(MLP_THREADS)
     trace_hash_grid(const float* origins, const float* directions, const float* near, const float* far,
                     const float* jitter, long long count, long long max_samples, const Word* fine, const Word* coarse,
-                    long long cascades, long long grid, const float* constants, const float* powers,
-                    long long power_count, const float* table, long long levels, const int* layout,
+                    long long cascades, long long grid, const float* rule_numbers, long long rule_size, const float* table, long long levels, const int* layout,
                     const long long* density_widths, long long density_layers, const float* density,
                     const long long* color_widths, long long color_layers, const float* color, float log_density,
                     float per_side, long long contracted, long long shaded, long long room, long long shading_room,
@@ -118,7 +117,7 @@ extern "C" __global__ void __launch_bounds__(MLP_THREADS)
   SK_DYNAMIC_SHARED(float, memory);
   const Rays rays{origins, directions, near, far, jitter, count, max_samples};
   const Pixels pixels{colors, opacities, distances, samples};
-  const StepRule rule = step_rule(constants, powers, power_count);
+  const StepRule rule = step_rule(rule_numbers, rule_size);
   const CellBits bits = cell_bits(fine, coarse, cascades, grid);
   const Network of_density{(int)density_layers, density_widths, density, nullptr};
   const Network of_color{(int)color_layers, color_widths, color, nullptr};

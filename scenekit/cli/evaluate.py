@@ -19,6 +19,7 @@ from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.data import Capture, open_capture
 from scenekit.recipes import load
+from scenekit.recipes.device import AUTO, device_name, device_of
 from scenekit.recipes.fit import judge, signal_of
 from scenekit.renderers.scene import Scene
 from scenekit.training.evaluate import Score, over_white, scores
@@ -36,6 +37,7 @@ class Evaluate:
         fit_poses: move held-out cameras with the learnt ones, then optimise each pose with the scene frozen.
         fit_exposure: fit the exposure on the left half of each photograph and judge the right half alone.
         pictures: write each rendering beside its photograph into RUN/renders.
+        device: where it is rendered: auto, cpu, cuda or cuda:NUMBER.
         json: print one JSON object.
     """
 
@@ -45,13 +47,14 @@ class Evaluate:
     fit_poses: bool = False
     fit_exposure: bool = False
     pictures: bool = False
+    device: str = AUTO
     json: bool = False
 
 
 def run(arguments: list[str]) -> None:
     """Render the photographs' cameras and compare."""
     options = parse(Evaluate, "evaluate", arguments, "Held-out PSNR and SSIM of a run.")
-    scene = load(options.run)
+    scene = load(options.run).to(device_of(options.device))
     if "signal" in scene.recipe:
         _report_signal(judge(scene, signal_of(scene, options.capture)), as_json=options.json)
         return
@@ -98,7 +101,7 @@ def evaluate(scene: Scene, options: Evaluate) -> dict[str, Any]:
     if views is not plain:
         result["uncorrected"] = _means(plain)
     result["images"] = [{"name": view.name, "psnr": view.psnr, "ssim": view.ssim} for view in views]
-    result["scope"] = scope_of(capture, options.split, len(chosen)) + _fitted(options)
+    result["scope"] = scope_of(capture, options.split, len(chosen), device_name(scene.device)) + _fitted(options)
     return result
 
 
@@ -129,7 +132,7 @@ def _fitted(options: Evaluate) -> str:
     return poses + ("; exposure fitted on the left half, judged on the right" if options.fit_exposure else "")
 
 
-def scope_of(capture: Capture, split: str, count: int) -> str:
+def scope_of(capture: Capture, split: str, count: int, device: str) -> str:
     """What a figure is about: data, size, split, preparation, device."""
     sizes = sorted(set(capture.cameras.sizes))
     size = "x".join(map(str, sizes[0])) if len(sizes) == 1 else f"{len(sizes)} sizes"
@@ -137,7 +140,7 @@ def scope_of(capture: Capture, split: str, count: int) -> str:
     prepared = "undistorted and cropped to valid pixels" if pinholes else "through their lenses"
     return (
         f"{capture.name}, {count} {split} views at {size}, {prepared}, then area-filtered "
-        f"in memory by {capture.downscale:g}; 8-bit sRGB; mean of per-view values; cpu"
+        f"in memory by {capture.downscale:g}; 8-bit sRGB; mean of per-view values; {device}"
     )
 
 

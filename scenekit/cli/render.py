@@ -17,6 +17,7 @@ from scenekit.cli.options import parse, say
 from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.recipes import load
+from scenekit.recipes.device import AUTO, device_of
 from scenekit.renderers.flat import Pictured
 from scenekit.renderers.paths import camera_path
 from scenekit.renderers.scene import Scene
@@ -37,6 +38,7 @@ class Render:
         frames: how many; those of the file where a file gives the poses, else 120.
         size: WIDTHxHEIGHT in pixels; 640x360, or the size of the picture that was fitted, where not given.
         rate: frames a second.
+        device: where it is rendered: auto, cpu, cuda or cuda:NUMBER.
     """
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -45,6 +47,7 @@ class Render:
     frames: int | None = None
     size: str | None = None
     rate: float = 30.0
+    device: str = AUTO
 
 
 def run(arguments: list[str]) -> None:
@@ -53,7 +56,7 @@ def run(arguments: list[str]) -> None:
     single = options.output.suffix.lower() in SUFFIXES
     if not single:
         check_target(options.output)
-    scene = load(options.run)
+    scene = load(options.run).to(device_of(options.device))
     if single:
         _still(scene, options)
         return
@@ -75,7 +78,7 @@ def _still(scene: Scene, options: Render) -> None:
         bands = renderer.bands(size)
     else:
         camera = camera_path(options.path, scene.cameras, count=options.frames, size=size)[0]
-        bands = iter([scene.render(camera).color[0]])
+        bands = iter([scene.render(camera).color[0].cpu()])
     write_picture(options.output, bands, size, linear=linear)
     say(f"wrote a picture of {size[0]}x{size[1]} to {options.output}")
 

@@ -28,6 +28,7 @@ from scenekit.data.memory import memory_in_reach
 from scenekit.data.store import StoredImages, bytes_of
 from scenekit.data.triangulate import Triangulation
 from scenekit.recipes import Conversion, FitSession, Fitting, Session, Supervision, prepare, resume
+from scenekit.recipes.device import device_name
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.memory import GIB, Plan, plan_of
 from scenekit.renderers.scene import Scene
@@ -271,7 +272,7 @@ def train_session(
         "cpu_seconds": round(time.process_time() - cpu, 2),
         "last_step": None if step is None else {"psnr": round(step.psnr, 2), step.unit: step.work},
         "peak_memory_bytes": peak if sys.platform == "darwin" else peak * 1024,
-        "device": "cpu",
+        "device": device_name(training.generator.device),
     }
 
 

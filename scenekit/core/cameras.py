@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from scenekit.core.constants import constant
 from scenekit.core.lenses import Lens
 from scenekit.core.transforms import Similarity, invert_rigid
 
@@ -73,6 +74,12 @@ class Cameras:
         """Whether no camera has another lens."""
         return self.lenses is None or all(lens is None for lens in self.lenses)
 
+    @property
+    def extents(self) -> Float[Tensor, "C 2"]:
+        """Widths and heights, beside the intrinsics."""
+        flat = tuple(float(side) for size in self.sizes for side in size)
+        return constant(flat, self.intrinsics.device, self.intrinsics.dtype).view(-1, 2)
+
     def resized(self, sizes: Sequence[tuple[int, int]]) -> Cameras:
         """The same views at other image sizes; the intrinsics follow exactly, width and height apart."""
         factors = torch.tensor(
@@ -113,6 +120,10 @@ class Pixels:
     def __getitem__(self, rows: slice | Tensor) -> Pixels:
         """Some of the pixels."""
         return Pixels(self.cameras[rows], self.positions[rows])
+
+    def to(self, device: torch.device | str) -> Pixels:
+        """On another device."""
+        return Pixels(self.cameras.to(device), self.positions.to(device))
 
 
 def every_pixel(cameras: Cameras) -> Pixels:

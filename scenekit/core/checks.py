@@ -26,14 +26,18 @@ def check_shape(name: str, tensor: Tensor, shape: Sequence[int | str], sizes: di
 
     Raises ValueError that names the tensor, the shape wanted and the shape found.
     """
-    wanted = "[" + " ".join(str(size) for size in shape) + "]"
-    if tensor.dim() != len(shape):
-        raise ValueError(f"{name}: wanted shape {wanted}, found {list(tensor.shape)}")
-    for size, found in zip(shape, tensor.shape, strict=True):
-        expected = sizes.setdefault(size, found) if isinstance(size, str) else size
-        if expected != found:
-            known = f" with {size} = {expected}" if isinstance(size, str) else ""
-            raise ValueError(f"{name}: wanted shape {wanted}{known}, found {list(tensor.shape)}")
+    found = tensor.shape
+    if len(found) == len(shape):
+        for size, length in zip(shape, found, strict=True):
+            if length != (sizes.setdefault(size, length) if isinstance(size, str) else size):
+                known = f" with {size} = {sizes[size]}" if isinstance(size, str) else ""
+                break
+        else:
+            return
+    else:
+        known = ""
+    wanted = " ".join(str(size) for size in shape)
+    raise ValueError(f"{name}: wanted shape [{wanted}]{known}, found {list(found)}")
 
 
 def check_same_kind(reference_name: str, reference: Tensor, **others: Tensor) -> None:

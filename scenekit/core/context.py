@@ -55,8 +55,15 @@ class Context:
         the work of all.
         """
         rows, *rest = shape
-        drawn = torch.rand((rows * self.share.of, *rest), generator=self.generator)
+        where = device if self.generator is None else self.generator.device
+        drawn = torch.rand((rows * self.share.of, *rest), generator=self.generator, device=where)
         return drawn[self.share.rows(len(drawn))].to(device)
+
+    def shuffled(self, count: int) -> list[int]:
+        """The numbers below ``count`` in a random order."""
+        where = None if self.generator is None else self.generator.device
+        order: list[int] = torch.randperm(count, generator=self.generator, device=where).tolist()  # pyright: ignore
+        return order
 
     def keeps(self, positions: Float[Tensor, "N 3"]) -> Bool[Tensor, " N"]:
         """Which positions in ``scene`` the crop leaves; all of them where there is none."""

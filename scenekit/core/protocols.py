@@ -5,7 +5,7 @@ The trainer, the evaluation, the converter and the viewer know :class:`Renderer`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -32,8 +32,8 @@ class Rendering:
         normals: unit normals in scene, multiplied by opacity.
         terms: auxiliary losses, already weighted, by name.
         trace: intermediates by name: ``samples`` (count) from volumes, in training also ``weights``,
-            ``deltas``, ``distances`` and ``offsets``; ``means2d`` (gradient retained), ``radii``, ``visible``
-            and ``sizes`` from splats.
+            ``deltas``, ``distances`` and ``offsets``, and ``served`` where some rays had no room; ``means2d``
+            (gradient retained), ``radii``, ``visible`` and ``sizes`` from splats.
     """
 
     color: Float[Tensor, "*b 3"]
@@ -91,6 +91,26 @@ class Renderer(Protocol):
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor], /) -> object:
         """Take what :meth:`state_dict` gave."""
+        ...
+
+
+@runtime_checkable
+class Recordable(Protocol):
+    """What a :class:`Renderer` may also be: one whose training passes may be recorded once and replayed on a GPU.
+
+    Two passes over cameras and pixels of the same shapes whose ``stage`` is the same do the same to other numbers,
+    and read nothing back from the device.
+    """
+
+    def stage(self, context: Context) -> Hashable:
+        """Whatever in a training pass hangs on progress or on what was learnt of earlier frames.
+
+        None where the next pass cannot be recorded.
+        """
+        ...
+
+    def note(self, rendering: Rendering) -> None:
+        """Learn from a pass, without waiting for the device."""
         ...
 
 
@@ -325,7 +345,12 @@ class Regularized(Protocol):
 
 @runtime_checkable
 class Correction(Protocol):
-    """What makes photographs imperfect: poses, intrinsics, exposure, depth and normal priors."""
+    """What makes photographs imperfect: poses, intrinsics, exposure, depth and normal priors.
+
+    ``recordable`` says that it reads nothing back from a device, so that steps with it may be recorded.
+    """
+
+    recordable: ClassVar[bool]
 
     def cameras(self, cameras: Cameras) -> Cameras:
         """The cameras as they really stood."""

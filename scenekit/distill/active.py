@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scenekit.core.cameras import Cameras, Pixels
 from scenekit.distill.poses import PoseSampler, joined
+from scenekit.training.batches import steered
 
 RENEWED = 0.1  # of the poses that are not the run's own, each time
 HARDEST = 0.1  # of a batch's rays that are remembered, and of a batch that is remembered ones
@@ -100,11 +101,13 @@ class RaySource:
             slots, positions = torch.cat([slots, self._slots[again]]), torch.cat([positions, self._positions[again]])
         return Pixels(slots, positions)
 
-    def feedback(self, pixels: Pixels, errors: Float[Tensor, " R"], samples: int) -> None:
-        """Remember the hardest and aim at the budget of samples."""
+    def feedback(self, work: int, served: float) -> None:
+        """Aim at the budget of samples."""
+        self.rays = steered(self.rays, self.samples, work)
+
+    def note(self, pixels: Pixels, errors: Float[Tensor, " R"]) -> None:
+        """Remember the hardest."""
         self.pool.note(pixels.cameras, errors)
-        wanted = self.rays * min(2.0, max(0.5, self.samples / max(1, samples)))
-        self.rays = min(max(256, round(wanted / 256) * 256), self.samples)
         if self.active:
             hard = errors.topk(int(HARDEST * len(errors))).indices
             self._slots = torch.cat([self._slots, pixels.cameras[hard]])[-REMEMBERED:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scenekit.core.cameras import Cameras
-from scenekit.core.protocols import Change, Context, Controller, ParameterGroup, Renderer, Rendering
+from scenekit.core.protocols import Change, Context, Controller, ParameterGroup, Recordable, Renderer, Rendering
 from scenekit.distill.active import PosePool
 from scenekit.distill.plan import Stage
 from scenekit.training.objective import Outcome
@@ -21,8 +21,20 @@ from scenekit.training.objective import Outcome
 class Looking(Protocol):
     """How a stage compares student and teacher; several stages may share one."""
 
-    def losses(self, stage: str, context: Context) -> Outcome:
-        """What the next step of this stage minimises."""
+    def next(self, stage: str, context: Context) -> Any:
+        """What the next step of this stage looks at."""
+        ...
+
+    def losses(self, stage: str, look: Any, context: Context) -> Outcome:
+        """What it minimises."""
+        ...
+
+    def note(self, stage: str, look: Any, outcome: Outcome) -> None:
+        """Learn from what was found."""
+        ...
+
+    def feedback(self, work: int, served: float) -> None:
+        """Learn from what a look has cost."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -32,6 +44,14 @@ class Looking(Protocol):
     def load_state_dict(self, state_dict: Mapping[str, Any], /) -> object:
         """Take what :meth:`state_dict` gave."""
         ...
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A look of stage ``number``."""
+
+    number: int
+    look: Any
 
 
 @dataclass
@@ -52,14 +72,35 @@ class Distillation:
     watched: Sequence[tuple[Cameras, Tensor]] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     _last: tuple[str, float] | None = None
+    _number: int = 0
 
-    def losses(self, context: Context) -> Outcome:
-        """The current stage's."""
-        stage, looking = next(
-            item for item in self.stages if context.progress < item[0].until or item is self.stages[-1]
+    def next(self, context: Context) -> Staged:
+        """The current stage's next look."""
+        number = next(
+            i for i, (stage, _) in enumerate(self.stages) if context.progress < stage.until or i == len(self.stages) - 1
         )
+        stage, looking = self.stages[number]
+        self._number = number
         self._clock(stage.name)
-        return looking.losses(stage.name, context)
+        return Staged(number, looking.next(stage.name, context))
+
+    def losses(self, look: Staged, context: Context) -> Outcome:
+        """The stage's."""
+        stage, looking = self.stages[look.number]
+        return looking.losses(stage.name, look.look, context)
+
+    def note(self, look: Staged, outcome: Outcome) -> None:
+        """To the stage's."""
+        stage, looking = self.stages[look.number]
+        looking.note(stage.name, look.look, outcome)
+
+    def feedback(self, work: int, served: float) -> None:
+        """To the stage that looked last."""
+        self.stages[self._number][1].feedback(work, served)
+
+    def stage(self, look: Staged, context: Context) -> Hashable:
+        """The student's own; which stage it is stands in the look."""
+        return self.student.stage(context) if isinstance(self.student, Recordable) else None
 
     @torch.no_grad()
     def probe(self, context: Context) -> float:

@@ -120,9 +120,12 @@ class WholePictures:
             torch.full(values.shape[:-1], self.gallery.is_opaque_photograph(slot)),
         )
 
-    def feedback(self, look: Look, errors: Float[Tensor, "*b"], samples: int) -> None:
-        """What the picture cost."""
+    def note(self, look: Look, errors: Float[Tensor, "*b"]) -> None:
+        """How wrong the student was about the picture."""
         self.gallery.pool.note(look.slots, errors.mean()[None])
+
+    def feedback(self, work: int, served: float) -> None:
+        """A picture costs what it costs."""
 
     def state_dict(self) -> dict[str, Any]:
         """The rest of the current order."""
@@ -162,10 +165,14 @@ class SinglePixels:
             self._photographed[pixels.cameras],
         )
 
-    def feedback(self, look: Look, errors: Float[Tensor, "*b"], samples: int) -> None:
-        """What the pixels cost."""
+    def note(self, look: Look, errors: Float[Tensor, "*b"]) -> None:
+        """How wrong the student was about the pixels."""
         assert look.pixels is not None
-        self.source.feedback(look.pixels, errors, samples)
+        self.source.note(look.pixels, errors)
+
+    def feedback(self, work: int, served: float) -> None:
+        """What the pixels have cost."""
+        self.source.feedback(work, served)
 
     def _rows(self, pixels: Pixels) -> Int[Tensor, " R"]:
         column, row = pixels.positions.long().unbind(-1)

@@ -16,7 +16,7 @@ from torch import Tensor
 from scenekit.core.protocols import EVAL, Background, Context, Renderer, Rendering, over_background
 from scenekit.distill.pictures import Look, SinglePixels, WholePictures
 from scenekit.training.losses import Loss
-from scenekit.training.objective import Outcome
+from scenekit.training.objective import Outcome, counted
 
 SOLID = 0.5  # opacity from which on a pixel's depth means something
 
@@ -38,9 +38,12 @@ class Rendered:
         self.loss = loss
         self.depth_weight = depth_weight
 
-    def losses(self, stage: str, context: Context) -> Outcome:
+    def next(self, stage: str, context: Context) -> Look:
+        """What the teacher shows next."""
+        return self.looks.next(context)
+
+    def losses(self, stage: str, look: Look, context: Context) -> Outcome:
         """Render what the teacher rendered, and compare."""
-        look = self.looks.next(context)
         rendering = self.student.render(look.cameras, look.pixels, context=context)
         behind = self._behind(look, context)
         seen = over_background(rendering, behind).color
@@ -50,9 +53,17 @@ class Rendered:
             terms["depth"] = self.depth_weight * depth_error(rendering, look)
         difference = (seen - target).detach()
         unit = "samples" if "samples" in rendering.trace else "splats"
-        work = int(rendering.trace[unit])
-        self.looks.feedback(look, difference.abs().mean(-1), work)
-        return Outcome(terms, float(difference.square().mean()), work, unit, rendering)
+        squared, errors = difference.square().mean(), difference.abs().mean(-1)
+        return Outcome(terms, squared, counted(rendering.trace[unit]), unit, rendering=rendering, errors=errors)
+
+    def note(self, stage: str, look: Look, outcome: Outcome) -> None:
+        """What was hard comes again."""
+        assert outcome.errors is not None
+        self.looks.note(look, outcome.errors)
+
+    def feedback(self, work: int, served: float) -> None:
+        """What a look has cost."""
+        self.looks.feedback(work, served)
 
     def _behind(self, look: Look, context: Context) -> Float[Tensor, "*b 3"]:
         """Random; behind opaque photographs the scene's own, which is in them."""

@@ -24,7 +24,7 @@ from scenekit.kernels.composite import Composited, composite
 from scenekit.kernels.march import Marched, StepRule, march
 from scenekit.renderers.early_stop import owners, samples_at
 from scenekit.renderers.volume import VolumeRenderer, lit
-from scenekit.training.objective import Outcome
+from scenekit.training.objective import Outcome, counted
 
 BEHIND = 8  # samples of a ray behind the one that stopped the light
 MATCHED = 0.002  # weight of what is matched at points, once colours are rendered
@@ -58,11 +58,14 @@ class SharedSamples:
         self.distilling = distilling
         self.steps = 0
 
-    def losses(self, stage: str, context: Context) -> Outcome:
-        """What this stage compares, over the next rays."""
+    def next(self, stage: str, context: Context) -> Pixels:
+        """The next rays' pixels."""
         assert context.generator is not None
-        pixels = self.source.next(context.generator)
-        rays = rays_of(self.source.pool.cameras, pixels)
+        return self.source.next(context.generator)
+
+    def losses(self, stage: str, look: Pixels, context: Context) -> Outcome:
+        """What this stage compares, over these rays."""
+        rays = rays_of(self.source.pool.cameras, look)
         marched = self._marched(rays, context)
         samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
         # Splats are thinner than a step: over a longer one they are as thick as what a field can hold.
@@ -72,11 +75,10 @@ class SharedSamples:
         found = ask(self.student.field, samples)
         self.steps += 1
         if stage == FEATURES:
-            self.source.feedback(pixels, torch.zeros(len(pixels)), len(samples))
             difference = found.features - wanted.features
-            squared = float(difference.detach().square().mean())
-            return Outcome({"features": _norm(difference)}, min(1.0, squared), len(samples), "samples")
-        outcome = self._compared(stage == RENDERING, pixels, marched, samples, (wanted, found))
+            squared = difference.detach().square().mean().clamp(max=1)
+            return Outcome({"features": _norm(difference)}, squared, counted(len(samples)), "samples")
+        outcome = self._compared(stage == RENDERING, marched, samples, (wanted, found))
         field = self.student.field
         own = dict(field.terms(context)) if isinstance(field, Regularized) else {}
         return replace(outcome, terms={**outcome.terms, **own})
@@ -92,9 +94,7 @@ class SharedSamples:
             return lit(self.medium, rays, way, BEHIND)
         return march(rays.origins, rays.directions, *way[:4], StepRule(*way.rule), way.max_samples)
 
-    def _compared(
-        self, rendering: bool, pixels: Pixels, marched: Marched, samples: Samples, answers: tuple[Answer, Answer]
-    ) -> Outcome:
+    def _compared(self, rendering: bool, marched: Marched, samples: Samples, answers: tuple[Answer, Answer]) -> Outcome:
         """Densities and colours at points, and in the last stage what the rays see."""
         wanted, found = answers
         with torch.no_grad():
@@ -110,18 +110,26 @@ class SharedSamples:
         terms = {"density": weight * _norm(difference[at]), "color": weight * _norm(colors[at])}
         if self.features:
             terms["features"] = weight * FADING**self.steps * _norm((found.features - wanted.features)[at])
+        work = counted(len(samples))
         if not rendering:
-            self.source.feedback(pixels, torch.zeros(len(pixels)), len(samples))
-            return Outcome(terms, float(colors.detach().square().mean()), len(samples), "samples")
+            return Outcome(terms, colors.detach().square().mean(), work, "samples")
         seen, target = _composited(found, ours, marched), _composited(wanted, theirs, marched)
         difference = torch.cat([seen.colors - target.colors, (seen.opacities - target.opacities)[:, None]], -1)
         terms["rendering"] = _norm(difference)
         if self.distilling.depth_weight > 0:
             terms["depth"] = self.distilling.depth_weight * _norm(_depth_errors(seen, target))
-        errors = difference.detach()[:, :3].abs().mean(-1)
-        self.source.feedback(pixels, errors, len(samples))
-        squared = float(difference.detach()[:, :3].square().mean())
-        return Outcome(terms, squared, len(samples), "samples", Rendering(seen.colors, seen.opacities))
+        wrong = difference.detach()[:, :3]
+        seen_so = Rendering(seen.colors, seen.opacities)
+        return Outcome(terms, wrong.square().mean(), work, "samples", rendering=seen_so, errors=wrong.abs().mean(-1))
+
+    def note(self, stage: str, look: Pixels, outcome: Outcome) -> None:
+        """Rays are hard where a picture was; before any is rendered all are alike."""
+        errors = torch.zeros(len(look), device=look.positions.device) if outcome.errors is None else outcome.errors
+        self.source.note(look, errors)
+
+    def feedback(self, work: int, served: float) -> None:
+        """What rays have cost."""
+        self.source.feedback(work, served)
 
     @torch.no_grad()
     def _mattering(self, marched: Marched, answers: tuple[Answer, Answer]) -> Bool[Tensor, " S"]:

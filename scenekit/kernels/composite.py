@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
 from scenekit.kernels.gpu import composite as gpu
-from scenekit.kernels.op import below_autograd, reference_gradients, register
+from scenekit.kernels.op import below_autograd, once_differentiable, reference_gradients, register
 
 STOP = 1e-4  # samples that less of the light would reach are left out
 INVISIBLE = 1e-4  # a sample with no more weight may be left without a colour outside training
@@ -42,9 +41,10 @@ def composite(
 ) -> Composited:
     """Composite packed samples; gradients to ``alphas`` and ``colors`` from all four results.
 
-    ``offsets`` [R + 1] are the first sample of every ray and the number of samples. A sample that less than
-    1e-4 of the light would reach has weight 0 and no gradient. Raises ValueError for a wrong shape or
-    offsets that do not span the samples, TypeError where dtypes or devices differ.
+    ``offsets`` [R + 1] are the first sample of every ray and the end of the last one's; samples behind that are
+    nobody's. Those, and samples that less than 1e-4 of the light would reach, have weight 0 and no gradient. Raises
+    ValueError for a wrong shape or, on a CPU, offsets that do not lie within the samples, TypeError where dtypes or
+    devices differ.
     """
     sizes: dict[str, int] = {}
     check_shape("alphas", alphas, ("S",), sizes)
@@ -74,12 +74,15 @@ def _reference(
     dtype = alphas.dtype
     wide = torch.promote_types(dtype, torch.float32)
     alphas, colors, distances = alphas.to(wide), colors.to(wide), distances.to(wide)
-    rays, before = len(offsets) - 1, light_before(alphas, offsets)
-    owners = torch.repeat_interleave(offsets.diff(), output_size=len(alphas))
+    rays, used, samples = len(offsets) - 1, int(offsets[-1]), len(alphas)
+    alphas, colors, distances = alphas[:used], colors[:used], distances[:used]
+    before = light_before(alphas, offsets)
+    owners = torch.repeat_interleave(offsets.diff(), output_size=used)
     weights = torch.where(before.detach() >= STOP, before * alphas, 0)
     color = colors.new_zeros(rays, colors.shape[1]).index_add(0, owners, weights[:, None] * colors)
     opacity = weights.new_zeros(rays).index_add(0, owners, weights)
     distance = weights.new_zeros(rays).index_add(0, owners, weights * distances)
+    weights = torch.cat([weights, weights.new_zeros(samples - used)])
     return color.to(dtype), opacity.to(dtype), distance.to(dtype), weights.to(dtype)
 
 
@@ -101,20 +104,22 @@ def _backward_reference(
     return found[0], found[1]
 
 
-def _check_span(offsets: Tensor, samples: int) -> None:
-    """The loops write every sample, so the offsets must reach from the first to the last."""
+def _check_span(offsets: Tensor, samples: int) -> int:
+    """The end of the last ray, which lies within the samples."""
     first, last = int(offsets[0]), int(offsets[-1])
-    if (first, last) != (0, samples):
-        raise ValueError(f"offsets: wanted 0 to {samples} samples, found {first} to {last}")
+    if first != 0 or not 0 <= last <= samples:
+        raise ValueError(f"offsets: wanted 0 to at most {samples} samples, found {first} to {last}")
+    return last
 
 
 def _cpu(alphas: Tensor, colors: Tensor, distances: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    _check_span(offsets, len(alphas))
+    used = _check_span(offsets, len(alphas))
     if not native.serves(alphas, colors, distances):
         return _reference(alphas, colors, distances, offsets)
     inputs = [x.contiguous() for x in (alphas, colors, distances, offsets)]
     rays, (samples, channels) = len(offsets) - 1, colors.shape
     color, weights = colors.new_empty(rays, channels), torch.empty_like(inputs[0])
+    weights[used:] = 0  # the loops write samples of rays alone
     opacity, distance = (alphas.new_empty(rays) for _ in range(2))
     native.call("composite", *inputs, rays, samples, channels, color, opacity, distance, weights)
     return color, opacity, distance, weights
@@ -135,6 +140,8 @@ def _backward_cpu(
         return _backward_reference(*tensors)
     inputs = [x.contiguous() for x in tensors]
     results = torch.empty_like(inputs[4]), torch.empty_like(inputs[5])
+    for result in results:
+        result[_check_span(offsets, len(alphas)) :] = 0
     native.call("composite_backward", *inputs, len(offsets) - 1, *colors.shape, *results)
     return results
 

@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from scenekit.kernels import native
 from scenekit.kernels.gpu import grids
 from scenekit.kernels.grid_layout import packed_layout
-from scenekit.kernels.op import Op, below_autograd, reference_gradients, register
+from scenekit.kernels.op import Op, below_autograd, once_differentiable, reference_gradients, register
 
 Reference = Callable[[Tensor, Tensor, Sequence[float], Sequence[int], Sequence[int]], Tensor]
 _LAYOUT = "float[] scales, int[] resolutions, int[] offsets"

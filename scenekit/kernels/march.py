@@ -10,10 +10,9 @@ middle of its step. Occupancy only chooses among the steps; it never moves them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -24,6 +23,7 @@ from scenekit.kernels import native
 from scenekit.kernels.gpu import march as gpu
 from scenekit.kernels.op import register
 
+CONSTANTS = 6  # of a packed rule; powers follow
 MARGIN = 1.001  # a cube so much larger holds every position that rounds into the cube
 MANY_STEPS = 2.0**30
 BLOCK = 32  # steps that the reference looks at together
@@ -49,6 +49,25 @@ class StepRule:
         if not 0 <= self.cone <= 1:
             raise ValueError(f"cone: wanted 0 to 1, found {self.cone}")
 
+    def packed(self, dtype: torch.dtype, device: torch.device, powers: int = 0) -> Float[Tensor, " P"]:
+        """The rule and what follows from it, as operators read it; not to be written to.
+
+        It ends in powers of ``1 + cone``, at least so many as are asked for: rules whose packed forms are of one
+        length may take each other's place in memory that a captured graph reads.
+        """
+        return _packed(self, dtype, device, powers)
+
+
+@lru_cache(maxsize=64)
+def _packed(rule: StepRule, dtype: torch.dtype, device: torch.device, least: int) -> Tensor:
+    smallest, largest, cone = astuple(rule)
+    growth = math.log1p(cone)
+    count = math.ceil(math.log(largest / smallest) / growth) + 3 if cone > 0 else 1
+    powers = torch.exp(torch.arange(max(count, least), dtype=torch.float64) * growth)
+    widening, widest = (smallest / cone, largest / cone) if cone > 0 else (math.inf, math.inf)
+    constants = (smallest, largest, cone, widening, widest, growth / math.log(2))
+    return torch.cat([torch.tensor(constants, dtype=torch.float64), powers]).to(device, dtype)
+
 
 class Marched(NamedTuple):
     """Samples of all rays, packed ray after ray.
@@ -56,29 +75,43 @@ class Marched(NamedTuple):
     Attributes:
         distances: along the ray, of the middle of each step [S].
         deltas: length of each step [S].
-        offsets: int64, first sample of every ray and the number of samples [R + 1].
+        offsets: int64, first sample of every ray and the end of the last one's [R + 1].
+        needed: int64, how many samples there would be if all had room.
+        left_out: which rays have no samples because the capacity was used up; None without one.
     """
 
     distances: Float[Tensor, " S"]
     deltas: Float[Tensor, " S"]
     offsets: Int[Tensor, " R1"]
+    needed: Int[Tensor, ""] | None = None
+    left_out: Bool[Tensor, " R"] | None = None
 
 
-def march(
+def march(  # noqa: PLR0913 (capacity and counts are asked for by name alone)
     origins: Float[Tensor, "R 3"],
     directions: Float[Tensor, "R 3"],
     near: Float[Tensor, " R"],
     far: Float[Tensor, " R"],
     occupancy: Bool[Tensor, "K G G G"],
     jitter: Float[Tensor, " R"],
-    rule: StepRule,
+    rule: StepRule | Float[Tensor, " P"],
     max_samples: int,
+    *,
+    capacity: int | None = None,
+    counts: Int[Tensor, " R"] | None = None,
 ) -> Marched:
     """The first ``max_samples`` steps of each ray whose middle is before ``far`` and in an occupied cell.
 
     ``directions`` are unit vectors; distances are in scene units; the first step begins at
-    ``near + jitter * dt(near)``, jitter in [0, 1). ``occupancy[k, x, y, z]``. Not differentiable. Raises
-    ValueError for a wrong shape, or a side of the grid that is no multiple of 4 where cascades are nested.
+    ``near + jitter * dt(near)``, jitter in [0, 1). ``occupancy[k, x, y, z]``. ``rule`` may be packed already.
+
+    With ``counts`` (int64, not negative) each ray takes so many rows, the first of its samples; where it has fewer,
+    distance and delta are 0 in the others. With a ``capacity`` there are that many rows and nothing is read back from
+    a GPU. Rays have room in their order: one that would end beyond the capacity is left out whole, as are all behind
+    it. Rows that belong to no ray hold zeros. Not differentiable.
+
+    Raises ValueError for a wrong shape, a side of the grid that is no multiple of 4 where cascades are nested, or a
+    capacity below 0, TypeError where dtypes or devices differ.
     """
     sizes: dict[str, int] = {}
     check_shape("origins", origins, ("R", 3), sizes)
@@ -91,7 +124,24 @@ def march(
         raise ValueError(f"occupancy: wanted bool cells, found {occupancy.dtype} {list(occupancy.shape)}")
     if sizes["K"] > 1 and sizes["G"] % 4:
         raise ValueError(f"occupancy: wanted a multiple of 4 cells a side, found {sizes['G']}")
-    return Marched(*MARCH(origins, directions, near, far, occupancy, jitter, list(astuple(rule)), max_samples))
+    if counts is not None:
+        check_shape("counts", counts, ("R",), sizes)
+        if counts.dtype != torch.int64:
+            raise ValueError(f"counts: wanted int64, found {counts.dtype}")
+    if capacity is not None and capacity < 0:
+        raise ValueError(f"capacity: wanted 0 or more, found {capacity}")
+    packed, room = packed_rule(rule, near), -1 if capacity is None else capacity
+    marched = Marched(*MARCH(origins, directions, near, far, occupancy, jitter, packed, max_samples, room, counts))
+    return marched if capacity is not None else marched._replace(left_out=None)
+
+
+def packed_rule(rule: StepRule | Tensor, like: Tensor) -> Tensor:
+    """A rule as operators over tensors such as ``like`` take it; raises ValueError where a packed one is too short."""
+    if isinstance(rule, StepRule):
+        return rule.packed(torch.promote_types(like.dtype, torch.float32), like.device)
+    if rule.dim() != 1 or len(rule) <= CONSTANTS:
+        raise ValueError(f"rule: wanted a packed rule, more than {CONSTANTS} numbers, found {list(rule.shape)}")
+    return rule
 
 
 def ray_cube(
@@ -109,32 +159,42 @@ def ray_cube(
     return torch.where(near < far, near, 0), torch.where(near < far, far, 0)
 
 
-@lru_cache(maxsize=64)
-def packed_rule(rule: tuple[float, ...], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The rule and what follows from it, as the kernels hold it; and the powers of ``1 + cone``."""
-    smallest, largest, cone = rule
-    growth = math.log1p(cone)
-    count = math.ceil(math.log(largest / smallest) / growth) + 3 if cone > 0 else 1
-    powers = torch.exp(torch.arange(count, dtype=torch.float64) * growth)
-    widening, widest = (smallest / cone, largest / cone) if cone > 0 else (math.inf, math.inf)
-    constants = (smallest, largest, cone, widening, widest, growth / math.log(2))
-    return torch.tensor(constants, dtype=dtype), powers.to(dtype)
+class _Arguments(NamedTuple):
+    """What the schema lists, in its order."""
+
+    origins: Tensor
+    directions: Tensor
+    near: Tensor
+    far: Tensor
+    occupancy: Tensor
+    jitter: Tensor
+    rule: Tensor
+    max_samples: int
+    capacity: int
+    counts: Tensor | None
+
+    @property
+    def rays(self) -> tuple[Tensor, ...]:
+        """In the order of the kernels."""
+        return self.origins, self.directions, self.near, self.far, self.jitter
+
+
+_Results = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 class _Lattice:
     """Steps of rays by their index; every product and sum is rounded as the kernels round it."""
 
-    def __init__(self, near: Tensor, jitter: Tensor, rule: Sequence[float]) -> None:
-        constants, powers = (x.to(near.device) for x in packed_rule(tuple(rule), near.dtype))
+    def __init__(self, near: Tensor, jitter: Tensor, rule: Tensor) -> None:
+        constants, self.powers = rule.to(near.dtype).split([CONSTANTS, len(rule) - CONSTANTS])
         self.smallest, self.largest, self.cone, widening, widest, _ = constants.unbind()
-        self.powers = powers
         self.first = near + jitter * (near * self.cone).clamp(self.smallest, self.largest)
         equal = ((widening - self.first) / self.smallest).clamp(0, MANY_STEPS).ceil()
         self.equal = equal.long()
         self.second = self.first + equal * self.smallest
-        growing = torch.searchsorted(powers, widest / self.second)
-        self.growing = growing.clamp(max=len(powers) - 1)
-        self.third = self.second * powers[self.growing]
+        growing = torch.searchsorted(self.powers, widest / self.second)
+        self.growing = growing.clamp(max=len(self.powers) - 1)
+        self.third = self.second * self.powers[self.growing]
 
     def steps(self, rays: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Middles and lengths [A B] of steps ``indices`` [B] of ``rays`` [A]."""
@@ -165,21 +225,13 @@ def _occupied(positions: Tensor, lengths: Tensor, occupancy: Tensor) -> Tensor:
     return inside & occupancy[k, x, y, z]
 
 
-def _reference(
-    origins: Tensor,
-    directions: Tensor,
-    near: Tensor,
-    far: Tensor,
-    occupancy: Tensor,
-    jitter: Tensor,
-    rule: Sequence[float],
-    max_samples: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    dtype = torch.promote_types(origins.dtype, torch.float32)
-    origins, directions, near, far = (x.to(dtype) for x in (origins, directions, near, far))
-    lattice = _Lattice(near, jitter.to(dtype), rule)
+def _reference(*arguments: Any) -> _Results:
+    a = _Arguments(*arguments)
+    dtype = torch.promote_types(a.origins.dtype, torch.float32)
+    origins, directions, near, far, jitter = (x.to(dtype) for x in a.rays)
+    lattice, most = _Lattice(near, jitter, a.rule), _most(a)
     # Beyond the largest cascade nothing is occupied; without this a far of infinity would never end.
-    _, leave = ray_cube(origins, directions, 2.0 ** (occupancy.shape[0] - 1) * MARGIN)
+    _, leave = ray_cube(origins, directions, 2.0 ** (a.occupancy.shape[0] - 1) * MARGIN)
     leave = torch.minimum(far, leave)
     taken = torch.zeros(len(near), dtype=torch.long, device=near.device)
     rays, start, parts = torch.arange(len(near), device=near.device), 0, []
@@ -187,66 +239,76 @@ def _reference(
         middles, lengths = lattice.steps(rays, start + torch.arange(BLOCK, device=near.device))
         going = middles < leave[rays, None]
         positions = origins[rays, None] + directions[rays, None] * middles[..., None]
-        kept = going & _occupied(positions, lengths, occupancy)
+        kept = going & _occupied(positions, lengths, a.occupancy)
         ranks = taken[rays, None] + kept.cumsum(1)
-        kept &= ranks <= max_samples
+        kept &= ranks <= most
         parts.append((rays[:, None].expand_as(kept)[kept], middles[kept], lengths[kept]))
         taken[rays] += kept.sum(1)
-        rays, start = rays[going[:, -1] & (taken[rays] < max_samples)], start + BLOCK
+        rays, start = rays[going[:, -1] & (taken[rays] < most)], start + BLOCK
     parts.append((rays[:0], near[:0], near[:0]))
     owners, middles, lengths = (torch.cat(column) for column in zip(*parts, strict=True))
     order = owners.argsort(stable=True)
-    offsets = torch.cat([taken.new_zeros(1), taken.cumsum(0)])
-    return middles[order].to(jitter.dtype), lengths[order].to(jitter.dtype), offsets
+    dtype = a.jitter.dtype
+    return _arranged(middles[order].to(dtype), lengths[order].to(dtype), taken, a.capacity, a.counts)
 
 
-def _cpu(
-    origins: Tensor,
-    directions: Tensor,
-    near: Tensor,
-    far: Tensor,
-    occupancy: Tensor,
-    jitter: Tensor,
-    rule: Sequence[float],
-    max_samples: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    if not native.serves(origins, directions, near, far, jitter):
-        return _reference(origins, directions, near, far, occupancy, jitter, rule, max_samples)
-    rays = [x.contiguous() for x in (origins, directions, near, far, jitter)]
-    count, (cascades, grid) = len(near), occupancy.shape[:2]
-    constants, powers = packed_rule(tuple(rule), torch.float32)
+def _most(a: _Arguments) -> int:
+    """Samples that any ray is asked for."""
+    return a.max_samples if a.counts is None or not len(a.counts) else min(a.max_samples, int(a.counts.max()))
+
+
+def _arranged(distances: Tensor, deltas: Tensor, found: Tensor, capacity: int, counts: Tensor | None) -> _Results:
+    """The op's results, from all the samples that were ``found`` [R] in each ray."""
+    kept = found if counts is None else counts
+    ends = kept.cumsum(0)
+    needed = ends[-1].clone() if len(ends) else ends.sum()
+    left_out = ends > capacity if capacity >= 0 else ends.new_zeros(0, dtype=torch.bool)
+    kept = torch.where(left_out, 0, kept) if capacity >= 0 else kept
+    starts, offsets = (torch.cat([x.new_zeros(1), x.cumsum(0)]) for x in (found, kept))
+    if counts is None and capacity < 0:
+        return distances, deltas, offsets, needed, left_out
+    taken = torch.minimum(found, kept)
+    owners = torch.repeat_interleave(taken)
+    place = torch.arange(len(owners), device=owners.device) - torch.cat([taken.new_zeros(1), taken.cumsum(0)])[owners]
+    room = int(needed) if capacity < 0 else capacity
+    to, of = place + offsets[owners], place + starts[owners]
+    distances, deltas = (x.new_zeros(room).index_copy(0, to, x[of]) for x in (distances, deltas))
+    return distances, deltas, offsets, needed, left_out
+
+
+def _cpu(*arguments: Any) -> _Results:
+    a = _Arguments(*arguments)
+    if not native.serves(*a.rays, a.rule):
+        return _reference(*arguments)
+    rays, rule = [x.contiguous() for x in a.rays], a.rule.contiguous()
+    count, (cascades, grid) = len(a.near), a.occupancy.shape[:2]
     offsets, handle = torch.empty(count + 1, dtype=torch.int64), torch.empty(1, dtype=torch.int64)
-    cells = (occupancy.contiguous(), cascades, grid)
-    steps = (constants, powers, len(powers), max_samples)
+    cells = (a.occupancy.contiguous(), cascades, grid)
+    steps = (rule[:CONSTANTS], rule[CONSTANTS:], len(rule) - CONSTANTS, _most(a))
     native.call("march", *rays, count, *cells, *steps, offsets, handle)
-    distances, deltas = (near.new_empty(int(offsets[-1])) for _ in range(2))
+    distances, deltas = (a.near.new_empty(int(offsets[-1])) for _ in range(2))
     native.call("march_take", handle, offsets, count, distances, deltas)
-    return distances, deltas, offsets
+    return _arranged(distances, deltas, offsets.diff(), a.capacity, a.counts)
 
 
-def _cuda(
-    origins: Tensor,
-    directions: Tensor,
-    near: Tensor,
-    far: Tensor,
-    occupancy: Tensor,
-    jitter: Tensor,
-    rule: Sequence[float],
-    max_samples: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    constants = packed_rule(tuple(rule), torch.float32)
-    return gpu.march((origins, directions, near, far, jitter), occupancy, constants, max_samples)
+def _cuda(*arguments: Any) -> _Results:
+    a = _Arguments(*arguments)
+    return gpu.march(a.rays, gpu.packed_cells(a.occupancy), a.rule, a.max_samples, a.capacity, a.counts)
 
 
-def _fake(origins: Tensor, *_: object) -> tuple[Tensor, Tensor, Tensor]:
-    samples = torch.library.get_ctx().new_dynamic_size()
-    offsets = origins.new_empty(origins.shape[0] + 1, dtype=torch.int64)
-    return origins.new_empty(samples), origins.new_empty(samples), offsets
+def _fake(*arguments: Any) -> _Results:
+    a = _Arguments(*arguments)
+    rays = a.near.shape[0]
+    samples = torch.library.get_ctx().new_dynamic_size() if a.capacity < 0 else a.capacity
+    offsets = a.near.new_empty(rays + 1, dtype=torch.int64)
+    left_out = a.near.new_empty(rays if a.capacity >= 0 else 0, dtype=torch.bool)
+    return a.near.new_empty(samples), a.near.new_empty(samples), offsets, offsets.new_empty(()), left_out
 
 
 MARCH = register(
     "march(Tensor origins, Tensor directions, Tensor near, Tensor far, Tensor occupancy, Tensor jitter, "
-    "float[] rule, int max_samples) -> (Tensor distances, Tensor deltas, Tensor offsets)",
+    "Tensor rule, int max_samples, int capacity, Tensor? counts) "
+    "-> (Tensor distances, Tensor deltas, Tensor offsets, Tensor needed, Tensor left_out)",
     _reference,
     fake=_fake,
     cpu=_cpu,

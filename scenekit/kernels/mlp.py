@@ -17,13 +17,12 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
 from scenekit.kernels.gpu import mlp as gpu
 from scenekit.kernels.gpu import mlp_half as gpu_half
-from scenekit.kernels.op import below_autograd, reference_gradients, register
+from scenekit.kernels.op import below_autograd, once_differentiable, reference_gradients, register
 
 
 def mlp(inputs: Float[Tensor, "S I"], weights: Sequence[Float[Tensor, "_out _in"]]) -> Float[Tensor, "S O"]:

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, wraps
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from scenekit.kernels.gpu import launch
 
 LIBRARY = torch.library.Library("scenekit", "DEF")
+_DTYPES = [x for x in vars(torch).values() if isinstance(x, torch.dtype)]
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Op:
 
     Attributes:
         name: as in ``torch.ops.scenekit.<name>``.
+        overload: ``torch.ops.scenekit.<name>.default``.
         reference: the plain-torch body; any device, any floating dtype.
         cpu: the body over the C library, which falls back to the reference where that cannot serve.
         cuda: the body over kernels compiled at run time; called where they serve, else the reference is.
@@ -34,6 +38,7 @@ class Op:
     """
 
     name: str
+    overload: Callable[..., Any]
     reference: Callable[..., Any]
     cpu: Callable[..., Any] | None
     cuda: Callable[..., Any] | None
@@ -42,7 +47,7 @@ class Op:
 
     def __call__(self, *arguments: Any) -> Any:
         """Run the op on checked arguments."""
-        return getattr(torch.ops.scenekit, self.name)(*arguments)
+        return self.overload(*arguments)
 
 
 def register(
@@ -62,30 +67,81 @@ def register(
     if cpu is not None:
         LIBRARY.impl(name, cpu, "CPU")
     if cuda is not None:
-        LIBRARY.impl(name, _where_served(cuda, reference, cuda_dtypes), "CUDA")
+        LIBRARY.impl(name, _where_served(name, cuda, reference, cuda_dtypes), "CUDA")
     torch.library.register_fake(f"scenekit::{name}", fake, lib=LIBRARY)
     if autograd is not None:
-        LIBRARY.impl(name, autograd.apply, "Autograd")
-    return Op(name, reference, cpu, cuda, cuda_dtypes, autograd is not None)
+        LIBRARY.impl(name, _where_wanted(name, autograd), "Autograd")
+    return Op(name, _overload(name), reference, cpu, cuda, cuda_dtypes, autograd is not None)
 
 
 def _where_served(
-    body: Callable[..., Any], reference: Callable[..., Any], dtypes: tuple[torch.dtype, ...]
+    name: str, body: Callable[..., Any], reference: Callable[..., Any], dtypes: tuple[torch.dtype, ...]
 ) -> Callable[..., Any]:
-    """The kernels take tensors of ``dtypes``; all else goes to the reference."""
+    """The kernels take tensors of one GPU, floating ones of ``dtypes``; all else goes to the reference."""
+    plain, lists = _positions(name)
+    accepted = frozenset((*dtypes, *(d for d in _DTYPES if not d.is_floating_point)))
 
     def choose(*arguments: Any) -> Any:
-        flat = (y for x in arguments for y in (x if isinstance(x, (list, tuple)) else (x,)))
-        tensors = [x for x in flat if isinstance(x, Tensor)]
-        return (body if launch.serves(*tensors, dtypes=dtypes) else reference)(*arguments)
+        tensors = [x for i in plain if (x := arguments[i]) is not None]
+        for i in lists:
+            tensors += arguments[i]
+        index = tensors[0].get_device()
+        for x in tensors:
+            if x.get_device() != index or x.dtype not in accepted:
+                return reference(*arguments)
+        return (body if launch.available() else reference)(*arguments)
 
     return choose
+
+
+def _where_wanted(name: str, formula: type[torch.autograd.Function]) -> Callable[..., Any]:
+    """The formula where a gradient is wanted, the op below it where none is.
+
+    ``Function.apply`` looks for tensors of functorch's at every call, which costs more than the rest of a launch: it is
+    called where there may be some.
+    """
+    apply: Callable[..., Any] = getattr(super(torch.autograd.Function, formula), "apply")  # noqa: B009 - not in its stub
+    plain, _ = _positions(name)
+
+    def choose(*arguments: Any) -> Any:
+        if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+            return formula.apply(*arguments)
+        if torch.is_grad_enabled():
+            for i in plain:
+                if arguments[i] is not None and arguments[i].requires_grad:
+                    return apply(*arguments)
+        return below_autograd(name, *arguments)
+
+    return choose
+
+
+def _positions(name: str) -> tuple[list[int], list[int]]:
+    """Where the arguments of an op are tensors or None, and where lists of tensors."""
+    kinds = [str(x.type) for x in _overload(name)._schema.arguments]
+    plain = [i for i, kind in enumerate(kinds) if kind in ("Tensor", "Optional[Tensor]")]
+    return plain, [i for i, kind in enumerate(kinds) if kind == "List[Tensor]"]
+
+
+@cache
+def _overload(name: str) -> Any:
+    return getattr(torch.ops.scenekit, name).default
 
 
 def below_autograd(name: str, *arguments: Any) -> Any:
     """Call an op from inside its own autograd formula."""
     with torch._C._AutoDispatchBelowAutograd():
-        return getattr(torch.ops.scenekit, name)(*arguments)
+        return _overload(name)._op(*arguments)
+
+
+def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """As torch's, of a formula whose gradient has none itself; it costs nothing where none is asked for."""
+    guarded = torch.autograd.function.once_differentiable(backward)
+
+    @wraps(backward)
+    def choose(*arguments: Any) -> Any:
+        return (guarded if torch.is_grad_enabled() else backward)(*arguments)
+
+    return choose
 
 
 def reference_gradients(

@@ -13,12 +13,11 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int32
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
 from scenekit.kernels.gpu import project as on_gpu
-from scenekit.kernels.op import below_autograd, reference_gradients, register
+from scenekit.kernels.op import below_autograd, once_differentiable, reference_gradients, register
 
 SIGMAS = 3.33  # of the radii: where opacity 1 has fallen to 1/255
 LEAST_COMPENSATION = 0.005

@@ -13,13 +13,12 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
 from scenekit.kernels.gpu import rasterize as on_gpu
 from scenekit.kernels.intersect import LEAST_ALPHA, TILE, Tiles, check_size, columns, intersect
-from scenekit.kernels.op import below_autograd, reference_gradients, register
+from scenekit.kernels.op import below_autograd, once_differentiable, reference_gradients, register
 
 __all__ = ["Raster", "Tiles", "intersect", "rasterize"]
 

@@ -15,12 +15,11 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
 from scenekit.kernels.gpu import spherical_harmonics as on_gpu
-from scenekit.kernels.op import below_autograd, reference_gradients, register
+from scenekit.kernels.op import below_autograd, once_differentiable, reference_gradients, register
 
 MAX_DEGREE = 4
 C0 = 0.28209479177387814  # 1 / (2 sqrt(pi)): the constant term

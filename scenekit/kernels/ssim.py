@@ -13,12 +13,11 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
 from scenekit.kernels.gpu import ssim as gpu
-from scenekit.kernels.op import below_autograd, reference_gradients, register
+from scenekit.kernels.op import below_autograd, once_differentiable, reference_gradients, register
 
 RADIUS = 5
 SIGMA = 1.5

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -23,9 +23,10 @@ from scenekit.core.protocols import Traced
 from scenekit.kernels import native
 from scenekit.kernels.composite import COMPOSITE, INVISIBLE, STOP, light_before
 from scenekit.kernels.gpu import trace_hash_grid as gpu
+from scenekit.kernels.gpu.march import packed_cells
 from scenekit.kernels.grid_layout import GridLayout, packed_layout
 from scenekit.kernels.hash_grid import HASH_GRID
-from scenekit.kernels.march import MARCH, StepRule, packed_rule
+from scenekit.kernels.march import CONSTANTS, MARCH, StepRule, packed_rule
 from scenekit.kernels.mlp import MLP
 from scenekit.kernels.op import register
 from scenekit.kernels.simplex_grid import SIMPLEX_GRID
@@ -74,7 +75,7 @@ class _Arguments(NamedTuple):
     far: Tensor
     jitter: Tensor
     occupancy: Tensor
-    rule: Sequence[float]
+    rule: Tensor
     max_samples: int
     table: Tensor
     scales: Sequence[float]
@@ -107,7 +108,7 @@ class _Arguments(NamedTuple):
 def trace_hash_grid(
     rays: Stretches,
     occupancy: Bool[Tensor, "K G G G"],
-    rule: StepRule,
+    rule: StepRule | Float[Tensor, " P"],
     max_samples: int,
     field: GridField,
     *,
@@ -124,7 +125,7 @@ def trace_hash_grid(
     arguments = _Arguments(
         *rays,
         occupancy,
-        list(astuple(rule)),
+        packed_rule(rule, rays.origins),
         max_samples,
         field.table,
         layout.scales,
@@ -184,8 +185,8 @@ def _reference(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     a = _Arguments(*arguments)
     dtype = torch.promote_types(a.origins.dtype, torch.float32)
     origins, directions, near, far, jitter = (x.to(dtype) for x in a[:5])
-    steps = MARCH.reference(origins, directions, near, far, a.occupancy, jitter, a.rule, a.max_samples)
-    distances, deltas, offsets = steps
+    rays = origins, directions, near, far
+    distances, deltas, offsets, *_ = MARCH.reference(*rays, a.occupancy, jitter, a.rule, a.max_samples, -1, None)
     owners = torch.repeat_interleave(offsets.diff(), output_size=len(distances))
     positions = Bounds(a.extent, a.contracted).normalize(origins[owners] + directions[owners] * distances[:, None])
     grid = SIMPLEX_GRID if a.simplices else HASH_GRID
@@ -212,7 +213,7 @@ def _network(inputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
 
 def _is_native(a: _Arguments) -> bool:
     widths = [size for weight in (*a.density, *a.color) for size in weight.shape]
-    return native.serves(*a.floats) and min(widths) > 0 and a.table.numel() < 2**31
+    return native.serves(*a.floats, a.rule) and min(widths) > 0 and a.table.numel() < 2**31
 
 
 def _cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -221,17 +222,17 @@ def _cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return _reference(*arguments)
     rays = [x.contiguous() for x in a[:5]]
     (cascades, grid), count = a.occupancy.shape[:2], len(a.near)
-    constants, powers = packed_rule(tuple(a.rule), torch.float32)
+    rule = a.rule.contiguous()
     networks = [torch.cat([weight.flatten() for weight in weights]) for weights in (a.density, a.color)]
     widths = [torch.tensor([w[0].shape[1], *(x.shape[0] for x in w)]) for w in (a.density, a.color)]
     layers = len(a.density), len(a.color)
-    numbers = (a.max_samples, cascades, grid, len(powers), a.table.shape[1], len(a.scales), *layers, a.degree)
+    numbers = (a.max_samples, cascades, grid, len(rule) - CONSTANTS, a.table.shape[1], len(a.scales), *layers, a.degree)
     sizes = torch.tensor([*numbers, int(a.contracted), int(a.shaded), int(a.simplices)])
     space = torch.tensor([a.log_density, a.extent], dtype=torch.float32)
     layout = packed_layout(tuple(a.scales), tuple(a.resolutions), tuple(a.offsets))
     color, samples = a.near.new_empty(count, 3), torch.empty(count, dtype=torch.int64)
     opacity, distance = (a.near.new_empty(count) for _ in range(2))
-    march = (a.occupancy.contiguous(), constants, powers, sizes, space)
+    march = (a.occupancy.contiguous(), rule[:CONSTANTS], rule[CONSTANTS:], sizes, space)
     field = (a.table.contiguous(), *layout, networks[0], widths[0], networks[1], widths[1])
     native.call("trace_hash_grid", *rays, count, *march, *field, color, opacity, distance, samples)
     return color, opacity, distance, samples
@@ -243,7 +244,7 @@ def _cuda(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     field = gpu.Field(a.table, layout, a.simplices, a.density, a.color, a.degree, numbers)
     if not gpu.takes(field):
         return _reference(*arguments)
-    return gpu.trace(a[:5], a.occupancy, packed_rule(tuple(a.rule), torch.float32), a.max_samples, field)
+    return gpu.trace(a[:5], packed_cells(a.occupancy), a.rule, a.max_samples, field)
 
 
 def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -255,7 +256,7 @@ def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 TRACE_HASH_GRID = register(
     "trace_hash_grid(Tensor origins, Tensor directions, Tensor near, Tensor far, Tensor jitter, Tensor occupancy, "
-    "float[] rule, int max_samples, Tensor table, float[] scales, int[] resolutions, int[] offsets, "
+    "Tensor rule, int max_samples, Tensor table, float[] scales, int[] resolutions, int[] offsets, "
     "bool simplices, Tensor[] density, Tensor[] color, float log_density, float extent, bool contracted, bool shaded) "
     "-> (Tensor colors, Tensor opacities, Tensor distances, Tensor samples)",
     _reference,

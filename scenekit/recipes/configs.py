@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from scenekit.core.checks import BadInput
+from scenekit.recipes.device import AUTO
 from scenekit.renderers.volume import Marching
 from scenekit.training.steps import Budget
 
@@ -60,6 +61,7 @@ class Fitting:
         target_psnr: stop at this PSNR on a fixed subset of the training photographs, in dB.
         seed: of all randomness.
         background: auto, random, learned, sphere (learned, by direction), white, black, or R,G,B in [0, 1].
+        device: auto (a GPU where there is one), cpu, cuda or cuda:NUMBER.
     """
 
     steps: int | None = None
@@ -67,6 +69,7 @@ class Fitting:
     target_psnr: float | None = None
     seed: int = 0
     background: str = "auto"
+    device: str = AUTO
 
     def budget(self) -> Budget:
         """The limits, with the default if none was given."""

@@ -84,10 +84,12 @@ def views_of(capture: Capture, supervision: Supervision) -> Views:
 POSE_RATES: dict[Batching, float] = {"pixels": 1e-3, "images": 4e-3}
 
 
-def corrections_of(capture: Capture, supervision: Supervision, batching: Batching) -> list[Correction]:
+def corrections_of(
+    capture: Capture, supervision: Supervision, batching: Batching, device: torch.device | None = None
+) -> list[Correction]:
     """In the order in which they act, for a renderer that is trained on single pixels or on whole images."""
     count = len(capture)
-    chosen: list[Correction] = []
+    chosen: list[Poses | Intrinsics | Exposures | BilateralGrids | DepthPrior | NormalPrior] = []
     if supervision.refine_poses:
         chosen.append(Poses(count, POSE_RATES[batching]))
     if supervision.refine_intrinsics:
@@ -101,7 +103,7 @@ def corrections_of(capture: Capture, supervision: Supervision, batching: Batchin
         chosen.append(DepthPrior(count, supervision.depth_weight, invariant=supervision.depth == "invariant"))
     if supervision.normal_weight > 0:
         chosen.append(NormalPrior(supervision.normal_weight))
-    return chosen
+    return [each.to(device) for each in chosen]
 
 
 def _all(image: Tensor) -> Tensor:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 
 from scenekit.recipes.configs import SplatFitting
+from scenekit.recipes.device import fed
 from scenekit.recipes.family import Family, Manner, Parts, Surroundings
 from scenekit.renderers.splats import SplatRenderer
 from scenekit.representations.gaussians import GaussianModel, Gaussians
 from scenekit.training.batches import ImageBatches, Views
+from scenekit.training.capture import rebuilt
 from scenekit.training.controllers import DENSIFICATION
 from scenekit.training.controllers.square import arrange
 from scenekit.training.losses import l1_dssim
@@ -36,7 +38,9 @@ def _parts(
     batches = ImageBatches(views, manner.coarse)
     spread = range(0, len(views.images), max(1, len(views.images) // PROBE_IMAGES))
     renderer.depth_in_training = views.depths is not None or views.normals is not None
-    return Parts(manner, batches, [batches.image(index) for index in list(spread)[:PROBE_IMAGES]])
+    device = renderer.primitives.means.device
+    watched = [batches.image(index) for index in list(spread)[:PROBE_IMAGES]]
+    return Parts(manner, fed(batches, device), [rebuilt(batch, lambda x: x.to(device)) for batch in watched])
 
 
 FAMILY = Family(SplatFitting, needs_points=True, background="given", build=_build, manner=_manner, parts=_parts)

@@ -21,8 +21,10 @@ from scenekit.data.triangulate import Triangulation, triangulate
 from scenekit.recipes.background import BackgroundChoice, choose_background
 from scenekit.recipes.configs import Fitting, from_plain, section, to_plain
 from scenekit.recipes.corrections import Supervision, corrections_of, views_of
+from scenekit.recipes.device import device_of, resident
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
+from scenekit.recipes.kernels import begin_compiling
 from scenekit.recipes.load import configs_of
 from scenekit.renderers.scene import Scene
 from scenekit.representations import REPRESENTATIONS
@@ -76,6 +78,7 @@ def prepare(
     budget = fitting.budget()
     if not capture.train:
         raise BadInput.of(capture.name, wanted="photographs to train on", found="none", remedy="add photographs")
+    device = device_of(fitting.device)
     generator = torch.Generator().manual_seed(fitting.seed)
     points = capture.points
     # Matching through bent lenses is not done: Gaussians start from random points there.
@@ -86,8 +89,9 @@ def prepare(
     supervision = supervision or Supervision()
     views = views_of(capture, supervision)
     around = Surroundings(capture.bounds, views.cameras, _points_in_scene(points, capture), generator)
-    renderer = family.build(representation, family_fitting, around)
-    parts = family.parts(renderer, representation, family_fitting, views)
+    renderer = family.build(representation, family_fitting, around).to(device)
+    begin_compiling(renderer, device)
+    parts = family.parts(renderer, representation, family_fitting, resident(views, device))
     choice = choose_background(
         fitting.background,
         has_alpha=4 in channels_of(views.images),
@@ -95,14 +99,15 @@ def prepare(
         family_default=family.background,
     )
     background = choice.build(generator)
+    if isinstance(background, torch.nn.Module):
+        background.to(device)
     recipe = _recipe(representation, family_fitting, fitting, supervision, capture, choice)
     scene = Scene(renderer, background, capture.scene_from_world, capture.cameras, capture.bounds, recipe)
-    corrections = corrections_of(capture, supervision, renderer.batching)
+    corrections = corrections_of(capture, supervision, renderer.batching, device)
     manner = parts.manner
     objective = Photographs(renderer, background, parts.batches, manner.loss, corrections, parts.probe)
-    training = Training(
-        objective, budget, generator, controllers=manner.controllers, averages=manner.averages, share=share
-    )
+    drawn = generator if device.type == "cpu" else torch.Generator(device).manual_seed(fitting.seed)
+    training = Training(objective, budget, drawn, controllers=manner.controllers, averages=manner.averages, share=share)
     return Session(training, scene, capture, triangulation, corrections)
 
 

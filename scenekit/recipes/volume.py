@@ -8,10 +8,12 @@ import torch
 
 from scenekit.core.protocols import Batch, Context, Scheduled
 from scenekit.recipes.configs import VolumeFitting
+from scenekit.recipes.device import fed
 from scenekit.recipes.family import Family, Manner, Parts, Surroundings
 from scenekit.renderers.volume import VolumeRenderer
 from scenekit.training.averages import Averages
 from scenekit.training.batches import PixelBatches, Views
+from scenekit.training.capture import rebuilt
 from scenekit.training.controllers.occupancy import OccupancyUpdates
 from scenekit.training.losses import huber
 from scenekit.training.streaming import StreamedPixels, pixel_batches
@@ -31,15 +33,19 @@ def _manner(renderer: VolumeRenderer, representation: Any, fitting: VolumeFittin
 
 
 def _parts(renderer: VolumeRenderer, representation: Any, fitting: VolumeFitting, views: Views) -> Parts:
-    renderer.occupancy.forget_unseen(views.cameras)
-    batches = pixel_batches(views, fitting.batch_samples)
-    return Parts(_manner(renderer, representation, fitting), batches, [_probe(batches)])
+    device = renderer.occupancy.occupied.device
+    renderer.occupancy.forget_unseen(views.cameras.to(device))
+    on_gpu = device.type == "cuda"
+    renderer.room = fitting.batch_samples if on_gpu else None
+    batches = pixel_batches(views, fitting.batch_samples, by_doubling=on_gpu)
+    probe = rebuilt(_probe(batches), lambda tensor: tensor.to(device))
+    return Parts(_manner(renderer, representation, fitting), fed(batches, device), [probe])
 
 
 def _probe(batches: PixelBatches | StreamedPixels) -> Batch:
     """The same pixels whatever the seed of training is."""
     rays, batches.rays = batches.rays, PROBE_PIXELS
-    batch = batches.next(Context(generator=torch.Generator().manual_seed(0)))
+    batch = batches.next(Context(generator=torch.Generator(batches.device).manual_seed(0)))
     batches.rays = rays
     return batch
 

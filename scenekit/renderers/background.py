@@ -10,9 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
+from scenekit.core.constants import constant
 from scenekit.core.protocols import Context, ParameterGroup
 from scenekit.core.rays import rays_of
-from scenekit.core.schedules import constant
+from scenekit.core.schedules import constant as steady
 
 Color = tuple[float, float, float]
 BLACK: Color = (0.0, 0.0, 0.0)
@@ -35,7 +36,7 @@ class GivenBackground:
         if context.training and self.random_in_training:
             shape = (len(cameras), 1, 1, 3) if pixels is None else (len(pixels), 3)
             return context.uniform(shape, intrinsics.device)
-        return torch.tensor(self.color, device=intrinsics.device, dtype=intrinsics.dtype)
+        return constant(self.color, intrinsics.device, intrinsics.dtype)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Nothing to learn."""
@@ -62,7 +63,7 @@ class LearnedBackground(nn.Module):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The colour, in logits."""
-        return [ParameterGroup("background", {"background": self.logits}, constant(1e-2))]
+        return [ParameterGroup("background", {"background": self.logits}, steady(1e-2))]
 
 
 @runtime_checkable

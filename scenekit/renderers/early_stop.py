@@ -16,10 +16,10 @@ from torch import Tensor
 
 from scenekit.core.protocols import Medium
 from scenekit.core.rays import Rays, Samples
+from scenekit.kernels.lit_counts import OPAQUE
 from scenekit.kernels.march import Marched
 
 ROUND = 24  # samples a ray is asked for in one round
-OPAQUE = 9.21  # optical thickness behind which less than 1e-4 of the light is left
 
 
 class Reached(NamedTuple):
@@ -100,8 +100,12 @@ def samples_at(
 
 
 def owners(marched: Marched) -> Int[Tensor, " S"]:
-    """The ray of every sample."""
-    return torch.repeat_interleave(marched.offsets.diff(), output_size=len(marched.distances))
+    """The ray of every sample; rows that belong to none are given to the last."""
+    rows = len(marched.distances)
+    if marched.left_out is None:
+        return torch.repeat_interleave(marched.offsets.diff(), output_size=rows)
+    index = torch.arange(rows, device=marched.offsets.device)
+    return torch.searchsorted(marched.offsets[1:], index, right=True).clamp(max=len(marched.offsets) - 2)
 
 
 def exclusive_sums(values: Float[Tensor, " S"], start: Int[Tensor, " S"]) -> Float[Tensor, " S"]:

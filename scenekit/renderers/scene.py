@@ -10,6 +10,7 @@ import torch
 
 from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras, Pixels
+from scenekit.core.precision import quick_products
 from scenekit.core.protocols import EVAL, Background, Renderer, Rendering, over_background
 from scenekit.core.transforms import Similarity
 
@@ -37,12 +38,13 @@ class Scene:
     def render(self, cameras: Cameras, pixels: Pixels | None = None) -> Rendering:
         """Photograph the scene from ``cameras`` in ``world``, background included, without gradients.
 
-        Returns colours in [0, 1] of shape [C H W 3] (or [R 3] for ``pixels``), opacity, and depth along z in
-        world units where the renderer has it; normals are turned into ``world``. All sizes must agree when
-        whole images are asked for.
+        Returns, on the scene's device, colours in [0, 1] of shape [C H W 3] (or [R 3] for ``pixels``), opacity, and
+        depth along z in world units where the renderer has it; normals are turned into ``world``. All sizes must
+        agree when whole images are asked for.
         """
         inside = self.cameras_in_scene(cameras)
-        with torch.no_grad():
+        pixels = None if pixels is None else pixels.to(self.device)
+        with torch.no_grad(), quick_products(self.device):
             rendering = self.renderer.render(inside, pixels, context=EVAL)
             rendering = over_background(rendering, self.background.colors(inside, pixels, EVAL))
         turn = self.scene_from_world.rotation.to(rendering.color)
@@ -54,5 +56,17 @@ class Scene:
         )
 
     def cameras_in_scene(self, cameras: Cameras) -> Cameras:
-        """World cameras as the renderer takes them: float32, in ``scene``."""
-        return cameras.moved(self.scene_from_world).to(dtype=torch.float32)
+        """World cameras as the renderer takes them: float32, in ``scene``, on its device."""
+        return cameras.moved(self.scene_from_world).to(self.device, torch.float32)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is rendered."""
+        return next((tensor.device for tensor in self.renderer.state_dict().values()), torch.device("cpu"))
+
+    def to(self, device: torch.device | str) -> Scene:
+        """Move renderer and background; the same scene is returned."""
+        for part in (self.renderer, self.background):
+            if isinstance(part, torch.nn.Module):
+                part.to(device)
+        return self

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -20,7 +20,9 @@ from scenekit.renderers.crop import Cropped
 from scenekit.renderers.distortion import distortion
 from scenekit.renderers.early_stop import first_samples, owners, reached, samples_at
 from scenekit.renderers.occupancy import OccupancyGrid
+from scenekit.renderers.room import lit_within
 
+RULES = 4  # lengths of early steps between the longest and the last, where steps are recorded
 TRACED_CHUNKS = 16  # as many chunks at once where the field traces: it keeps nothing of its samples
 
 
@@ -59,6 +61,7 @@ class VolumeRenderer(nn.Module):
         super().__init__()
         self.field = field
         self.marching = marching
+        self.room: int | None = None  # rows of samples in training; as many as there are where None
         self.occupancy = OccupancyGrid(field.bounds.cascades, marching.grid)
 
     def render(self, cameras: Cameras, pixels: Pixels | None = None, *, context: Context = EVAL) -> Rendering:
@@ -77,6 +80,13 @@ class VolumeRenderer(nn.Module):
     def parameter_groups(self) -> list[ParameterGroup]:
         """The field's."""
         return self.field.parameter_groups()
+
+    def stage(self, context: Context) -> Hashable:
+        """How long steps are; None where there are as many samples as there are."""
+        return None if self.room is None else (self.room, self.rule(context))
+
+    def note(self, rendering: Rendering) -> None:
+        """Nothing: the room is given."""
 
     def _parts(self, cameras: Cameras, pixels: Pixels, context: Context) -> Iterator[Rendering]:
         """Outside training: traced many chunks at once where the field can do that, else chunk by chunk."""
@@ -107,7 +117,10 @@ class VolumeRenderer(nn.Module):
         if context.training:
             # Where samples lie does not follow the rays' gradients; what the field says there does.
             fixed = replace(rays, origins=rays.origins.detach(), directions=rays.directions.detach())
-            marched = lit(self.field, fixed, self.way(fixed, context))
+            way = self.way(fixed, context)
+            marched = (
+                lit(self.field, fixed, way) if self.room is None else lit_within(self.field, fixed, way, self.room)
+            )
             samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
             density, features = self.field.density(samples)
         else:
@@ -123,14 +136,11 @@ class VolumeRenderer(nn.Module):
             opacity=composited.opacities,
             depth=_depth(composited.distances, composited.opacities, rays),
             terms=self._terms(composited.weights, marched, context),
-            trace={
-                "samples": len(samples),
-                "weights": composited.weights,
-                "distances": marched.distances,
-                "deltas": marched.deltas,
-                "offsets": marched.offsets,
-            },
+            trace=_traced(marched, composited.weights),
         )
+
+    def _lit(self, rays: Rays, way: Way) -> Marched:
+        return lit(self.field, rays, way) if self.room is None else lit_within(self.field, rays, way, self.room)
 
     def _colors(
         self, alphas: Tensor, features: Tensor, samples: Samples, marched: Marched, context: Context
@@ -148,6 +158,8 @@ class VolumeRenderer(nn.Module):
     def rule(self, context: Context) -> StepRule:
         """Lengths of steps, in scene units; early in training they are longer."""
         early = 1 - context.progress / self.marching.coarse_until if self.marching.coarse_until > 0 else 0.0
+        if self.room is not None:  # every length of steps is a program of its own
+            early = math.ceil(RULES * early) / RULES
         longer = self.marching.coarse_factor ** max(0.0, early) if context.training else 1.0
         smallest = 2 * math.sqrt(3) / self.marching.steps * longer
         extent = self.field.bounds.extent
@@ -195,6 +207,14 @@ def _march(rays: Rays, way: Way) -> Marched:
 def _chunks(pixels: Pixels, size: int) -> Iterator[Pixels]:
     for begin in range(0, max(1, len(pixels)), size):
         yield pixels[begin : begin + size]
+
+
+def _traced(marched: Marched, weights: Float[Tensor, " S"]) -> dict[str, Any]:
+    """What training may want to know of the samples."""
+    found = {"weights": weights, "distances": marched.distances, "deltas": marched.deltas, "offsets": marched.offsets}
+    if marched.left_out is None:
+        return found | {"samples": len(marched.distances)}
+    return found | {"samples": marched.offsets[-1], "served": marched.left_out.logical_not()}
 
 
 def _depth(distances: Float[Tensor, " R"], opacities: Float[Tensor, " R"], rays: Rays) -> Float[Tensor, " R"]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -34,17 +35,35 @@ class Views:
     depths: tuple[Float[Tensor, "_H _W"], ...] | None = None
     normals: tuple[Float[Tensor, "_H _W 3"], ...] | None = None
 
+    def to(self, device: torch.device) -> Views:
+        """On another device; photographs that are decoded when asked for stay where they are."""
+
+        def moved(tensors: Sequence[Tensor] | None) -> tuple[Tensor, ...] | None:
+            return None if tensors is None else tuple(tensor.to(device) for tensor in tensors)
+
+        stored = isinstance(self.images, StoredImages)
+        images = self.images if stored else moved(self.images)
+        assert images is not None
+        others = (moved(self.masks), moved(self.depths), moved(self.normals))
+        return Views(self.cameras.to(device), images, *others)
+
 
 @runtime_checkable
 class Batches(Protocol):
-    """A source of batches that learns from what the last one cost; its state resumes bit for bit."""
+    """A source of batches that learns from what the last one cost; its state resumes bit for bit.
+
+    Attributes:
+        device: where its batches are.
+    """
+
+    device: torch.device
 
     def next(self, context: Context) -> Batch:
         """What the next step looks at."""
         ...
 
-    def feedback(self, work: int) -> None:
-        """Learn from what the last batch cost: samples or splats, a process's mean."""
+    def feedback(self, work: int, served: float = 1.0) -> None:
+        """Learn from what a batch cost: samples or splats, a process's mean, and the share of it that had room."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -62,27 +81,49 @@ def steered(rays: int, samples: int, measured: int) -> int:
     return min(max(256, round(wanted / 256) * 256), samples)
 
 
-class PixelBatches:
-    """Random pixels of all photographs; their number follows a budget of samples a step (instant-ngp)."""
+SPARE = 1.25  # of the rays that fill a step's room, drawn so that it is filled
 
-    def __init__(self, views: Views, samples: int) -> None:
+
+def aimed(rays: int, samples: int, measured: int, served: float, *, by_doubling: bool) -> int:
+    """How many rays the next batch shall have where ``served`` of the last one's had room for their samples.
+
+    With ``by_doubling`` they are a power of two, so that steps seldom change their shape, and somewhat more than have
+    room; they become fewer only where half of them would do with some to spare.
+    """
+    if not by_doubling:
+        return steered(rays, samples, measured)
+    needed = SPARE * rays * served * samples / max(1, measured)
+    wanted = 2 ** math.ceil(math.log2(min(max(256.0, needed), float(samples))))
+    return wanted if wanted > rays or 3 * needed < rays else rays
+
+
+class PixelBatches:
+    """Random pixels of all photographs; their number follows a budget of samples a step (instant-ngp).
+
+    They are drawn where ``views.cameras`` are. With ``by_doubling`` their number is a power of two.
+    """
+
+    def __init__(self, views: Views, samples: int, *, by_doubling: bool = False) -> None:
         self.views = views
         self.samples = samples
         self.rays = max(256, samples // 64)
+        self.by_doubling = by_doubling
+        self.device = views.cameras.intrinsics.device
         self._colors = torch.cat([image.reshape(-1, image.shape[-1]) for image in views.images])
         self._depths = None if views.depths is None else torch.cat([depth.reshape(-1) for depth in views.depths])
         self._normals = None if views.normals is None else torch.cat([n.reshape(-1, 3) for n in views.normals])
         self._chosen = _candidates(views)
-        widths, heights = torch.tensor(views.cameras.sizes).unbind(-1)
+        widths, heights = torch.tensor(views.cameras.sizes, device=self.device).unbind(-1)
         self._widths = widths
-        self._starts = torch.cat([torch.zeros(1, dtype=torch.int64), (widths * heights).cumsum(0)])
+        self._starts = torch.cat([widths.new_zeros(1), (widths * heights).cumsum(0)])
 
     def next(self, context: Context) -> Batch:
         """Uniform over all pixels of all photographs that may be believed."""
         among = len(self._colors) if self._chosen is None else len(self._chosen)
         triples = self._normals is not None
         drawn = (self.rays // 3 if triples else self.rays) * context.share.of
-        index = torch.randint(among, (drawn,), generator=context.generator)[context.share.rows(drawn)]
+        index = torch.randint(among, (drawn,), generator=context.generator, device=self.device)
+        index = index[context.share.rows(drawn)]
         index = index if self._chosen is None else self._chosen[index]
         if triples:
             widths = self._widths[torch.searchsorted(self._starts, index, right=True) - 1]
@@ -103,9 +144,9 @@ class PixelBatches:
         width = self._widths[camera]
         return Pixels(camera, torch.stack([local % width + 0.5, local // width + 0.5], -1))
 
-    def feedback(self, work: int) -> None:
+    def feedback(self, work: int, served: float = 1.0) -> None:
         """Aim the next batch at the budget of samples."""
-        self.rays = steered(self.rays, self.samples, work)
+        self.rays = aimed(self.rays, self.samples, work, served, by_doubling=self.by_doubling)
 
     def state_dict(self) -> dict[str, Any]:
         """The number of rays."""
@@ -125,7 +166,11 @@ def _candidates(views: Views) -> Int[Tensor, " P"] | None:
         return None
     keep = []
     for number, image in enumerate(views.images):
-        mask = torch.ones(image.shape[:2], dtype=torch.bool) if views.masks is None else views.masks[number].clone()
+        mask = (
+            torch.ones(image.shape[:2], dtype=torch.bool, device=image.device)
+            if views.masks is None
+            else views.masks[number].clone()
+        )
         if views.normals is not None:
             mask[:, :-1] &= mask[:, 1:].clone()
             mask[:-1] &= mask[1:].clone()
@@ -147,6 +192,7 @@ class ImageBatches:
     def __init__(self, views: Views, coarse: tuple[tuple[float, int], ...] = ()) -> None:
         self.views = views
         self.coarse = coarse
+        self.device = views.cameras.intrinsics.device
         self._queue: list[int] = []
         self._reduced: dict[tuple[int, int], Tensor] = {}
 
@@ -160,7 +206,7 @@ class ImageBatches:
 
     def _drawn(self, context: Context) -> int:
         if not self._queue:
-            self._queue = torch.randperm(len(self.views.images), generator=context.generator).tolist()
+            self._queue = context.shuffled(len(self.views.images))
         return self._queue.pop()
 
     def image(self, index: int, reduction: int = 1) -> Batch:
@@ -189,7 +235,7 @@ class ImageBatches:
     def _reduction(self, progress: float) -> int:
         return next((factor for until, factor in self.coarse if progress < until), 1)
 
-    def feedback(self, work: int) -> None:
+    def feedback(self, work: int, served: float = 1.0) -> None:
         """An image costs what it costs."""
 
     def state_dict(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def scores(
         rendering = scene.render(camera)
         picture = to_bytes(rendering.color[0])
         inside = scene.cameras_in_scene(camera)
-        behind = scene.background.colors(inside, None, EVAL).detach()
+        behind = scene.background.colors(inside, None, EVAL).detach().cpu()
         target = to_bytes(over(image.float() / 255, behind))
         yield Score(name, psnr(picture, target), structural_similarity(picture, target), picture)
 
@@ -59,8 +59,8 @@ def structural_similarity(picture: UInt8[Tensor, "H W 3"], target: UInt8[Tensor,
 
 
 def to_bytes(color: Float[Tensor, "*b 3"]) -> UInt8[Tensor, "*b 3"]:
-    """Colours in [0, 1] as the nearest bytes."""
-    return (color.clamp(0, 1) * 255).round().to(torch.uint8)
+    """Colours in [0, 1] as the nearest bytes, in main memory."""
+    return (color.clamp(0, 1) * 255).round().to("cpu", torch.uint8)
 
 
 def over_white(image: UInt8[Tensor, "H W c"]) -> UInt8[Tensor, "H W 3"]:

@@ -21,6 +21,8 @@ class Optimizer:
         if len(set(names)) != len(names):
             raise ValueError(f"parameter names: wanted each once, found {sorted(names)}")
         self.count = 0
+        device = next((p.device for group in self.groups for p in group.parameters.values()), torch.device("cpu"))
+        self.spoilt = torch.zeros(1, device=device, dtype=torch.int32)
         self._moments = {
             name: (torch.zeros_like(p), torch.zeros_like(p))
             for group in self.groups

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from scenekit.core.protocols import (
@@ -15,14 +16,14 @@ from scenekit.core.protocols import (
     Context,
     Correction,
     ParameterGroup,
+    Recordable,
     Renderer,
     Rendering,
     over_background,
 )
 from scenekit.training.batches import Batches
 from scenekit.training.losses import Loss
-from scenekit.training.objective import Outcome
-from scenekit.training.ranks import total_count
+from scenekit.training.objective import Outcome, counted
 
 
 @dataclass
@@ -44,25 +45,43 @@ class Photographs:
     corrections: Sequence[Correction] = ()
     watched: Sequence[Batch] = ()
 
-    def losses(self, context: Context) -> Outcome:
-        """Render the next batch as its cameras would have recorded it, and compare where it can be believed."""
-        batch, rendering, seen, target = self._look(self.batches.next(context), context)
+    def next(self, context: Context) -> Batch:
+        """The next batch."""
+        return self.batches.next(context)
+
+    def losses(self, look: Batch, context: Context) -> Outcome:
+        """Render a batch as its cameras would have recorded it, and compare where it can be believed."""
+        batch, rendering, seen, target = self._seen(look, context)
         unit = "samples" if "samples" in rendering.trace else "splats"
-        work = total_count(context.share, int(rendering.trace[unit]))
-        self.batches.feedback(work // context.share.of)
         terms = dict(self.loss(seen.color, target)) | dict(rendering.terms)
         for correction in self.corrections:
             terms |= correction.loss(seen, batch)
-        return Outcome(terms, _squared(seen, target, batch), work, unit, rendering)
+        served = rendering.trace.get("served")
+        share = None if served is None else served.float().mean()
+        return Outcome(terms, _squared(seen, target, batch), counted(rendering.trace[unit]), unit, share, rendering)
+
+    def note(self, look: Batch, outcome: Outcome) -> None:
+        """To the renderer: what was found does not change what is looked at."""
+        if isinstance(self.renderer, Recordable) and outcome.rendering is not None:
+            self.renderer.note(outcome.rendering)
+
+    def feedback(self, work: int, served: float) -> None:
+        """Batches follow what they cost."""
+        self.batches.feedback(work, served)
+
+    def stage(self, look: Batch, context: Context) -> Hashable:
+        """The renderer's; lenses are gone through one by one, however many pixels there are of each."""
+        recordable = look.cameras.are_pinholes and all(correction.recordable for correction in self.corrections)
+        return self.renderer.stage(context) if recordable and isinstance(self.renderer, Recordable) else None
 
     @torch.no_grad()
     def probe(self, context: Context) -> float:
         """Over the watched batches."""
-        looks = [self._look(batch, context) for batch in self.watched]
-        squared = [_squared(seen, target, batch) for batch, _, seen, target in looks]
+        looks = [self._seen(batch, context) for batch in self.watched]
+        squared = [float(_squared(seen, target, batch)) for batch, _, seen, target in looks]
         return sum(squared) / max(1, len(squared))
 
-    def _look(self, batch: Batch, context: Context) -> tuple[Batch, Rendering, Rendering, Tensor]:
+    def _seen(self, batch: Batch, context: Context) -> tuple[Batch, Rendering, Rendering, Tensor]:
         """The batch with its cameras as they stood, its rendering, what they would have recorded, what they did."""
         cameras = batch.cameras
         for correction in self.corrections:
@@ -72,7 +91,9 @@ class Photographs:
         behind = self.background.colors(cameras, batch.pixels, context)
         seen = self._recorded(rendering, behind, batch)
         target = over(batch.target, behind.detach())
-        judged = None if batch.valid is None else batch.valid[..., None]
+        valid = believable(batch.valid, rendering.trace.get("served"))
+        batch = replace(batch, valid=valid)
+        judged = None if valid is None else valid[..., None]
         if self.corrections:
             # A saturated photograph says no more than: at least this bright.
             burnt = (target > SATURATED) & (seen.color.detach() > target)
@@ -122,10 +143,19 @@ def believed(target: Tensor, seen: Tensor, judged: Tensor | None) -> Tensor:
     return target if judged is None else torch.where(judged, target, seen.detach())
 
 
-def _squared(seen: Rendering, target: Tensor, batch: Batch) -> float:
+def believable(valid: Tensor | None, served: Tensor | None) -> Tensor | None:
+    """Where a photograph may be believed and what it is compared with was rendered at all."""
+    if valid is None or served is None:
+        return served if valid is None else valid
+    return valid & served
+
+
+def _squared(seen: Rendering, target: Tensor, batch: Batch) -> Float[Tensor, ""]:
     error = seen.color.detach() - target
-    error = error if batch.valid is None else error[batch.valid]
-    return float(error.square().mean()) if error.numel() else 0.0
+    if batch.valid is None:
+        return error.square().mean() if error.numel() else error.new_zeros(())
+    judged = batch.valid[..., None].expand_as(error)
+    return (error.square() * judged).sum() / judged.sum().clamp(min=1)
 
 
 def over(target: Tensor, behind: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from scenekit.core.point_fields import PointField
 from scenekit.core.protocols import Context, ParameterGroup
 from scenekit.core.tone import shown
-from scenekit.data.signals import Signal
+from scenekit.data.signals import Points, Signal
 from scenekit.training.losses import Loss
-from scenekit.training.objective import Outcome
+from scenekit.training.objective import Outcome, counted
 
 PROBE = 2**16  # points that a target PSNR is judged on
 
@@ -37,12 +37,25 @@ class PointSamples:
     loss: Loss
     count: int
 
-    def losses(self, context: Context) -> Outcome:
-        """Sample the signal and compare."""
-        positions, values = self.signal.sample(self.count, context.generator)
-        predicted = self.field(positions)
-        squared = float(self._error(predicted.detach(), values).square().mean())
-        return Outcome(self.loss(predicted, values), squared, self.count, "points")
+    def next(self, context: Context) -> Points:
+        """Points of the signal."""
+        return self.signal.sample(self.count, context.generator)
+
+    def losses(self, look: Points, context: Context) -> Outcome:
+        """Compare with what the signal is there."""
+        predicted = self.field(look.positions)
+        squared = self._error(predicted.detach(), look.values).square().mean()
+        return Outcome(self.loss(predicted, look.values), squared, counted(self.count), "points")
+
+    def note(self, look: Points, outcome: Outcome) -> None:
+        """What was found does not change what is looked at."""
+
+    def feedback(self, work: int, served: float) -> None:
+        """A point costs what it costs."""
+
+    def stage(self, look: Points, context: Context) -> Hashable:
+        """Nothing hangs on progress."""
+        return ()
 
     @torch.no_grad()
     def probe(self, context: Context) -> float:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from scenekit.core.checks import TrainingDiverged
 from scenekit.core.context import WHOLE, Share
+from scenekit.core.precision import quick_products
 from scenekit.core.protocols import Context, Controller, Rendering
 from scenekit.training.averages import Averages
-from scenekit.training.objective import Objective, Outcome, psnr_of
+from scenekit.training.late import Late
+from scenekit.training.objective import Objective, psnr_of
 from scenekit.training.optimizer import Optimizer
-from scenekit.training.ranks import average_gradients, decided, total
+from scenekit.training.passes import Passes, Watched, not_finite
+from scenekit.training.ranks import decided
+from scenekit.training.readings import Reading
 
 NOTHING = Rendering(torch.empty(0, 3), torch.empty(0))  # what controllers see where nothing is rendered
 
@@ -83,9 +85,16 @@ class Training:
     index: int = 0
     seconds: float = 0.0
     optimizer: Optimizer = field(init=False)
+    passes: Passes = field(init=False)
 
     def __post_init__(self) -> None:
-        self.optimizer = Optimizer(self.objective.parameter_groups())
+        groups = self.objective.parameter_groups()
+        self.optimizer = Optimizer(groups)
+        if self.generator.device.type == "cpu":
+            self.passes = Watched(self.objective, self.share, groups)
+        else:
+            state = (self.state_dict, self.load_state_dict)
+            self.passes = Late(self.objective, self.share, groups, self.generator, self.optimizer.spoilt, state)
 
     @property
     def progress(self) -> float:
@@ -94,7 +103,7 @@ class Training:
 
     def not_finite(self) -> str | None:
         """The name of a parameter that holds NaN or infinity, if any does."""
-        return _not_finite({name: p.data for g in self.optimizer.groups for name, p in g.parameters.items()})
+        return not_finite({name: p.data for g in self.optimizer.groups for name, p in g.parameters.items()})
 
     def _parts(self) -> dict[str, Any]:
         parts: dict[str, Any] = {"objective": self.objective, "optimizer": self.optimizer}
@@ -109,10 +118,25 @@ class Training:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`state_dict`; the recipe must be the same."""
         for name, part in self._parts().items():
-            part.load_state_dict(state.get(name, {}))
+            part.load_state_dict(on_device(state.get(name, {}), self.generator.device))
         self.index = int(state["index"])
         self.seconds = float(state["seconds"])
-        self.generator.set_state(state["generator"])
+        same_kind = len(state["generator"]) == len(self.generator.get_state())
+        if same_kind:
+            self.generator.set_state(state["generator"].cpu())
+        else:  # begun on a CPU and continued on a GPU, or the other way round
+            self.generator.manual_seed(self.generator.initial_seed() + self.index)
+
+
+def on_device(state: Any, device: torch.device) -> Any:
+    """Nested mappings and sequences, their tensors on ``device``."""
+    if isinstance(state, Tensor):
+        return state.to(device)
+    if isinstance(state, Mapping):
+        return {key: on_device(value, device) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(on_device(value, device) for value in state)
+    return state
 
 
 def steps(training: Training) -> Iterator[Step]:
@@ -123,25 +147,30 @@ def steps(training: Training) -> Iterator[Step]:
     """
     while training.progress < 1.0 and not _target_reached(training):
         started = time.perf_counter()
-        step = _step(training)
+        with quick_products(training.generator.device):
+            _issue(training)
+        reading = training.passes.due()
         training.seconds = decided(training.share, training.seconds + time.perf_counter() - started)
         training.index += 1
-        yield step
+        if reading is not None:
+            yield _step_of(training, reading)
+    started = time.perf_counter()
+    left = training.passes.rest()
+    training.seconds += time.perf_counter() - started
+    for reading in left:
+        yield _step_of(training, reading)
     if training.averages is not None:
         training.averages.finish()
 
 
-def _step(training: Training) -> Step:
+def _issue(training: Training) -> None:
+    """Everything that one step does; on a GPU some of it is still to happen afterwards."""
     context = Context(True, training.generator, training.progress, training.share)
     for controller in training.controllers:
         controller.before_render(context)
-    outcome = training.objective.losses(context)
-    loss = torch.stack(list(outcome.terms.values())).sum()
-    found = _mean(training.share, loss.detach(), outcome)
-    _check_finite(training.index, found)
-    loss.backward()
-    average_gradients(training.share, training.optimizer.groups)
-    _check_gradients(training)
+    look = training.objective.next(context)
+    outcome = training.passes.run(look, context, training.index)
+    training.objective.note(look, outcome)
     for controller in training.controllers:
         change = controller.after_backward(outcome.rendering or NOTHING, context)
         if change is not None:
@@ -149,64 +178,21 @@ def _step(training: Training) -> Step:
     training.optimizer.step(context.progress)
     for controller in (*training.controllers, *([training.averages] if training.averages else [])):
         controller.after_step(context)
+
+
+def _step_of(training: Training, reading: Reading) -> Step:
+    """What a step's numbers say; batches learn what it has cost."""
+    training.objective.feedback(reading.work // training.share.of, reading.served)
     return Step(
-        training.index,
-        context.progress,
+        reading.index,
+        reading.progress,
         training.seconds,
-        found.loss,
-        found.terms,
-        psnr_of(found.squared),
-        outcome.work,
-        outcome.unit,
+        reading.loss,
+        reading.terms,
+        psnr_of(reading.squared),
+        reading.work,
+        reading.unit,
     )
-
-
-class _Found(NamedTuple):
-    """What a step found, the mean over the processes."""
-
-    loss: float
-    squared: float
-    terms: dict[str, float]
-
-
-def _mean(share: Share, loss: Tensor, outcome: Outcome) -> _Found:
-    squared = torch.tensor(outcome.squared, dtype=torch.float64)
-    values = [loss.double(), squared, *(term.detach().double() for term in outcome.terms.values())]
-    together = torch.stack([value.cpu() for value in values])
-    total(share, together)
-    mean, error, *terms = (together / share.of).tolist()
-    return _Found(mean, error, dict(zip(outcome.terms, terms, strict=True)))
-
-
-def _check_finite(index: int, found: _Found) -> None:
-    if math.isfinite(found.loss):
-        return
-    name = next((name for name, term in found.terms.items() if not math.isfinite(term)), "sum")
-    raise TrainingDiverged(
-        f"training: wanted a finite loss, found {found.terms.get(name, found.loss)} in the term '{name}' at "
-        f"step {index}; the last good state is kept, try a lower learning rate or check the images and poses"
-    )
-
-
-def _check_gradients(training: Training) -> None:
-    parameters = {name: p for group in training.optimizer.groups for name, p in group.parameters.items()}
-    name = _not_finite({name: p.grad for name, p in parameters.items() if p.grad is not None})
-    if name is None:
-        return
-    for parameter in parameters.values():
-        parameter.grad = None
-    raise TrainingDiverged(
-        f"training: wanted finite gradients, found NaN or infinity in that of '{name}' at step {training.index}; "
-        "the last good state is kept, try a lower learning rate or check the images and poses"
-    )
-
-
-def _not_finite(tensors: Mapping[str, Tensor]) -> str | None:
-    """A sum is NaN or infinite where any of its terms is, and takes no memory; only a sum may overflow by itself."""
-    for name, tensor in tensors.items():
-        if not math.isfinite(float(tensor.sum())) and not bool(tensor.isfinite().all()):
-            return name
-    return None
 
 
 PROBE_EVERY = 200  # steps between two looks at the target PSNR

@@ -16,16 +16,20 @@ from scenekit.core.cameras import Pixels
 from scenekit.core.checks import BadInput
 from scenekit.core.protocols import Batch, Context
 from scenekit.data.store import StoredImages
-from scenekit.training.batches import PixelBatches, Views, steered
+from scenekit.training.batches import PixelBatches, Views, aimed
 
 STEPS_TO_STAY = 2  # between two replacements: decoding then takes a small share of a step
 SHARE = 0.9  # of the cache; the rest is for photographs on their way in
 ROUNDS = 8  # of drawing again where masks leave pixels out
 
 
-def pixel_batches(views: Views, samples: int) -> PixelBatches | StreamedPixels:
-    """Batches of random pixels: from memory where all photographs are there, else streamed."""
-    return StreamedPixels(views, samples) if isinstance(views.images, StoredImages) else PixelBatches(views, samples)
+def pixel_batches(views: Views, samples: int, *, by_doubling: bool = False) -> PixelBatches | StreamedPixels:
+    """Batches of random pixels: from memory where all photographs are there, else streamed.
+
+    Their number follows their cost ``by_doubling`` where each number of pixels is a program of its own.
+    """
+    kind = StreamedPixels if isinstance(views.images, StoredImages) else PixelBatches
+    return kind(views, samples, by_doubling=by_doubling)
 
 
 class StreamedPixels:
@@ -35,7 +39,7 @@ class StreamedPixels:
     which only captures in memory bring.
     """
 
-    def __init__(self, views: Views, samples: int) -> None:
+    def __init__(self, views: Views, samples: int, *, by_doubling: bool = False) -> None:
         images = views.images
         assert isinstance(images, StoredImages)  # else all pixels are there
         if views.depths is not None or views.normals is not None:
@@ -44,6 +48,8 @@ class StreamedPixels:
         self.views = views
         self.samples = samples
         self.rays = max(256, samples // 64)
+        self.by_doubling = by_doubling
+        self.device = views.cameras.intrinsics.device
         self._images = images.subset(range(len(images)), round((1 - SHARE) * images.cache_bytes))
         self._largest = max(width * height for width, height in images.sizes)
         self._channels = max(images.channels)
@@ -104,7 +110,7 @@ class StreamedPixels:
         """The next photograph of a random order, those in memory passed over."""
         while True:
             if not self._queue:
-                self._queue = torch.randperm(len(self._images), generator=context.generator).tolist()
+                self._queue = context.shuffled(len(self._images))
             index = self._queue.pop()
             if index not in resident:
                 return index
@@ -129,9 +135,9 @@ class StreamedPixels:
         if self._valid is not None and self.views.masks is not None:
             self._valid[slot, : len(image)] = self.views.masks[index].reshape(-1)
 
-    def feedback(self, work: int) -> None:
+    def feedback(self, work: int, served: float = 1.0) -> None:
         """Aim the next batch at the budget of samples."""
-        self.rays = steered(self.rays, self.samples, work)
+        self.rays = aimed(self.rays, self.samples, work, served, by_doubling=self.by_doubling)
 
     def state_dict(self) -> dict[str, Any]:
         """The number of rays, who is in memory, and who comes next."""

@@ -17,6 +17,7 @@ import torch
 from torch import Generator, Tensor
 
 from scenekit.kernels.grid_layout import GridLayout
+from scenekit.kernels.march import StepRule
 from scenekit.kernels.simplex_grid import simplex_layout
 
 from . import splat_samples as splats
@@ -121,7 +122,13 @@ def _rays(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...
     occupancy = uniform(generator, torch.float32, 2, 8, 8, 8) < 0.3
     ends = near, near + 4 * uniform(generator, dtype, rows)
     towards = directions(generator, dtype, rows)
-    return origins, towards, *ends, occupancy, uniform(generator, dtype, rows), [0.02, 0.3, 0.05], 40
+    rule = StepRule(0.02, 0.3, 0.05).packed(dtype, torch.device("cpu"))
+    return origins, towards, *ends, occupancy, uniform(generator, dtype, rows), rule, 40
+
+
+def _marched(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Rays that are to have more samples than they have or than there is room for, and some that have enough."""
+    return *_rays(generator, dtype, rows), 20 * rows, torch.arange(rows) * 7 % 45
 
 
 def _traced(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
@@ -137,11 +144,19 @@ def _traced(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, .
 
 
 def _fog(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
-    """Rays of 0 to 6 samples, too faint for the stop."""
+    """Rays of 0 to 6 samples, too faint for the stop, and some samples that are nobody's."""
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), (torch.arange(rows) * 3 % 7).cumsum(0)])
-    samples = int(offsets[-1])
+    samples = int(offsets[-1]) + 3 * rows
     alphas = 0.05 + 0.5 * uniform(generator, dtype, samples)
     return alphas, normal(generator, dtype, samples, 3), uniform(generator, dtype, samples), offsets
+
+
+def _walls(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Rays of 0 to 89 samples of eighths, which add up without rounding, and some samples that are nobody's."""
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), (torch.arange(rows) * 37 % 90).cumsum(0)])
+    thickness = torch.randint(8, (int(offsets[-1]) + 3 * rows,), generator=generator).to(dtype) / 8
+    thickness[::50] = 100
+    return thickness, offsets
 
 
 def _fog_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
@@ -185,8 +200,10 @@ SAMPLES: dict[str, Sample] = {
     "hash_grid_backward": Sample(_grid_backward, rows=5000),
     # Counts, lists and stops are whole numbers behind thresholds, which half precision would cross.
     "intersect": Sample(splats.tiles, half=None),
+    # Counts are whole numbers behind a threshold; halves would not hold sums of eighths.
+    "lit_counts": Sample(_walls, rows=500, half=None),
     # Which steps are samples hangs on the rounding of positions.
-    "march": Sample(_rays, rows=1000, reference_dtype=torch.float32, half=None),
+    "march": Sample(_marched, rows=1000, reference_dtype=torch.float32, half=None),
     "mlp": Sample(_mlp, differentiable=(0, 1), rows=9001),
     "mlp_backward": Sample(_mlp_backward, rows=9001),
     "neighbourhood_means": Sample(lambda g, dtype, n: (normal(g, dtype, n + 9, 11, 3), 4), rows=40),

@@ -20,6 +20,7 @@ from scenekit.renderers.splats import SplatRenderer
 from scenekit.renderers.volume import Marching, VolumeRenderer
 from scenekit.representations import DenseGrid, Gaussians, HashGrid
 from scenekit.representations.networks import Networks
+from scenekit.training.objective import Outcome
 from tests.distill.teachers import MARCHING, RADIUS, ball_renderer, grid, ring
 
 TINY = HashGrid(levels=3, log2_table=10, finest=64, networks=Networks(width=16))
@@ -130,6 +131,12 @@ def looking(learner: VolumeRenderer) -> SharedSamples:
     return SharedSamples(teacher.field, learner, RaySource(pool, 4096, True), Distilling(), features=False)
 
 
+def looked(stage: SharedSamples, name: str, context: Context) -> Outcome:
+    outcome = stage.losses(name, stage.next(name, context), context)
+    stage.feedback(int(outcome.work), 1.0)
+    return outcome
+
+
 def test_a_field_learns_densities_and_colours_at_points_alone() -> None:
     learner = student()
     stage = looking(learner)
@@ -137,11 +144,11 @@ def test_a_field_learns_densities_and_colours_at_points_alone() -> None:
     optimizer = torch.optim.Adam(groups.values(), lr=1e-2)
     squared = []
     for step in range(60):
-        outcome = stage.losses("points", Context(True, generator(step), step / 60))
+        outcome = looked(stage, "points", Context(True, generator(step), step / 60))
         optimizer.zero_grad()
         torch.stack(list(outcome.terms.values())).sum().backward()
         optimizer.step()
-        squared.append(outcome.squared)
+        squared.append(float(outcome.squared))
     assert squared[-1] < 0.5 * squared[0]
     # Log-densities are matched up to the ceiling of a hundred and of emptiness behind the edge.
     inside = Samples(torch.tensor([[0.45, 0.0, 0.0]]), torch.tensor([[-1.0, 0.0, 0.0]]), torch.ones(1))
@@ -150,7 +157,7 @@ def test_a_field_learns_densities_and_colours_at_points_alone() -> None:
 
 def test_stages_compare_more_and_more() -> None:
     stage = looking(student())
-    named = {name: set(stage.losses(name, Context(True, generator(), 0.5)).terms) for name in ("points", "rendering")}
+    named = {name: set(looked(stage, name, Context(True, generator(), 0.5)).terms) for name in ("points", "rendering")}
     assert named["points"] == {"density", "color"}
     assert named["rendering"] == {"density", "color", "rendering", "depth"}
 
@@ -164,7 +171,8 @@ def test_hard_rays_come_again_once_enough_are_remembered() -> None:
     for _ in range(60):
         pixels = source.next(random)
         wrong = (pixels.cameras == 3).float() + 0.01 * torch.rand(len(pixels), generator=random)
-        source.feedback(pixels, wrong, 2**18)
+        source.note(pixels, wrong)
+        source.feedback(2**18, 1.0)
     pixels = source.next(random)
     assert len(pixels) > source.rays
     share = float((pixels.cameras[source.rays :] == 3).float().mean())
@@ -173,7 +181,8 @@ def test_hard_rays_come_again_once_enough_are_remembered() -> None:
     lazy = RaySource(pool, 2**18, False)
     for _ in range(3):
         pixels = lazy.next(random)
-        lazy.feedback(pixels, torch.ones(len(pixels)), 2**18)
+        lazy.note(pixels, torch.ones(len(pixels)))
+        lazy.feedback(2**18, 1.0)
     assert len(lazy.next(random)) == lazy.rays
 
 
@@ -196,6 +205,6 @@ def test_what_cannot_be_converted_is_refused_in_one_sentence() -> None:
 
 def test_marching_that_differs_still_shares_the_teachers_samples() -> None:
     learner = VolumeRenderer(TINY.build(Bounds(), generator()), Marching(steps=64, grid=16))
-    outcome = looking(learner).losses("rendering", Context(True, generator(), 0.5))
+    outcome = looked(looking(learner), "rendering", Context(True, generator(), 0.5))
     assert outcome.work > 0
     assert all(bool(term.isfinite()) for term in outcome.terms.values())

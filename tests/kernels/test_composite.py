@@ -91,6 +91,21 @@ def test_weights_of_a_ray_sum_to_what_does_not_pass():
     torch.testing.assert_close(opacity, 1 - torch.stack(passed), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("body", ["composite", "reference"])
+def test_samples_that_no_ray_owns_have_no_weight_and_no_gradient(body: str):
+    alphas, colors, distances, offsets = _samples()
+    own = COMPOSITE if body == "composite" else COMPOSITE.reference
+    leaves = alphas.requires_grad_(), colors.requires_grad_()
+    wanted = own(alphas[:46], colors[:46], distances[:46], offsets[:-2])
+    found = own(alphas, colors, distances, offsets[:-2])
+    assert all(torch.equal(a, b) for a, b in zip(found[:3], wanted[:3], strict=True))
+    assert torch.equal(found[3][:46], wanted[3])
+    assert not found[3][46:].any()
+    for gradient in torch.autograd.grad([x.sum() for x in found], leaves):
+        assert gradient[:46].any()
+        assert not gradient[46:].any()
+
+
 def test_reference_gradients_match_finite_differences():
     alphas, colors, distances, offsets = _samples(dtype=torch.float64, most=0.2)
     leaves = (alphas.requires_grad_(), colors.requires_grad_())
@@ -98,9 +113,9 @@ def test_reference_gradients_match_finite_differences():
 
 
 @pytest.mark.bad_input
-def test_offsets_that_do_not_span_the_samples_are_refused():
+def test_offsets_beyond_the_samples_are_refused():
     alphas, colors, distances, offsets = _samples()
-    with pytest.raises(ValueError, match="offsets: wanted 0 to 49 samples, found 0 to 46"):
-        composite(alphas, colors, distances, offsets[:-2])
+    with pytest.raises(ValueError, match="offsets: wanted 0 to at most 49 samples, found 0 to 50"):
+        composite(alphas, colors, distances, offsets + (offsets > 48))
     with pytest.raises(ValueError, match="offsets: wanted int64"):
         composite(alphas, colors, distances, offsets.int())

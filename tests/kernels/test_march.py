@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -31,6 +32,12 @@ def _march(origins, directions, occupancy, rule, max_samples=100_000, seed=2) ->
     near, far = ray_cube(origins, directions, 2.0 ** (len(occupancy) - 1))
     jitter = torch.rand(len(near), generator=torch.Generator().manual_seed(seed))
     return march(origins, directions, near, far, occupancy, jitter, rule, max_samples)
+
+
+def _by_reference(*arguments: Any, capacity: int | None = None, counts: torch.Tensor | None = None) -> Marched:
+    rays, rule, most = arguments[:6], arguments[6], arguments[7]
+    packed = rule.packed(torch.float32, torch.device("cpu"))
+    return Marched(*MARCH.reference(*rays, packed, most, -1 if capacity is None else capacity, counts))
 
 
 def _cells_are_occupied(points: torch.Tensor, deltas: torch.Tensor, occupancy: torch.Tensor) -> torch.Tensor:
@@ -70,10 +77,9 @@ def test_both_bodies_choose_the_same_samples(rule: StepRule, cap: int):
     jitter = torch.rand(1000, generator=torch.Generator().manual_seed(3))
     arguments = (origins, directions, near, far, occupancy, jitter, rule, cap)
     found = march(*arguments)
-    rules = [rule.smallest, rule.largest, rule.cone]
-    wanted = MARCH.reference(*arguments[:6], rules, cap)
+    wanted = _by_reference(*arguments)
     assert len(found.distances) > 1000
-    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(found[:3], wanted[:3], strict=True))
     assert found.offsets.diff().max() <= cap
 
 
@@ -84,6 +90,62 @@ def test_a_cap_keeps_the_first_samples():
     capped = _march(origins, directions, occupancy, EQUAL, max_samples=5)
     firsts = [d[:5] for d in whole.distances.split(whole.offsets.diff().tolist())]
     assert torch.equal(capped.distances, torch.cat(firsts))
+
+
+def _arguments(count: int) -> tuple[Any, ...]:
+    origins, directions = _rays(count, 2.0)
+    near, far = ray_cube(origins, directions, 4.0)
+    jitter = torch.rand(count, generator=torch.Generator().manual_seed(4))
+    return origins, directions, near, far, _occupancy(3, 32), jitter, CONE, 100
+
+
+@pytest.mark.parametrize("body", [march, _by_reference])
+def test_rays_that_have_no_room_are_left_out_whole(body):
+    arguments = _arguments(300)
+    whole = march(*arguments)
+    counts, ends = whole.offsets.diff(), whole.offsets[1:]
+    capacity = int(ends[-1]) // 2
+    found = body(*arguments, capacity=capacity)
+    fits = ends <= capacity
+    used = int(ends[fits].max())
+    assert 0 < used < capacity
+    assert found.needed == whole.needed == ends[-1]
+    assert torch.equal(found.left_out, ~fits)
+    assert torch.equal(found.offsets.diff(), torch.where(fits, counts, 0))
+    for one, other in zip(found[:2], whole[:2], strict=True):
+        assert len(one) == capacity
+        assert torch.equal(one[:used], other[:used])
+        assert not one[used:].any()
+
+
+@pytest.mark.parametrize("body", [march, _by_reference])
+@pytest.mark.parametrize("capacity", [None, 0, 2000, 100_000])
+def test_rays_take_as_many_rows_as_they_are_told(body, capacity: int | None):
+    arguments = _arguments(300)
+    whole = march(*arguments)
+    counts = torch.arange(300) % 12
+    assert (counts > whole.offsets.diff()).any()
+    found = body(*arguments, counts=counts, capacity=capacity)
+    every = [d.split(whole.offsets.diff().tolist()) for d in whole[:2]]
+    for r in range(300):
+        begin, end = found.offsets[r : r + 2].tolist()
+        wanted = 0 if capacity is not None and counts[: r + 1].sum() > capacity else int(counts[r])
+        assert end - begin == wanted
+        for one, other in zip(found[:2], every, strict=True):
+            there = min(wanted, len(other[r]))
+            assert torch.equal(one[begin : begin + there], other[r][:there])
+            assert not one[begin + there : end].any()
+    assert found.needed == counts.sum()
+    assert len(found.distances) == (counts.sum() if capacity is None else capacity)
+
+
+def test_a_rule_with_more_powers_than_it_needs_makes_the_same_steps():
+    arguments = _arguments(100)
+    packed = CONE.packed(torch.float32, torch.device("cpu"), powers=2000)
+    assert len(packed) == 2006
+    asked, wanted = (*arguments[:6], packed, 100), march(*arguments)
+    for found in (march(*asked), MARCH.reference(*asked, -1, None)):
+        assert all(torch.equal(a, b) for a, b in zip(found[:3], wanted[:3], strict=True))
 
 
 def test_equal_steps_stand_between_near_and_far():
@@ -146,10 +208,9 @@ def test_a_ray_without_an_end_stops_at_the_largest_cascade():
     occupancy = _occupancy(3, 16, 0.3)
     zero, forever = torch.zeros(50), torch.full((50,), math.inf)
     found = march(origins, directions, zero, forever, occupancy, zero, CONE, 100_000)
-    rules = [CONE.smallest, CONE.largest, CONE.cone]
-    wanted = MARCH.reference(origins, directions, zero, forever, occupancy, zero, rules, 100_000)
+    wanted = _by_reference(origins, directions, zero, forever, occupancy, zero, CONE, 100_000)
     assert len(found.distances) > 0
-    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(found[:3], wanted[:3], strict=True))
 
 
 def test_what_is_not_a_number_is_not_sampled():
@@ -166,5 +227,12 @@ def test_wrong_occupancy_is_refused_by_name():
         march(*rays, torch.ones(2, 6, 6, 6, dtype=torch.bool), torch.zeros(1), EQUAL, 1)
     with pytest.raises(ValueError, match="occupancy: wanted bool"):
         march(*rays, torch.ones(2, 8, 8, 8), torch.zeros(1), EQUAL, 1)
+    whole = (*rays, torch.ones(1, 8, 8, 8, dtype=torch.bool), torch.zeros(1))
+    with pytest.raises(ValueError, match="counts: wanted int64"):
+        march(*whole, EQUAL, 1, counts=torch.ones(1, dtype=torch.int32))
+    with pytest.raises(ValueError, match="capacity: wanted 0 or more"):
+        march(*whole, EQUAL, 1, capacity=-1)
+    with pytest.raises(ValueError, match="rule: wanted a packed rule"):
+        march(*whole, torch.ones(6), 1)
     with pytest.raises(ValueError, match="StepRule"):
         StepRule(0.0, 1.0)

@@ -57,8 +57,8 @@ class Doubled:
             return batch
         return _joined(self.inner.next(context), self.inner.next(context))
 
-    def feedback(self, work: int) -> None:
-        self.inner.feedback(work // 2)
+    def feedback(self, work: int, served: float) -> None:
+        self.inner.feedback(work // 2, served)
 
     def state_dict(self) -> dict[str, Any]:
         return self.inner.state_dict()

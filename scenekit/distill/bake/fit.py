@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from scenekit.distill.bake.field import DENSITY_REACH, FEATURE_REACH, BakedField
 from scenekit.distill.bake.renderer import BakedRenderer, step_rule
 from scenekit.renderers.scene import Scene
 from scenekit.renderers.volume import VolumeRenderer
-from scenekit.training.objective import Outcome
+from scenekit.training.objective import Outcome, counted
 from scenekit.training.steps import Budget, Step, Training, steps
 
 ASKED = 1 << 17  # points of the teacher at once
@@ -95,6 +95,17 @@ def begin(
     return BakedRenderer(field, occupied, rule)
 
 
+@dataclass(frozen=True)
+class Taught:
+    """Rays, what the teacher shows of them, and colours behind them."""
+
+    cameras: Cameras
+    pixels: Pixels
+    color: Float[Tensor, "R 3"]
+    opacity: Float[Tensor, " R"]
+    behind: Float[Tensor, "R 3"]
+
+
 class TeacherRays:
     """What a baked field learns from: rays near the photographs' cameras, as the teacher renders them."""
 
@@ -107,22 +118,39 @@ class TeacherRays:
         self._sizes = torch.tensor(cameras.sizes, dtype=torch.float32)
         self._stray = baking.moved * float((centres - centres.mean(0)).norm(dim=-1).mean())
 
-    def losses(self, context: Context) -> Outcome:
-        """Squared differences over random backgrounds, so that opacities agree too."""
-        self.student.field.rounded = context.progress >= self.baking.rounded_from
+    def next(self, context: Context) -> Taught:
+        """Rays, and what the teacher sees along them."""
         cameras, pixels = self._drawn(context.generator)
         with torch.no_grad():
             wanted = self.teacher.render(cameras, pixels, context=EVAL)
-        found = self.student.render(cameras, pixels, context=context)
         behind = torch.rand(len(pixels), 3, generator=context.generator)
-        difference = found.color - wanted.color + (wanted.opacity - found.opacity)[:, None] * behind
+        return Taught(cameras, pixels, wanted.color, wanted.opacity, behind)
+
+    def losses(self, look: Taught, context: Context) -> Outcome:
+        """Squared differences over random backgrounds, so that opacities agree too."""
+        self.student.field.rounded = context.progress >= self.baking.rounded_from
+        found = self.student.render(look.cameras, look.pixels, context=context)
+        difference = found.color - look.color + (look.opacity - found.opacity)[:, None] * look.behind
         squared = difference.square().mean()
-        return Outcome({"color": squared}, float(squared.detach()), int(found.trace["samples"]), "samples", found)
+        return Outcome(
+            {"color": squared}, squared.detach(), counted(found.trace["samples"]), "samples", rendering=found
+        )
+
+    def note(self, look: Taught, outcome: Outcome) -> None:
+        """What was found does not change what is looked at."""
+
+    def feedback(self, work: int, served: float) -> None:
+        """As many rays in every step."""
+
+    def stage(self, look: Taught, context: Context) -> Hashable:
+        """Steps are as long as their rays are: none is like another."""
+        return None
 
     def probe(self, context: Context) -> float:
         """On rays of its own."""
+        own = replace(context, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
-            return self.losses(replace(context, generator=torch.Generator().manual_seed(0))).squared
+            return float(self.losses(self.next(own), own).squared)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The student's."""

@@ -12,7 +12,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,22 +24,31 @@ ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"
 _LOCKS: dict[str, threading.Lock] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
-    """One translation unit: a file of ``cuda/`` and the macros that specialise it.
+    """One translation unit: a file of ``cuda/`` and the macros that specialise it; made by ``of`` alone.
+
+    Equal ones are the same object, so that a launch finds its kernel without comparing macros.
 
     Attributes:
         file: its name, without ``.cu``.
-        macros: names and values; ``of`` sorts them.
+        macros: names and values, sorted.
     """
 
     file: str
     macros: tuple[tuple[str, str], ...] = ()
 
-    @classmethod
-    def of(cls, file: str, **macros: int | str) -> Source:
+    @staticmethod
+    @cache
+    def of(file: str, **macros: int | str) -> Source:
         """With ``-Dname=value`` for every keyword."""
-        return cls(file, tuple(sorted((name, str(value)) for name, value in macros.items())))
+        plain = {name: int(value) if isinstance(value, bool) else value for name, value in macros.items()}
+        return _the_source(file, tuple(sorted((name, str(value)) for name, value in plain.items())))
+
+
+@cache
+def _the_source(file: str, macros: tuple[tuple[str, str], ...]) -> Source:
+    return Source(file, macros)
 
 
 def library(name: str) -> Any:
@@ -74,10 +83,17 @@ def cubin(source: Source, architecture: str) -> Path:
     return path
 
 
-def prepare(sources: Iterable[Source], architecture: str) -> None:
-    """Compile what is not kept yet, several at once: NVRTC is one thread a source."""
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-        list(pool.map(lambda source: cubin(source, architecture), sources))
+def prepare(sources: Iterable[Source], architecture: str) -> list[Future[Path]]:
+    """Begin to compile what is not kept yet, in the background and several at once: NVRTC is one thread a source.
+
+    A launch that comes before its kernel is ready waits for it; one that cannot be compiled tells whoever launches it.
+    """
+    return [_compilers().submit(cubin, source, architecture) for source in sources]
+
+
+@cache
+def _compilers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(16, os.cpu_count() or 1), thread_name_prefix="scenekit-compiler")
 
 
 def compile_cubin(source: Source, architecture: str) -> bytes:

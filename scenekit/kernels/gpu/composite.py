@@ -13,11 +13,11 @@ MOST_CHANNELS = 32  # that a thread keeps in registers
 
 
 def forward(alphas: Tensor, colors: Tensor, distances: Tensor, offsets: Tensor) -> tuple[Tensor, ...]:
-    """Colours [R C], opacities [R], distances [R] and weights [S]; that offsets span the samples is not looked at."""
+    """Colours [R C], opacities [R], distances [R], weights [S]; nobody looks whether offsets lie within the samples."""
     inputs = [x.contiguous() for x in (alphas, colors, distances, offsets)]
     rays, (samples, channels) = len(offsets) - 1, colors.shape
     results = colors.new_empty(rays, channels), *(alphas.new_empty(n) for n in (rays, rays, samples))
-    launch(source(channels), "composite", blocks_for(rays, RAYS), THREADS, *inputs, rays, samples, *results)
+    launch(source(channels), "composite", _blocks(rays), THREADS, *inputs, rays, samples, *results)
     return results
 
 
@@ -26,8 +26,13 @@ def backward(cotangents: tuple[Tensor, ...], samples: tuple[Tensor, ...]) -> tup
     inputs = [x.contiguous() for x in (*cotangents, *samples)]
     rays, (count, channels) = len(inputs[7]) - 1, inputs[5].shape
     results = inputs[4].new_empty(count), inputs[5].new_empty(count, channels)
-    launch(source(channels), "composite_backward", blocks_for(rays, RAYS), THREADS, *inputs, rays, count, *results)
+    launch(source(channels), "composite_backward", _blocks(rays), THREADS, *inputs, rays, count, *results)
     return results
+
+
+def _blocks(rays: int) -> int:
+    """One where there is no ray: samples that are nobody's want their zeros too."""
+    return max(1, blocks_for(rays, RAYS))
 
 
 def source(channels: int) -> Source:

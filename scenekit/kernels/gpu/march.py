@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,47 +12,56 @@ from scenekit.kernels.gpu.compile import Source
 from scenekit.kernels.gpu.launch import blocks_for, launch
 
 THREADS = 128
-SOURCE = Source.of("march")
+BOXES = 2  # words of words that a block packs
+LANES = 8  # that share a ray: more of them cross empty space in longer strides than there is to cross
+
+
+class Cells(NamedTuple):
+    """Bits of K cascades of G^3 cells, as kernels take them: a word for 4^3 cells, and one for 4^3 of those words."""
+
+    fine: Tensor
+    coarse: Tensor
+    cascades: int
+    grid: int
 
 
 def march(
-    rays: Sequence[Tensor], occupancy: Tensor, rule: tuple[Tensor, Tensor], max_samples: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Distances [S], deltas [S] and offsets [R + 1] of ``rays``: origins, directions, near, far, jitter.
+    rays: Sequence[Tensor], cells: Cells, rule: Tensor, max_samples: int, capacity: int, counts: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Distances [S], deltas [S], offsets [R + 1], samples needed and rays left out.
 
-    ``rule`` as ``packed_rule`` gives it. Waits for the GPU once, to learn S: the op's results have that size.
+    ``rays`` are origins, directions, near, far, jitter. Without a capacity, which is then negative, waits for the GPU
+    once, to learn S: the results have that size.
     """
-    rays = [x.contiguous() for x in rays]
+    rays, rule = [x.contiguous() for x in rays], rule.contiguous()
     count, near = len(rays[0]), rays[2]
-    offsets = torch.zeros(count + 1, dtype=torch.int64, device=near.device)
-    fixed = (*rays, count, *packed_cells(occupancy), *occupancy.shape[:2], *on_device(rule, near.device))
-    fixed = (*fixed, rule[1].numel(), max_samples)
-    counts = torch.empty(count, dtype=torch.int64, device=near.device)
-    launch(SOURCE, "march", blocks_for(count, THREADS), THREADS, *fixed, counts, None, None)
-    torch.cumsum(counts, 0, out=offsets[1:])
-    distances, deltas = (near.new_empty(int(offsets[-1])) for _ in range(2))
-    if len(distances):
-        launch(SOURCE, "march", blocks_for(count, THREADS), THREADS, *fixed, offsets, distances, deltas)
-    return distances, deltas, offsets
+    built, blocks = source(LANES), blocks_for(count, THREADS // LANES)
+    given = (*rays, count, *cells, rule, len(rule), max_samples)
+    if counts is None:
+        counts = torch.empty(count, dtype=torch.int64, device=near.device)
+        launch(built, "march_count", blocks, THREADS, *given, counts)
+    ends = counts.cumsum(0)
+    needed = ends[-1].clone() if count else ends.sum()
+    room = int(needed) if capacity < 0 else capacity
+    distances, deltas = (near.new_empty(room) for _ in range(2))
+    offsets = torch.empty(count + 1, dtype=torch.int64, device=near.device)
+    left_out = torch.empty(count if capacity >= 0 else 0, dtype=torch.bool, device=near.device)
+    places = (ends, room, distances, deltas, offsets, left_out if capacity >= 0 else None)
+    launch(built, "march", max(1, blocks), THREADS, *given, *places)
+    return distances, deltas, offsets, needed, left_out
 
 
-def packed_cells(occupancy: Tensor) -> tuple[Tensor, Tensor]:
-    """Bits of [K G G G] cells: a word for 4^3 cells, and one for 4^3 of those words."""
+def source(lanes: int) -> Source:
+    """Specialised by how many lanes share a ray."""
+    return Source.of("march", LANES=lanes)
+
+
+def packed_cells(occupancy: Tensor) -> Cells:
+    """Of ``occupancy`` [K G G G], bool."""
     cascades, grid = occupancy.shape[:2]
     blocks, boxes = -(-grid // 4), -(-grid // 16)
     fine = torch.empty(cascades * blocks**3, dtype=torch.int64, device=occupancy.device)
-    coarse = torch.zeros(cascades * boxes**3, dtype=torch.int64, device=occupancy.device)
+    coarse = torch.empty(cascades * boxes**3, dtype=torch.int64, device=occupancy.device)
     arguments = (occupancy.contiguous(), cascades, grid, fine, coarse)
-    launch(SOURCE, "pack_cells", blocks_for(len(fine), THREADS), THREADS, *arguments)
-    return fine, coarse
-
-
-def on_device(rule: tuple[Tensor, Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
-    """The rule where kernels read it, copied once."""
-    constants, powers = (tuple(x.tolist()) for x in rule)
-    return _kept(constants, device), _kept(powers, device)
-
-
-@lru_cache(maxsize=64)
-def _kept(numbers: tuple[float, ...], device: torch.device) -> Tensor:
-    return torch.tensor(numbers, dtype=torch.float32).to(device)
+    launch(source(LANES), "pack_cells", blocks_for(len(coarse), BOXES), THREADS, *arguments)
+    return Cells(fine, coarse, cascades, grid)

@@ -48,21 +48,19 @@ def takes(field: Field) -> bool:
 
 
 def trace(
-    rays: Sequence[Tensor], occupancy: Tensor, rule: tuple[Tensor, Tensor], max_samples: int, field: Field
+    rays: Sequence[Tensor], cells: march.Cells, rule: Tensor, max_samples: int, field: Field
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Colours [R 3], opacities [R], distances [R] and samples [R] of ``rays``; as ``march.march`` takes them."""
-    rays = [x.contiguous() for x in rays]
+    rays, rule = [x.contiguous() for x in rays], rule.contiguous()
     near, count = rays[2], len(rays[2])
     density, color = (_packed(weights) for weights in (field.density, field.color))
-    bits = (*march.packed_cells(occupancy), *occupancy.shape[:2])
-    steps = (*march.on_device(rule, near.device), rule[1].numel())
     table = (aligned(field.table), len(field.layout[0]), grids.packed(field.layout, 3, near.device))
     networks = (density.widths, len(field.density), density.forward, color.widths, len(field.color), color.forward)
     room, shading = _room(field), _shading_room(field)
     next_ray = torch.zeros(1, dtype=torch.int64, device=near.device)
     results = near.new_empty(count, 3), near.new_empty(count), near.new_empty(count)
     samples = torch.empty(count, dtype=torch.int64, device=near.device)
-    arguments = (*rays, count, max_samples, *bits, *steps, *table, *networks, *field.numbers, room, shading)
+    arguments = (*rays, count, max_samples, *cells, rule, len(rule), *table, *networks, *field.numbers, room, shading)
     blocks = min(MOST_BLOCKS, blocks_for(count, TILE))
     built = source(field.simplices, field.degree, field.table.shape[1])
     shared = (2 * room + shading + 4) * TILE * 4

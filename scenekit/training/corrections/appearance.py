@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -29,6 +30,8 @@ class Exposures(nn.Module):
         photographs: those that are learnt from; their mean, or ``reference``, has no gain.
         reference: the photograph whose exposure the scene keeps; None for the mean.
     """
+
+    recordable: ClassVar[bool] = True
 
     def __init__(self, count: int, photographs: tuple[int, ...], reference: int | None = None) -> None:
         super().__init__()
@@ -62,6 +65,8 @@ class BilateralGrids(nn.Module):
     variation keeps it smooth, and that of ``reference`` is the identity.
     """
 
+    recordable: ClassVar[bool] = False
+
     def __init__(self, count: int, reference: int | None = None, width: int = 16, depth: int = 8) -> None:
         super().__init__()
         self.reference = reference
@@ -76,7 +81,7 @@ class BilateralGrids(nn.Module):
     def rendering(self, rendering: Rendering, batch: Batch) -> Rendering:
         """With each photograph's tone."""
         pixels = batch.pixels if batch.pixels is not None else every_pixel(batch.cameras)
-        sizes = torch.tensor(batch.cameras.sizes).to(pixels.positions)
+        sizes = batch.cameras.extents
         places = pixels.positions / sizes[pixels.cameras]
         colors = rendering.color.reshape(-1, 3)
         changed = self._changed(colors, places, _view_ids(batch.cameras)[pixels.cameras])
@@ -92,7 +97,7 @@ class BilateralGrids(nn.Module):
         fraction = at - low
         affine = colors.new_zeros(len(colors), 12)
         for corner in range(8):
-            step = torch.tensor([corner & 1, corner >> 1 & 1, corner >> 2])
+            step = torch.tensor([corner & 1, corner >> 1 & 1, corner >> 2], device=low.device)
             x, y, z = (low.long() + step).unbind(-1)
             weight = torch.where(step == 1, fraction, 1 - fraction).prod(-1, keepdim=True)
             affine = affine + weight * self.grids[owners, (x * self.shape[1] + y) * self.shape[2] + z]

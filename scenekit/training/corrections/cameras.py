@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -21,6 +22,8 @@ class Poses(nn.Module):
     ``count`` is the number of photographs of the capture, which ``Cameras.view_ids`` index. The pose of a camera
     without a view id stays as it is.
     """
+
+    recordable: ClassVar[bool] = True
 
     def __init__(self, count: int, learning_rate: float = 1e-3) -> None:
         super().__init__()
@@ -62,6 +65,8 @@ def moved(
 class Intrinsics(nn.Module):
     """One focal length and principal point for the whole capture: ``f' = f exp(a)``, ``c' = c + b * size``."""
 
+    recordable: ClassVar[bool] = True
+
     def __init__(self, learning_rate: float = 2e-4) -> None:
         super().__init__()
         self.learning_rate = learning_rate
@@ -70,7 +75,7 @@ class Intrinsics(nn.Module):
 
     def cameras(self, cameras: Cameras) -> Cameras:
         """The cameras with the lens they are now thought to have."""
-        sizes = torch.tensor(cameras.sizes).to(cameras.intrinsics)
+        sizes = cameras.extents
         focal = cameras.intrinsics[:, :2] * self.log_focal.exp().to(cameras.intrinsics)
         principal = cameras.intrinsics[:, 2:] + self.principal.to(cameras.intrinsics) * sizes
         return replace(cameras, intrinsics=torch.cat([focal, principal], -1))

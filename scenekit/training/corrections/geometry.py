@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -23,6 +24,8 @@ class DepthPrior(nn.Module):
     depth has a = 1 and b = 0; for depth known up to scale and shift (monocular networks) both are learnt for
     every photograph.
     """
+
+    recordable: ClassVar[bool] = True
 
     def __init__(self, count: int, weight: float, *, invariant: bool) -> None:
         super().__init__()
@@ -70,6 +73,8 @@ class DepthPrior(nn.Module):
 
 class NormalPrior(nn.Module):
     """Normals of the rendered depth against measured ones: ``weight * mean (1 - n . t)``."""
+
+    recordable: ClassVar[bool] = True
 
     def __init__(self, weight: float) -> None:
         super().__init__()

@@ -29,3 +29,12 @@ def test_long_rays_stop_where_the_reference_stops(channels: int, monkeypatch: py
     for a, b in zip(found, wanted, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
     assert torch.equal(found[3] == 0, wanted[3] == 0)
+
+
+def test_samples_without_any_ray_get_zeros(monkeypatch: pytest.MonkeyPatch):
+    inputs = torch.rand(300), torch.rand(300, 3), torch.rand(300), torch.zeros(1, dtype=torch.int64)
+    seeds = torch.rand(0, 3), torch.rand(0), torch.rand(0), torch.rand(300)
+    with emulated(monkeypatch):
+        *_, weights = OPS["composite"].cuda(*inputs)  # type: ignore[reportOptionalCall]
+        gradients = OPS["composite_backward"].cuda(*seeds, *inputs)  # type: ignore[reportOptionalCall]
+    assert all(torch.equal(x, torch.zeros_like(x)) for x in (weights, *gradients))

@@ -109,7 +109,7 @@ def emulated(monkeypatch: pytest.MonkeyPatch, architecture: str = "sm_90") -> It
     """Launches reach an emulated GPU, whose memory is that of CPU tensors."""
     emulator = Emulator(architecture)
 
-    def on_device(_: torch.device, source: Source, name: str, grid: tuple[int, ...], threads: int, *rest: Any) -> None:
+    def on_device(_: int, source: Source, name: str, grid: tuple[int, ...], threads: int, *rest: Any) -> None:
         emulator.run(source, name, grid, threads, *rest)
 
     with monkeypatch.context() as patches, Poisoned():

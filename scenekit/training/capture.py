@@ -1,0 +1,132 @@
+"""Steps as CUDA graphs: recorded once for every program, replayed with the next look's numbers.
+
+A recording holds forward and backward of one step. What differs from step to step reaches it through tensors: the look
+is copied into the place of the recorded one, parameters and buffers stay where they are, random numbers come from
+the training's generator. Everything that shapes or plain values decide makes another program, with a recording of its
+own: made when it comes for the second time, for the first run compiles and loads its kernels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor, nn
+
+from scenekit.core.protocols import Context
+from scenekit.training.objective import Objective, Outcome
+from scenekit.training.readings import numbers_of
+
+MOST_RECORDINGS = 24  # kept at once; the oldest goes
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One program: its graph, the tensors it reads the look from, what it leaves."""
+
+    graph: torch.cuda.CUDAGraph
+    inputs: list[Tensor]
+    outcome: Outcome
+    numbers: Tensor
+    gradients: list[tuple[nn.Parameter, Tensor]]
+
+
+class Recorder:
+    """Forward and backward of an objective's steps; programs that come again are recorded and replayed."""
+
+    def __init__(self, objective: Objective, generator: torch.Generator) -> None:
+        self.objective = objective
+        self.generator = generator
+        self._recordings: dict[tuple[Hashable, ...], Recording | None] = {}
+        self._pool: Any = None  # of the graphs' memory: they run one after another, and share it
+
+    def step(self, look: Any, context: Context) -> tuple[Outcome, Tensor]:
+        """What ``look`` showed and its numbers; gradients stand."""
+        stage = self.objective.stage(look, context)
+        if stage is None:
+            return run(self.objective, look, context)
+        tensors: list[Tensor] = []
+        shape = described(look, tensors)
+        lasting = list(_lasting(self.objective))
+        places = tuple((tensor.data_ptr(), tensor.shape) for tensor in lasting)
+        key = (stage, shape, places)
+        if key not in self._recordings:
+            self._make_room(places)
+            self._recordings[key] = None
+            return run(self.objective, look, context)
+        recording = self._recordings[key]
+        if recording is None:
+            recording = self._recordings[key] = self._recorded(look, tensors, context)
+        torch._foreach_copy_(recording.inputs, tensors, non_blocking=True)  # type: ignore[attr-defined]
+        recording.graph.replay()
+        for parameter, gradient in recording.gradients:
+            parameter.grad = gradient
+        return recording.outcome, recording.numbers
+
+    def _recorded(self, look: Any, tensors: list[Tensor], context: Context) -> Recording:
+        inputs = [torch.empty_like(tensor) for tensor in tensors]
+        found = iter(inputs)
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self.generator)
+        with torch.cuda.graph(graph, pool=self._pool):
+            outcome, numbers = run(self.objective, rebuilt(look, lambda _: next(found)), context)
+        self._pool = graph.pool()
+        learning = [p for group in self.objective.parameter_groups() for p in group.parameters.values()]
+        gradients = [(p, p.grad) for p in learning if p.grad is not None]
+        return Recording(graph, inputs, outcome, numbers, gradients)
+
+    def _make_room(self, places: Hashable) -> None:
+        """Drop recordings of parameters that have moved, and the oldest of too many."""
+        kept = [(key, found) for key, found in self._recordings.items() if key[-1] == places]
+        self._recordings = dict(kept[-MOST_RECORDINGS + 1 :])
+
+
+def run(objective: Objective, look: Any, context: Context) -> tuple[Outcome, Tensor]:
+    """Losses of ``look`` and their numbers; gradients of what learns stand."""
+    outcome = objective.losses(look, context)
+    loss = torch.stack(list(outcome.terms.values())).sum()
+    numbers = numbers_of(outcome, loss)
+    loss.backward()
+    return outcome, numbers
+
+
+def described(value: Any, tensors: list[Tensor]) -> Hashable:
+    """What a look is but for the numbers in its tensors, which are appended to ``tensors`` in order."""
+    if isinstance(value, Tensor):
+        tensors.append(value)
+        return value.shape, value.dtype, value.device
+    if _holds_tensors(value):
+        return type(value), *(described(item, tensors) for item in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return type(value), *(described(getattr(value, item.name), tensors) for item in dataclasses.fields(value))
+    return value
+
+
+def rebuilt(value: Any, tensor_for: Callable[[Tensor], Tensor]) -> Any:
+    """The same look with other tensors, asked for in the order of :func:`described`."""
+    if isinstance(value, Tensor):
+        return tensor_for(value)
+    if _holds_tensors(value):
+        items = [rebuilt(item, tensor_for) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        changed = {item.name: rebuilt(getattr(value, item.name), tensor_for) for item in dataclasses.fields(value)}
+        return dataclasses.replace(value, **changed)
+    return value
+
+
+def _holds_tensors(value: Any) -> TypeGuard[tuple[Tensor, ...]]:
+    """Tuples of tensors, told by their first; those of plain values are long, and compared as they are."""
+    return isinstance(value, tuple) and bool(value) and isinstance(value[0], Tensor)
+
+
+def _lasting(objective: Objective) -> Iterator[Tensor]:
+    """Parameters and buffers, which recordings read where they are."""
+    for part in vars(objective).values():
+        for module in part if isinstance(part, (list, tuple)) else (part,):
+            if isinstance(module, nn.Module):
+                yield from module.parameters()
+                yield from module.buffers()

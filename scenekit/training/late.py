@@ -1,0 +1,118 @@
+"""Steps on a GPU: issued without waiting, their numbers read one step late.
+
+Numbers are copied to pinned memory behind the step's own work, and read when the next step has been issued. So a loss
+that is no number is met when the optimizer has moved already: training then goes back to a copy of the whole state,
+of which one is taken every so often.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from scenekit.core.context import Share
+from scenekit.core.protocols import Context, ParameterGroup
+from scenekit.training.capture import Recorder
+from scenekit.training.objective import Objective, Outcome
+from scenekit.training.ranks import average_gradients
+from scenekit.training.readings import Reading, reading_of, summed
+
+LATE = 1  # steps that are issued before the numbers of one are read
+KEPT_EVERY = 64  # steps between two copies of the state
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """Numbers under way."""
+
+    numbers: Tensor
+    outcome: Outcome
+    index: int
+    progress: float
+    landed: torch.cuda.Event
+
+
+class Late:
+    """See :class:`~scenekit.training.passes.Passes`; ``due`` raises TrainingDiverged, the state put back.
+
+    Args:
+        objective: what is minimised.
+        share: of the work of a step.
+        groups: what learns.
+        generator: of the training, on the GPU.
+        spoilt: what the optimizer raises where it met a gradient that is no number.
+        state: of the training, and how it is put back.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        share: Share,
+        groups: list[ParameterGroup],
+        generator: torch.Generator,
+        spoilt: Tensor,
+        state: tuple[Callable[[], Mapping[str, Any]], Callable[[Mapping[str, Any]], None]],
+    ) -> None:
+        self.share = share
+        self.groups = groups
+        self.spoilt = spoilt
+        self._recorder = Recorder(objective, generator)
+        self._state, self._put_back = state
+        self._sent: deque[_Sent] = deque()
+        self._copies: deque[tuple[int, Mapping[str, Any]]] = deque(maxlen=2)
+
+    def run(self, look: Any, context: Context, index: int) -> Outcome:
+        """See :class:`~scenekit.training.passes.Passes`."""
+        if index % KEPT_EVERY == 0 or not self._copies:
+            self._copies.append((index, copied(self._state())))
+        outcome, numbers = self._recorder.step(look, context)
+        average_gradients(self.share, self.groups)
+        numbers = torch.cat([summed(numbers, self.share), self.spoilt.double()])
+        pinned = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True).copy_(numbers, non_blocking=True)
+        landed = torch.cuda.Event()
+        landed.record()
+        self._sent.append(_Sent(pinned, outcome, index, context.progress, landed))
+        return outcome
+
+    def due(self) -> Reading | None:
+        """See :class:`~scenekit.training.passes.Passes`."""
+        return self._read() if len(self._sent) > LATE else None
+
+    def rest(self) -> list[Reading]:
+        """See :class:`~scenekit.training.passes.Passes`."""
+        return [self._read() for _ in range(len(self._sent))]
+
+    def _read(self) -> Reading:
+        sent = self._sent.popleft()
+        sent.landed.synchronize()
+        *numbers, spoilt = sent.numbers
+        reading = reading_of(
+            torch.stack(numbers), sent.outcome, self.share, sent.index, sent.progress, spoilt=bool(spoilt)
+        )
+        if not reading.finite:
+            self._back(reading)
+        return reading
+
+    def _back(self, reading: Reading) -> NoReturn:
+        """To the newest copy from before the step that went wrong."""
+        self._sent.clear()
+        index, state = next(copy for copy in reversed(self._copies) if copy[0] <= reading.index)
+        self._put_back(copied(state))
+        self.spoilt.zero_()
+        raise reading.trouble(f"the state of step {index} is kept")
+
+
+def copied(state: Any) -> Any:
+    """Nested mappings and sequences with tensors of their own."""
+    if isinstance(state, Tensor):
+        return state.detach().clone()
+    if isinstance(state, Mapping):
+        return {key: copied(value) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(copied(value) for value in state)
+    return state
