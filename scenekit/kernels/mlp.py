@@ -2,8 +2,9 @@
 
 The CPU body takes a block of samples through all layers at once and finds the hidden activations again in the
 backward pass, so that no activation ever reaches main memory. On a GPU there are two such bodies: an exact one in
-float32, and one on tensor cores where ``torch.get_float32_matmul_precision()`` is not ``"highest"``: what is multiplied
-is rounded to half precision (numbers beyond 65504 to that), sums are float32, and gradients of any size keep their digits.
+float32, and one on tensor cores where ``torch.get_float32_matmul_precision()`` is not ``"highest"``. That one rounds
+what it multiplies to half precision (numbers beyond 65504 to that), sums in float32, and keeps the digits of gradients
+of any size; a gradient that is no number makes all of them so.
 """
 
 from __future__ import annotations

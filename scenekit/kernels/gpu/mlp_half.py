@@ -104,8 +104,8 @@ def allowed() -> bool:
 
 def takes(widths: Sequence[int], device: torch.device) -> bool:
     """Whether the kernels have room for such layers on such a GPU."""
-    fits = min(widths) > 0 and max(widths) <= MOST_WIDTH and len(widths) - 1 <= MOST_LAYERS
-    return fits and backward_plan(tuple(widths), shared_memory(device)) is not None
+    memory = shared_memory(device)
+    return None not in (forward_plan(tuple(widths), memory), backward_plan(tuple(widths), memory))
 
 
 def forward(inputs: Tensor, weights: Tensor, widths: Sequence[int]) -> Tensor:
@@ -150,6 +150,12 @@ def _backward(widths: tuple[int, ...], plan: Plan | None, device: torch.device) 
     return Launch(backward_source(plan, widths), plan.tile, blocks, WARP * plan.warps, shared)
 
 
+def sources(widths: Sequence[int], memory: int) -> list[Source]:
+    """Of both passes, for multiprocessors with so many bytes of shared memory; none where the kernels have no room."""
+    there, back = forward_plan(tuple(widths), memory), backward_plan(tuple(widths), memory)
+    return [] if there is None or back is None else [source(there, widths), backward_source(back, widths)]
+
+
 def source(plan: Plan, widths: Sequence[int]) -> Source:
     """Specialised by all widths and by how blocks share the work."""
     return Source.of("mlp_half", **plan.macros(widths))
@@ -167,7 +173,7 @@ def forward_plan(widths: tuple[int, ...], memory: int) -> Plan | None:
     def fits(plan: Plan) -> bool:
         return _live(widths, plan) <= _registers(plan) and _shares(plan, _weight_bytes(widths, plan), memory)
 
-    return next(filter(fits, FORWARD), None)
+    return next(filter(fits, FORWARD), None) if _served(widths) else None
 
 
 @lru_cache(maxsize=64)
@@ -179,7 +185,11 @@ def backward_plan(widths: tuple[int, ...], memory: int) -> Plan | None:
         shared = _weight_bytes(widths, plan) + _value_bytes(widths, plan)
         return _live(widths, plan) + sums <= _registers(plan) and _shares(plan, shared, memory)
 
-    return next(filter(fits, BACKWARD), None)
+    return next(filter(fits, BACKWARD), None) if _served(widths) else None
+
+
+def _served(widths: Sequence[int]) -> bool:
+    return min(widths) > 0 and max(widths) <= MOST_WIDTH and len(widths) - 1 <= MOST_LAYERS
 
 
 def _squares(width: int) -> int:
