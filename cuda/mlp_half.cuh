@@ -3,7 +3,7 @@
 //
 // Macros: WIDTHS of all layers, the inputs' first; WARPS of a block, a power of two; HEIGHT, squares of 16 samples that
 // a warp takes at once; BLOCKS that a multiprocessor holds; WEIGHTS_STAY, whether all layers' weights lie in shared
-// memory for the whole time, or one layer's at a time.
+// memory for the whole time, or one layer's at a time; AHEAD, whether rows are asked for a tile ahead of their use.
 #pragma once
 
 #include "mma.cuh"

@@ -214,8 +214,10 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
     const long long first = tile + threadIdx.x / 32 * STRIP;
     const auto in = read_rows<WIDTH[0], TALL>(inputs, first, count, 1.0f);
     const auto out = read_rows<WIDTH[LAYERS], TALL>(gradient, first, count, scale.there);
-    prefetch_rows<WIDTH[0], TALL>(inputs, first - stride, count);
-    prefetch_rows<WIDTH[LAYERS], TALL>(gradient, first - stride, count);
+    if constexpr (AHEAD) {
+      prefetch_rows<WIDTH[0], TALL>(inputs, first - stride, count);
+      prefetch_rows<WIDTH[LAYERS], TALL>(gradient, first - stride, count);
+    }
     const Work of{weights, memory, memory + WEIGHT_WORDS, first, count, tile == start, scale, sums, for_inputs};
     find_values<0>(in, of);
     store(out, of.own_values<LAYERS>());

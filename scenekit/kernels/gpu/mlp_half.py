@@ -33,6 +33,7 @@ class Plan:
         blocks: that a multiprocessor holds.
         sums_stay: whether a block's gradients of weights are kept in registers, or in memory of its own.
         weights_stay: whether the weights of all layers lie in shared memory, or those of one layer at a time.
+        ahead: whether rows are brought into the L2 cache a tile ahead of their use.
     """
 
     warps: int
@@ -40,6 +41,7 @@ class Plan:
     blocks: int
     sums_stay: bool = True
     weights_stay: bool = True
+    ahead: bool = True
 
     @property
     def tile(self) -> int:
@@ -54,6 +56,7 @@ class Plan:
             "HEIGHT": self.height,
             "BLOCKS": self.blocks,
             "WEIGHTS_STAY": int(self.weights_stay),
+            "AHEAD": int(self.ahead),
         }
 
 
@@ -108,10 +111,11 @@ def takes(widths: Sequence[int], device: torch.device) -> bool:
     return None not in (forward_plan(tuple(widths), memory), backward_plan(tuple(widths), memory))
 
 
-def forward(inputs: Tensor, weights: Tensor, widths: Sequence[int]) -> Tensor:
-    """Outputs [S O]."""
+def forward(inputs: Tensor, weights: Tensor, widths: Sequence[int], plan: Plan | None = None) -> Tensor:
+    """Outputs [S O]; ``plan`` is for comparing them."""
     inputs, weights, count = aligned(inputs), aligned(weights), inputs.shape[0]
-    of = _forward(tuple(widths), forward_plan(tuple(widths), shared_memory(inputs.device)), inputs.device)
+    plan = plan or forward_plan(tuple(widths), shared_memory(inputs.device))
+    of = _forward(tuple(widths), plan, inputs.device)
     result = inputs.new_empty(count, widths[-1])
     arguments = (inputs, count, weights, result)
     launch(of.source, "mlp_half", of.blocks_for(count), of.threads, *arguments, shared=of.shared)
@@ -119,11 +123,17 @@ def forward(inputs: Tensor, weights: Tensor, widths: Sequence[int]) -> Tensor:
 
 
 def backward(
-    gradient: Tensor, inputs: Tensor, weights: Tensor, widths: Sequence[int], to_inputs: bool
+    gradient: Tensor,
+    inputs: Tensor,
+    weights: Tensor,
+    widths: Sequence[int],
+    to_inputs: bool,
+    plan: Plan | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of inputs (empty where not wanted) and weights; the same bits always."""
+    """Gradients of inputs (empty where not wanted) and weights; the same bits always. ``plan`` as in forward."""
     gradient, inputs, weights, count = aligned(gradient), aligned(inputs), aligned(weights), inputs.shape[0]
-    of = _backward(tuple(widths), backward_plan(tuple(widths), shared_memory(inputs.device)), inputs.device)
+    plan = plan or backward_plan(tuple(widths), shared_memory(inputs.device))
+    of = _backward(tuple(widths), plan, inputs.device)
     blocks, entries = of.blocks_for(count), _weight_squares(widths) * SIDE**2
     of_largest = min(MOST_PARTS, blocks_for(gradient.numel(), 4 * LARGEST_FOURS * LARGEST_THREADS))
     parts = torch.empty(of_largest, dtype=torch.int32, device=inputs.device)
