@@ -198,7 +198,8 @@ extern "C" __global__ void __launch_bounds__(LARGEST_THREADS)
   if (threadIdx.x == 0) parts[blockIdx.x] = most;
 }
 
-// A block takes every gridDim.x-th tile; `sums` holds 256 floats for each square of weights a block; `for_inputs` may
+// A block takes every gridDim.x-th tile, the last ones first: what mlp_half_largest read of the gradient a moment ago
+// is still in the L2 cache. `sums` holds 256 floats for each square of weights a block; `for_inputs` may
 // be null.
 extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
     mlp_half_backward(const float* gradient, const float* inputs, long long count, const float* weights,
@@ -208,13 +209,15 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
   const Scale scale = find_scale(parts, (int)part_count);
   sums += (size_t)blockIdx.x * weight_squares_before(LAYERS) * 256;
   float kept[KEPT][2][4] = {};
-  const long long start = (long long)blockIdx.x * TILE, stride = (long long)gridDim.x * TILE;
-  for (long long tile = start; tile < count; tile += stride) {
+  const long long start = ((count - 1) / TILE - blockIdx.x) * TILE, stride = (long long)gridDim.x * TILE;
+  for (long long tile = start; tile >= 0; tile -= stride) {
     const long long first = tile + threadIdx.x / 32 * STRIP;
     const auto in = read_rows<WIDTH[0], TALL>(inputs, first, count, 1.0f);
     const auto out = read_rows<WIDTH[LAYERS], TALL>(gradient, first, count, scale.there);
-    prefetch_rows<WIDTH[0], TALL>(inputs, first + stride, count);
-    prefetch_rows<WIDTH[LAYERS], TALL>(gradient, first + stride, count);
+    if constexpr (AHEAD) {
+      prefetch_rows<WIDTH[0], TALL>(inputs, first - stride, count);
+      prefetch_rows<WIDTH[LAYERS], TALL>(gradient, first - stride, count);
+    }
     const Work of{weights, memory, memory + WEIGHT_WORDS, first, count, tile == start, scale, sums, for_inputs};
     find_values<0>(in, of);
     store(out, of.own_values<LAYERS>());

@@ -1,6 +1,6 @@
 // What CUDA C++ has no words for: vector reductions, the hardware's power of two, products on tensor cores, shared
-// memory whose size the launch gives. All inline PTX is here, each piece with a plain twin for the emulator that tests run kernels in
-// (SCENEKIT_EMULATED).
+// memory whose size the launch gives. All inline PTX is here, each piece with a plain twin for the emulator that tests
+// run kernels in (SCENEKIT_EMULATED).
 #pragma once
 
 #if defined(SCENEKIT_EMULATED)
@@ -136,9 +136,11 @@ __device__ __forceinline__ void multiply_add(float (&sums)[4], unsigned a0, unsi
   const int g = emulated::lane() / 4, t = emulated::lane() % 4 * 2;
   for (int s = 0; s < 4; ++s)
     for (int k = 0; k < 16; ++k)
-      sums[s] += half_of(4 * g + k % 8 / 2, k / 8 * 2 + s / 2, k % 2) * half_of(4 * (t + s % 2) + k % 8 / 2, 4 + k / 8, k % 2);
+      sums[s] += half_of(4 * g + k % 8 / 2, k / 8 * 2 + s / 2, k % 2) *
+                 half_of(4 * (t + s % 2) + k % 8 / 2, 4 + k / 8, k % 2);
 #elif __CUDA_ARCH__ >= 800
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
       : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 #else
