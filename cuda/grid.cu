@@ -15,6 +15,7 @@ namespace {
 
 constexpr int THREADS = 256;
 constexpr int WALKERS = WALK <= 4 ? 256 : 1024 / WALK;  // threads of a block in the backward pass
+constexpr int TAKEN = WALKERS * WALK;  // points of a block there
 constexpr int PLACES = WALKERS * STRETCH;
 constexpr int BLENDED = TOGETHER * F;  // features of a point that a thread or two find
 constexpr int KEPT = (BLENDED + LANES - 1) / LANES;  // of these, by each
@@ -29,6 +30,9 @@ __device__ __forceinline__ float load_entry(const Entry* from) {
   load_entries<1>(from, &x);
   return x;
 }
+
+// Where a point of the block stands among the threads' stretches.
+__device__ __forceinline__ int place(int p) { return p / WALK * STRETCH + p % WALK; }
 
 // What two lanes found in halves: the even one keeps the sums of the first features, the odd one of the last.
 __device__ __forceinline__ void share(const float* found, bool odd, float* kept) {
@@ -103,19 +107,19 @@ extern "C" __global__ void __launch_bounds__(WALKERS)
   __shared__ float points[Cell::D * PLACES], gradients[CHUNK * PLACES];
   const long long stretches = gridDim.x / levels;
   const int l = (int)(mixed ? blockIdx.x % levels : blockIdx.x / stretches);
-  const long long first = (mixed ? blockIdx.x / levels : blockIdx.x % stretches) * (WALKERS * WALK);
+  const long long first = (mixed ? blockIdx.x / levels : blockIdx.x % stretches) * TAKEN;
+  const int held = first + TAKEN < count ? TAKEN : (int)(count - first);
   const Level level = level_at(layout, l);
-  for (int e = threadIdx.x; e < WALKERS * WALK * Cell::D; e += WALKERS) {
-    const int p = e / Cell::D, a = e % Cell::D;
-    points[a * PLACES + p / WALK * STRETCH + p % WALK] =
-        first + p < count ? __ldg(positions + first * Cell::D + e) : 0.0f;
-  }
+  positions += first * Cell::D;
+  for (int e = threadIdx.x; e < TAKEN * Cell::D; e += WALKERS)
+    points[e % Cell::D * PLACES + place(e / Cell::D)] = e < held * Cell::D ? __ldg(positions + e) : 0.0f;
   for (int c = 0; c < F; c += CHUNK) {
     if (c) __syncthreads();  // all have read what was there
-    for (int f = 0; f < CHUNK; ++f)
-      for (int p = threadIdx.x; p < WALKERS * WALK; p += WALKERS)
-        gradients[f * PLACES + p / WALK * STRETCH + p % WALK] =
-            first + p < count ? load_entry(gradient + (l * F + c + f) * count + first + p) : 0.0f;
+    for (int f = 0; f < CHUNK; ++f) {
+      const Entry* from = gradient + (l * F + c + f) * count + first;
+      for (int p = threadIdx.x; p < TAKEN; p += WALKERS)
+        gradients[f * PLACES + place(p)] = p < held ? load_entry(from + p) : 0.0f;
+    }
     __syncthreads();
     const int at = threadIdx.x * STRETCH;
     const Target target{result + (size_t)level.first * F + c, level.first & 1};

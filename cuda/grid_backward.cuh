@@ -121,16 +121,27 @@ template <class Cell> __device__ __forceinline__ unsigned run_heads(const Cell& 
 
 // Where a thread is on its way, and what it has for the vertices there.
 template <class Cell> struct Walk {
+  static constexpr unsigned EVERY = (1u << Cell::VERTICES) - 1;  // vertex
+
   Cell cell{};
   float sum[Cell::VERTICES][CHUNK] = {};
   bool somewhere = false;
+
+  __device__ __forceinline__ void clear() {
+#pragma unroll
+    for (int v = 0; v < Cell::VERTICES; ++v)
+#pragma unroll
+      for (int f = 0; f < CHUNK; ++f) sum[v][f] = 0.0f;
+  }
 
   // All lanes of a warp come along; those that do not `go` stay where they are.
   __device__ __forceinline__ void go_to(const Cell& next, bool go, const Target& target) {
     const bool moves = go && somewhere && !next.is(cell);
     if (__any_sync(ALL, moves)) {
-      add_vertices(cell, sum, moves ? next.left_behind(cell) : 0u, target);
-      if (moves) next.carry(cell, sum);
+      const unsigned left = moves ? next.left_behind(cell) : 0u;
+      add_vertices(cell, sum, left, target);
+      if (left == EVERY) clear();
+      else if (moves) next.carry(cell, sum);
     }
     if (go) cell = next, somewhere = true;
   }
@@ -147,7 +158,7 @@ template <class Cell> struct Walk {
     const bool merge = 32 - __popc(heads) >= FEWEST_MERGED;
     if (merge) add_runs<Cell::VERTICES * CHUNK>(&sum[0][0], heads);
     const bool adds = somewhere && (!merge || (heads >> lane_index() & 1));
-    add_vertices(cell, sum, adds ? (1u << Cell::VERTICES) - 1 : 0u, target);
+    add_vertices(cell, sum, adds ? EVERY : 0u, target);
   }
 };
 
