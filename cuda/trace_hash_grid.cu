@@ -39,7 +39,7 @@ struct Group {
   unsigned mask;
 
   __device__ explicit Group(int lanes)
-      : lanes(lanes), own(lane_index() % lanes), first(lane_index() - own), mask(ALL >> (32 - lanes)) {}
+      : lanes(lanes), own(lane_index() & (lanes - 1)), first(lane_index() - own), mask(ALL >> (32 - lanes)) {}
 
   // Those of the group for which `predicate` holds.
   __device__ unsigned ballot(bool predicate) const { return __ballot_sync(ALL, predicate) >> first & mask; }
@@ -161,6 +161,8 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
                     const Entry* table, const int* layout, const float* weights, float log_density, float per_side,
                     long long contracted, long long shaded, long long lanes, unsigned long long* next, float* colors,
                     float* opacities, float* distances, long long* samples) {
+  // Blocks that begin late mostly find nothing left.
+  if (__syncthreads_and(*(volatile unsigned long long*)next >= (unsigned long long)count)) return;
   SK_DYNAMIC_SHARED(unsigned, memory);
   __shared__ StepRule rule;
   if (threadIdx.x == 0) rule = step_rule(rule_numbers, rule_size);
