@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,8 @@ import torch
 
 from scenekit.cli.options import parse
 from scenekit.kernels import OPS, Op, native
+from scenekit.kernels.adapters import adapted
+from scenekit.kernels.choice import ours_serve
 from scenekit.kernels.gpu import launch
 from scenekit.kernels.gpu.compile import missing as compiler_missing
 
@@ -70,6 +71,9 @@ def _gpu() -> str:
 
 
 def _on_gpu(op: Op) -> str:
+    theirs = adapted().get(op.name)
+    if theirs is not None:
+        return theirs.server
     if op.cuda is None or not launch.available() or compiler_missing():
         return "torch reference"
     return f"CUDA, {', '.join(str(dtype).removeprefix('torch.') for dtype in op.cuda_dtypes)}"
@@ -77,7 +81,7 @@ def _on_gpu(op: Op) -> str:
 
 def _advice(compiled: bool) -> list[str]:
     advice = []
-    if os.environ.get("SCENEKIT_KERNELS", "").lower() == "reference":
+    if not ours_serve():
         advice.append("unset SCENEKIT_KERNELS to use the compiled loops")
     elif not compiled:
         advice.append("install a C++ compiler (g++ or clang++) and reinstall scenekit")
