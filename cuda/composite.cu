@@ -14,9 +14,6 @@ constexpr int C = CHANNELS;
 
 __device__ long long ray_of_warp() { return (long long)blockIdx.x * RAYS + threadIdx.x / 32; }
 
-// Offsets that do not climb give wrong pictures, but no access outside the samples.
-__device__ long long within(long long i, long long count) { return i < 0 ? 0 : i > count ? count : i; }
-
 // The first sample that is no ray's.
 __device__ long long used(const long long* offsets, long long rays, long long count) {
   return within(offsets[rays], count);

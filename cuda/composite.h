@@ -7,6 +7,10 @@ namespace scenekit {
 
 constexpr float STOP = 1e-4f;
 constexpr float INVISIBLE = 1e-4f;  // a sample with no more weight may be left without a colour
+constexpr float OPAQUE = 9.21f;     // optical thickness that less than STOP passes
+
+// Offsets that do not climb give wrong pictures, but no access outside the samples.
+SK_LEAF long long within(long long i, long long count) { return i < 0 ? 0 : i > count ? count : i; }
 
 // The weight of a sample behind transmittance `t`, which it then dims.
 template <class T> SK_LEAF T blend_sample(T alpha, T& t) {

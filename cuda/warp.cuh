@@ -19,7 +19,16 @@ __device__ __forceinline__ int most_of_warp(int x) {
   return x;
 }
 
-// Product over this lane and all before it.
+// Sum, and product, over this lane and all before it.
+__device__ __forceinline__ float scan_sums(float x) {
+#pragma unroll
+  for (int step = 1; step < 32; step *= 2) {
+    float other = __shfl_up_sync(ALL, x, step);
+    if (lane_index() >= step) x += other;
+  }
+  return x;
+}
+
 __device__ __forceinline__ float scan_products(float x) {
 #pragma unroll
   for (int step = 1; step < 32; step *= 2) {

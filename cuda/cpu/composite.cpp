@@ -17,10 +17,8 @@ struct Samples {
   const int64_t* offsets;
   int64_t count, channels;
 
-  int64_t begin(int64_t ray) const { return within(offsets[ray]); }
-  int64_t end(int64_t ray) const { return within(offsets[ray + 1]); }
-  // Offsets that do not climb give wrong pictures, but no access outside the samples.
-  int64_t within(int64_t i) const { return i < 0 ? 0 : i > count ? count : i; }
+  int64_t begin(int64_t ray) const { return within(offsets[ray], count); }
+  int64_t end(int64_t ray) const { return within(offsets[ray + 1], count); }
 };
 
 // C is the number of channels where it is known when this is compiled, else 0.

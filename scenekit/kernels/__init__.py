@@ -7,6 +7,7 @@ from scenekit.kernels.grid_layout import GridLayout
 from scenekit.kernels.grid_sort import neighbour_variance, sort_into_grid
 from scenekit.kernels.hash_grid import HASH_GRID, HASH_GRID_BACKWARD, hash_grid
 from scenekit.kernels.intersect import INTERSECT, Tiles, intersect
+from scenekit.kernels.lit_counts import LIT_COUNTS, lit_counts
 from scenekit.kernels.march import MARCH, Marched, StepRule, march, ray_cube
 from scenekit.kernels.mlp import MLP, MLP_BACKWARD, mlp
 from scenekit.kernels.nearest import NEAREST, nearest
@@ -40,6 +41,7 @@ OPS: dict[str, Op] = {
         HASH_GRID,
         HASH_GRID_BACKWARD,
         INTERSECT,
+        LIT_COUNTS,
         MARCH,
         MLP,
         MLP_BACKWARD,
@@ -79,6 +81,7 @@ __all__ = [
     "harmonics_by_recurrence",
     "hash_grid",
     "intersect",
+    "lit_counts",
     "march",
     "mlp",
     "nearest",

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from scenekit.core.protocols import Medium
 from scenekit.core.rays import Rays, Samples
+from scenekit.kernels.lit_counts import OPAQUE
 from scenekit.kernels.march import Marched
 
 ROUND = 24  # samples a ray is asked for in one round
-OPAQUE = 9.21  # optical thickness behind which less than 1e-4 of the light is left
 
 
 class Reached(NamedTuple):

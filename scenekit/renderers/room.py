@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scenekit.core.protocols import Medium, Tracer
 from scenekit.core.rays import Rays, Way
+from scenekit.kernels.lit_counts import lit_counts
 from scenekit.kernels.march import Marched, StepRule, march
 from scenekit.renderers.early_stop import owners, samples_at
 
@@ -31,8 +32,6 @@ def lit_within(field: Medium, rays: Rays, way: Way, room: int) -> Marched:
 
 def _searched(field: Medium, rays: Rays, way: Way, rows: int) -> Int[Tensor, " R"]:
     """How many samples of each ray are lit, by the densities of all in occupied cells."""
-    from scenekit.kernels.lit_counts import lit_counts
-
     marched = march(rays.origins, rays.directions, *way[:4], StepRule(*way.rule), way.max_samples, capacity=rows)
     assert marched.left_out is not None
     density, _ = field.density(samples_at(rays, owners(marched), marched.distances, marched.deltas))

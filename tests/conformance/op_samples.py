@@ -151,6 +151,14 @@ def _fog(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]
     return alphas, normal(generator, dtype, samples, 3), uniform(generator, dtype, samples), offsets
 
 
+def _walls(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Rays of 0 to 89 samples of eighths, which add up without rounding, and some samples that are nobody's."""
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), (torch.arange(rows) * 37 % 90).cumsum(0)])
+    thickness = torch.randint(8, (int(offsets[-1]) + 3 * rows,), generator=generator).to(dtype) / 8
+    thickness[::50] = 100
+    return thickness, offsets
+
+
 def _fog_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
     samples = _fog(generator, dtype, rows)
     of_rays = (normal(generator, dtype, rows, 3), *(normal(generator, dtype, rows) for _ in range(2)))
@@ -192,6 +200,8 @@ SAMPLES: dict[str, Sample] = {
     "hash_grid_backward": Sample(_grid_backward, rows=5000),
     # Counts, lists and stops are whole numbers behind thresholds, which half precision would cross.
     "intersect": Sample(splats.tiles, half=None),
+    # Counts are whole numbers behind a threshold; halves would not hold sums of eighths.
+    "lit_counts": Sample(_walls, rows=500, half=None),
     # Which steps are samples hangs on the rounding of positions.
     "march": Sample(_marched, rows=1000, reference_dtype=torch.float32, half=None),
     "mlp": Sample(_mlp, differentiable=(0, 1), rows=9001),

@@ -6,6 +6,7 @@ ROWS: dict[str, int] = {
     "trace_hash_grid": 150,
     "mlp": 200,
     "mlp_backward": 200,
+    "lit_counts": 200,
     "march": 200,
     "ssim": 40,
     "ssim_backward": 40,
