@@ -246,7 +246,7 @@ def _adam_row(sizes: list[int], sparse: bool, clear: bool, device: torch.device)
     """A step over tensors of these sizes, a tenth of the gradients not zero; cleared ones are zero from then on."""
     state = [[torch.rand(size, device=device) for size in sizes] for _ in range(4)]
     for gradient in state[1]:
-        gradient *= torch.rand_like(gradient) < 0.1
+        gradient.mul_(torch.rand_like(gradient) < 0.1)
     rows = list(range(len(sizes)))
     numbers = torch.tensor([adam_numbers(learning_rate=1e-3, step=10)] * len(sizes), device=device)
     bad = torch.zeros(len(sizes), dtype=torch.int32, device=device)
