@@ -285,8 +285,9 @@ def _both(body: Callable[..., Any], row: Row, device: torch.device) -> Callable[
     """Forward and backward: gradients of what is trained, for a gradient of the result that is always the same."""
     leaves = [x.detach().requires_grad_(i in row.trained) for i, x in enumerate(row.leaves)]
     wanted = [leaves[i] for i in row.trained]
-    shape = _first(body(*leaves))
-    seed = torch.randn(shape.shape, generator=torch.Generator(device).manual_seed(3), device=device).to(shape.dtype)
+    result = _first(body(*leaves)).detach()
+    values = torch.randn(result.shape, generator=torch.Generator(device).manual_seed(3), device=device)
+    seed = torch.empty_like(result).copy_(values)  # in memory as the result is, as whoever takes it would answer
     return lambda: torch.autograd.grad(_first(body(*leaves)), wanted, seed)
 
 

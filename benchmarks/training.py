@@ -1,6 +1,6 @@
 """Trains on a GPU and judges on held-out views: ``python -m benchmarks.training NAME ...``; without names, all rows.
 
-A row is a command line of ``scenekit train``. Training seconds are those that it counts: from the first step to the last
+A row is a command line of ``scenekit train``. Training seconds are those it counts: from the first step to the last
 one's numbers; decoding photographs and building the scene come before. PSNR and SSIM are means over the held-out views,
 8-bit sRGB, rendered on the same GPU; a frame is timed from cameras in the world to colours on the GPU, nothing queued.
 ``results/training.json`` holds what was found, with the machine.

@@ -53,7 +53,7 @@ struct Scale {
 __device__ Scale find_scale(const int* parts, int count) {
   int most = 0;
   for (int i = lane_index(); i < count; i += 32) most = max(most, __ldg(parts + i));
-  const int exponent = (most_of_warp(most) >> 23) - 127;
+  const int exponent = (greatest_of_warp(most) >> 23) - 127;
   if (exponent == 128) return {1.0f, __int_as_float(0x7fc00000)};
   const int up = min(AIM - exponent, 126);
   return {__int_as_float((127 + up) << 23), __int_as_float((127 - up) << 23)};
@@ -190,11 +190,11 @@ extern "C" __global__ void __launch_bounds__(LARGEST_THREADS)
     most = max(most, max(max(magnitude(g.x), magnitude(g.y)), max(magnitude(g.z), magnitude(g.w))));
   }
   if (4 * fours + thread < size) most = max(most, magnitude(gradient[4 * fours + thread]));
-  most = most_of_warp(most);
+  most = greatest_of_warp(most);
   if (lane_index() == 0) of_warps[threadIdx.x / 32] = most;
   __syncthreads();
   if (threadIdx.x >= 32) return;
-  most = most_of_warp(threadIdx.x < LARGEST_THREADS / 32 ? of_warps[threadIdx.x] : 0);
+  most = greatest_of_warp(threadIdx.x < LARGEST_THREADS / 32 ? of_warps[threadIdx.x] : 0);
   if (threadIdx.x == 0) parts[blockIdx.x] = most;
 }
 

@@ -81,7 +81,7 @@ def _taken(tensor: Tensor, index: Any, *, last: bool = True) -> Any:
             chosen.extend([None] * (rows.dim() - 1 if _is_mask(rows) else 0))
     if all(item is None for item in chosen):
         return tensor
-    picked = [item for item in chosen if not (item is None)] if _is_mask(chosen[0]) else chosen
+    picked = [item for item in chosen if item is not None] if _is_mask(chosen[0]) else chosen
     return aten.index(tensor, picked) if last else (tensor, picked)
 
 

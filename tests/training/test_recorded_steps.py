@@ -20,7 +20,9 @@ from .fake_gpu import DEVICE, fake, fake_gpu, move
 
 
 def _begun(name: str, **fitting: Any) -> Photographs:
-    session = prepare(make(9, (48, 48), points=500), REPRESENTATIONS[name](), Fitting(steps=10, device="cpu", **fitting))
+    session = prepare(
+        make(9, (48, 48), points=500), REPRESENTATIONS[name](), Fitting(steps=10, device="cpu", **fitting)
+    )
     objective = session.training.objective
     assert isinstance(objective, Photographs)
     if hasattr(objective.renderer, "room"):
