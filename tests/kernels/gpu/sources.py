@@ -39,7 +39,10 @@ SOURCES: list[Source] = [
     *(intersect.source(tiles) for tiles in (1, 1 << 15)),
     *(march.source(lanes) for lanes in (8, 32)),
     lit_counts.SOURCE,
-    *(project.specialised(*each) for each in ((-1, 0, False), (0, 0, True), (1, 15, True), (3, 15, False), (4, 24, True))),
+    *(
+        project.specialised(*each)
+        for each in ((-1, 0, False), (0, 0, True), (1, 15, True), (3, 15, False), (4, 24, True))
+    ),
     *(rasterize.source(channels, file) for channels in (1, 3, 4, 8) for file in ("rasterize", "rasterize_backward")),
     mlp.SOURCE,
     *_networks((32, 64, 16), mlp_half.FORWARD[0], mlp_half.BACKWARD[0]),
