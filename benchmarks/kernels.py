@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.rasterizer_gpu import issued, timed
-from scenekit.kernels import OPS, GridLayout, simplex_layout
+from scenekit.kernels import OPS, GridLayout, StepRule, adam_numbers, simplex_layout
 from scenekit.kernels.gpu import compile as compiling
 from scenekit.kernels.gpu import composite, grids, launch, march, mlp_half
 
@@ -174,32 +174,23 @@ def ray_rows(share: int, device: torch.device) -> Iterator[Row]:
     cells = torch.linspace(-1, 1, 128)
     radius = torch.stack(torch.meshgrid(cells, cells, cells, indexing="ij")).norm(dim=0)
     occupancy = ((radius - 0.6).abs() < 0.1)[None].to(device)
+    rule = StepRule(*[3**0.5 / 512] * 2, 0.0).packed(torch.float32, device)
     for count in (2**14, 2**17, 2**20):
         rays = _rays(max(1, count // share), device)
-        rule = [3**0.5 / 512, 3**0.5 / 512, 0.0]
         scope = {"rays": len(rays[0]), "cells": 128}
-        yield _plain_row("march", scope, (*rays[:4], occupancy, rays[4], rule, 1024))
-        distances, _, offsets = OPS["march"](*rays[:4], occupancy, rays[4], rule, 1024)
+        marched = OPS["march"](*rays[:4], occupancy, rays[4], rule, 1024, 0, None)
+        samples = int(marched[3])
+        arguments = (*rays[:4], occupancy, rays[4], rule, 1024, samples, None)
+        yield _plain_row("march", {**scope, "samples": samples}, arguments)
+        distances, _, offsets, *_ = OPS["march"](*arguments)
         alphas, colors = 0.1 * torch.rand_like(distances), torch.rand(len(distances), 3, device=device)
-        yield _composite_row({**scope, "samples": len(distances)}, alphas, colors, distances, offsets)
+        yield _composite_row({**scope, "samples": samples}, alphas, colors, distances, offsets)
     layout = GridLayout.of(3, levels=8, log2_table=19, base_resolution=16, growth=128 ** (1 / 7))
     table, field = 0.1 * torch.randn(layout.rows, 4, device=device), _networks(device)
     for width, height in ((800, 800), (1920, 1080)):
         rays = _rays(max(1, width * height // share), device)
         shape = (layout.scales, layout.resolutions, layout.offsets, False)
-        arguments = (
-            *rays,
-            occupancy,
-            [3**0.5 / 512, 3**0.5 / 512, 0.0],
-            1024,
-            table,
-            *shape,
-            *field,
-            3.0,
-            1.0,
-            False,
-            True,
-        )
+        arguments = (*rays, occupancy, rule, 1024, table, *shape, *field, 3.0, 1.0, False, True)
         yield _plain_row("trace_hash_grid", {"frame": [width, height], "networks": "32-64-16, 32-64-64-3"}, arguments)
 
 
@@ -236,11 +227,28 @@ def other_rows(share: int, device: torch.device) -> Iterator[Row]:
     for side in (200, 800, 2000):
         target = torch.rand(max(1, side // share), side, 3, device=device)
         yield _ssim_row(target)
-    for count, sparse in ((2**24, False), (2**24, True)):
-        state = [torch.rand(count // share, device=device) for _ in range(4)]
-        state[1] *= torch.rand_like(state[1]) < 0.1
-        arguments = (*state, [1e-3, 0.9, 0.99, 1e-15, 0.0], 10, sparse)
-        yield _plain_row("adam_", {"entries": count // share, "sparse": sparse}, arguments)
+    gaussians = [10**6 * width for width in (3, 4, 3, 1, 3, 45)]
+    field = [12_000_000, 64 * 32, 16 * 64, 64 * 32, 64 * 64, 3 * 64]
+    for sizes, sparse, clear in (
+        ([2**24], False, False),
+        ([2**24], True, False),
+        (gaussians, False, False),
+        (gaussians, False, True),
+        (field, True, False),
+    ):
+        yield _adam_row([max(1, size // share) for size in sizes], sparse, clear, device)
+
+
+def _adam_row(sizes: list[int], sparse: bool, clear: bool, device: torch.device) -> Row:
+    """A step over tensors of these sizes, a tenth of the gradients not zero; cleared ones are zero from then on."""
+    state = [[torch.rand(size, device=device) for size in sizes] for _ in range(4)]
+    for gradient in state[1]:
+        gradient.mul_(torch.rand_like(gradient) < 0.1)
+    rows = list(range(len(sizes)))
+    numbers = torch.tensor([adam_numbers(learning_rate=1e-3, step=10)] * len(sizes), device=device)
+    bad = torch.zeros(len(sizes), dtype=torch.int32, device=device)
+    scope = {"entries": sum(sizes), "tensors": len(sizes), "sparse": sparse, "clear": clear}
+    return _plain_row("adam_", scope, (*state, numbers, rows, [sparse] * len(sizes), clear, bad))
 
 
 def _ssim_row(target: Tensor) -> Row:

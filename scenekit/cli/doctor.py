@@ -11,6 +11,8 @@ import torch
 
 from scenekit.cli.options import parse
 from scenekit.kernels import OPS, Op, native
+from scenekit.kernels.adapters import adapted
+from scenekit.kernels.choice import ours_serve
 from scenekit.kernels.gpu import launch, mlp_half
 from scenekit.kernels.gpu.compile import missing as compiler_missing
 
@@ -81,6 +83,9 @@ def _networks() -> str:
 
 
 def _on_gpu(op: Op) -> str:
+    theirs = adapted().get(op.name)
+    if theirs is not None:
+        return theirs.server
     if op.cuda is None or not launch.available() or compiler_missing():
         return "torch reference"
     return f"CUDA, {', '.join(str(dtype).removeprefix('torch.') for dtype in op.cuda_dtypes)}"
@@ -88,7 +93,7 @@ def _on_gpu(op: Op) -> str:
 
 def _advice(compiled: bool) -> list[str]:
     advice = []
-    if os.environ.get("SCENEKIT_KERNELS", "").lower() == "reference":
+    if not ours_serve():
         advice.append("unset SCENEKIT_KERNELS to use the compiled loops")
     elif not compiled:
         advice.append("install a C++ compiler (g++ or clang++) and reinstall scenekit")

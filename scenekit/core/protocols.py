@@ -247,6 +247,15 @@ class Primitives(Protocol):
 
 
 @runtime_checkable
+class Staged(Protocol):
+    """What :class:`Primitives` or a :class:`Field` may also be: one that does something else as training goes on."""
+
+    def stage(self, context: Context) -> Hashable:
+        """Whatever in a training pass hangs on progress."""
+        ...
+
+
+@runtime_checkable
 class Mixture(Protocol):
     """What :class:`Primitives` may also be: splats that fill space, and can be asked about it without gradients."""
 

@@ -72,7 +72,7 @@ class Lens:
     @property
     def intrinsics(self) -> tuple[float, float, float, float]:
         """fx, fy, cx, cy in pixels."""
-        if self.model in OURS or self.model == "PINHOLE":  # most captures hold no others: pycolmap takes a while to load
+        if self.model in OURS or self.model == "PINHOLE":  # without pycolmap, which takes a while to load
             fx, fy, cx, cy = self.parameters
             return fx, fy, cx, cy
         camera = self.camera()

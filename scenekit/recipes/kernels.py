@@ -77,13 +77,20 @@ def _dense(module: DenseGridField) -> list[Source]:
 
 
 def _traced(module: GridRadianceField) -> list[Source]:
-    degree, encoding = module.networks.config.harmonics_degree, module.encoding
-    return [trace_hash_grid.source(encoding.layout.simplices, degree, encoding.table.shape[1])]
+    layout, networks = module.encoding.layout, module.networks
+    shape = (layout.scales, layout.resolutions, layout.offsets), layout.simplices
+    weights = (tuple(networks.density_weights), tuple(networks.color_weights))
+    field = trace_hash_grid.Field(module.encoding.table, *shape, *weights, (0.0, 1.0, False, True))
+    return [trace_hash_grid.source(field, exact=False)]
 
 
-def _rasterized(_: SplatRenderer[GaussianModel]) -> list[Source]:
+def _rasterized(renderer: SplatRenderer[GaussianModel]) -> list[Source]:
     pictures = [rasterize.source(n, file) for n in (3, 4) for file in ("rasterize", "rasterize_backward")]
-    return [project.SOURCE, intersect.source(1), *pictures]
+    stored = renderer.primitives.harmonics_rest.shape[1]
+    # The degree rises as training goes on.
+    degrees = range(renderer.primitives.config.harmonics_degree + 1)
+    projections = [project.specialised(degree, stored if degree else 0, False) for degree in degrees]
+    return [*projections, intersect.source(1), *pictures]
 
 
 # Weights [out in] of each network, layer by layer.
@@ -103,6 +110,4 @@ NEEDED: dict[type[nn.Module], Callable[[Any], list[Source]]] = {
     DenseGridField: _dense,
     VolumeRenderer: lambda _: [march.source(march.LANES), composite.source(3), composite.source(0)],
     SplatRenderer: _rasterized,
-    # The degree rises as training goes on.
-    GaussianModel: lambda x: [spherical_harmonics.source(n) for n in range(x.config.harmonics_degree + 1)],
 }

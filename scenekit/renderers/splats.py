@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -10,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels
-from scenekit.core.protocols import EVAL, Batching, Context, ParameterGroup, Primitives, Rendering, Splats
+from scenekit.core.protocols import EVAL, Batching, Context, ParameterGroup, Primitives, Rendering, Splats, Staged
 from scenekit.kernels.intersect import Tiles, intersect
 from scenekit.kernels.project import Projected, project
 from scenekit.kernels.rasterize import rasterize
@@ -29,8 +30,8 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
     ``tile_room.py`` is to know of each. A camera is one pinhole, or with another lens the faces it is seen through
     (``renderers/tangent.py``).
 
-    In training nothing is read back from a GPU once a frame of the same size was rendered, so that steps can be
-    captured in a graph; see :meth:`replayed`.
+    In training nothing is read back from a GPU once a frame of the same size was rendered and noted, so that steps can
+    be recorded.
     """
 
     batching: ClassVar[Batching] = "images"
@@ -68,12 +69,16 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
         views = [self._seen(splats, cameras[index], with_depth, room) for index in range(len(cameras))]
         return _gathered(views, cameras, splats, pixels)
 
-    def replayed(self, rendering: Rendering) -> bool:
-        """To be told after each replay of the graph that ``rendering`` was captured in: is a new one wanted?
+    def stage(self, context: Context) -> Hashable:
+        """What the primitives do, and the room of lists; None before a frame was counted."""
+        rooms = self._room.stage()
+        staged = self.primitives.stage(context) if isinstance(self.primitives, Staged) else ()
+        return (rooms, staged) if rooms else None
 
-        It is where the lists of a replay before needed more room than they have in the graph. Waits for nothing.
-        """
-        return self._room.replayed(rendering.trace["frames"])
+    def note(self, rendering: Rendering) -> None:
+        """How much room the lists needed."""
+        if rendering.opacity.is_cuda:
+            self._room.note(rendering.trace["frames"])
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The primitives'."""
@@ -118,10 +123,7 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
 def listed(flat: Projected, size: tuple[int, int], room: TileRoom | None) -> Tiles:
     """The splats of every tile, in ``room`` if there is any."""
     capacity = None if room is None else room.of(size)
-    tiles = intersect(flat.rows, flat.depths, size, capacity=capacity)
-    if room is not None:
-        room.note(Frame(size, len(tiles.gaussians), tiles.needed))
-    return tiles
+    return intersect(flat.rows, flat.depths, size, capacity=capacity)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -152,6 +152,10 @@ class GaussianModel(nn.Module):
         if self.config.harmonics_interval <= 0:
             return self.config.harmonics_degree
         return min(self.config.harmonics_degree, int(progress / self.config.harmonics_interval))
+
+    def stage(self, context: Context) -> Hashable:
+        """The degree in use."""
+        return self.degree(context.progress)
 
     def splats(self, cameras: Cameras, context: Context) -> Splats:
         """The Gaussians, activated; the same for every camera."""

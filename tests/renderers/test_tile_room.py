@@ -17,7 +17,7 @@ def _frame(needed: int, room: int | None = None) -> Frame:
 def test_the_first_frame_of_a_size_is_counted_and_the_next_has_spare_room():
     room = TileRoom()
     assert room.of(SIZE) is None
-    room.note(_frame(10_000))
+    room.note([_frame(10_000)])
     first = room.of(SIZE)
     assert first is not None
     assert 14_000 < first < 20_000
@@ -26,15 +26,17 @@ def test_the_first_frame_of_a_size_is_counted_and_the_next_has_spare_room():
 
 def test_room_grows_with_need_and_says_what_had_none(capsys: pytest.CaptureFixture[str]):
     room = TileRoom()
-    room.note(_frame(1000))
+    room.note([_frame(1000)])
     given = room.of(SIZE)
     assert given is not None
-    room.note(_frame(given - 10, given))
+    room.note([_frame(given - 10, given)])
+    room.note([])
     grown = room.of(SIZE)
     assert grown is not None
     assert grown > given
     assert not capsys.readouterr().err
-    room.note(_frame(grown + 7, grown))
+    room.note([_frame(grown + 7, grown)])
+    room.note([])
     after = room.of(SIZE)
     assert after is not None
     assert after > grown + 7
@@ -45,34 +47,34 @@ def test_nobody_waits_for_a_count_that_has_not_come(monkeypatch: pytest.MonkeyPa
     arrived: list[int] = []
     monkeypatch.setattr(tile_room, "_later", lambda _: lambda: arrived[0] if arrived else None)
     room = TileRoom()
-    room.note(_frame(1000))
+    room.note([_frame(1000)])
     before = room.of(SIZE)
     assert before is not None
-    room.note(_frame(9000, before))
-    room.note(_frame(8000, before))
+    room.note([_frame(9000, before)])
+    room.note([_frame(8000, before)])
+    room.note([])
     assert room.of(SIZE) == before
     arrived.append(9000)
+    room.note([])
     after = room.of(SIZE)
     assert after is not None
     assert after > 9000
 
 
-def test_a_graph_is_outgrown_once_a_replay_was_short_of_room(capsys: pytest.CaptureFixture[str]):
+def test_a_recording_is_outgrown_once_a_replay_was_short_of_room(capsys: pytest.CaptureFixture[str]):
     room = TileRoom()
-    room.note(_frame(1000))
-    given = room.of(SIZE)
+    room.note([_frame(1000)])
+    before, given = room.stage(), room.of(SIZE)
     assert given is not None
-    captured = _frame(0, given)
-    assert captured.needed is not None
-    captured.needed.fill_(given)  # what a replay leaves there
-    assert not room.replayed([captured])
-    captured.needed.fill_(given + 3)
-    assert room.replayed([captured])
+    recorded = _frame(0, given)
+    assert recorded.needed is not None
+    for needed in (1000, int(given / 1.2), given + 3):  # what replays leave there
+        assert room.stage() == before
+        recorded.needed.fill_(needed)
+        room.note([recorded])
+    room.note([])
+    assert room.stage() != before
     assert f"farthest 3 of {given + 3}" in capsys.readouterr().err
-    larger = room.of(SIZE)  # of the next graph
-    assert larger is not None
-    assert larger > given + 3
-    assert not room.replayed([_frame(given + 3, larger)])
 
 
 def test_a_picture_from_lists_with_room_to_spare_is_the_same():
@@ -83,6 +85,7 @@ def test_a_picture_from_lists_with_room_to_spare_is_the_same():
     room, pictures, lengths = TileRoom(), [], []
     for _ in range(3):
         tiles = listed(flat, SIZE, room)
+        room.note([Frame(SIZE, len(tiles.gaussians), tiles.needed)])
         pictures.append(rasterize(rows, tiles, SIZE).features)
         lengths.append(len(tiles.gaussians))
     assert lengths[0] < lengths[1] == lengths[2]

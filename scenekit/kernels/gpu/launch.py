@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-import os
 import struct
 import sys
 import threading
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scenekit.kernels.choice import ours_serve
 from scenekit.kernels.gpu.compile import Source, cubin, library
 
 WARP = 32
@@ -40,7 +40,7 @@ _THREAD = _Thread()
 @cache
 def available() -> bool:
     """Whether kernels can be compiled and launched here; one line on standard error says why not."""
-    if os.environ.get("SCENEKIT_KERNELS", "").lower() == "reference" or not torch.cuda.is_available():
+    if not ours_serve() or not torch.cuda.is_available():
         return False
     packages = missing()
     if packages:

@@ -44,7 +44,7 @@ class Field:
 def takes(field: Field) -> bool:
     """Whether the kernel has room for such networks."""
     widths = _widths(field.density) + _widths(field.color)
-    return 0 < min(widths) and max(widths) <= MOST_WIDTH and 1 <= field.table.shape[1] <= grids.MOST_FEATURES
+    return min(widths) > 0 and max(widths) <= MOST_WIDTH and 1 <= field.table.shape[1] <= grids.MOST_FEATURES
 
 
 def trace(
@@ -74,7 +74,8 @@ def trace(
 def source(field: Field, *, exact: bool) -> Source:
     """Specialised by the kind of cells, the table's rows and the networks' shape."""
     shape = {
-        name: ",".join(map(str, _widths(weights))) for name, weights in (("DENSITY", field.density), ("COLOR", field.color))
+        name: ",".join(map(str, _widths(weights)))
+        for name, weights in (("DENSITY", field.density), ("COLOR", field.color))
     }
     entry = grids.ENTRIES.index(field.table.dtype)
     features, simplices = field.table.shape[1], int(field.simplices)
