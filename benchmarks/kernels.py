@@ -174,7 +174,7 @@ def ray_rows(share: int, device: torch.device) -> Iterator[Row]:
     cells = torch.linspace(-1, 1, 128)
     radius = torch.stack(torch.meshgrid(cells, cells, cells, indexing="ij")).norm(dim=0)
     occupancy = ((radius - 0.6).abs() < 0.1)[None].to(device)
-    rule = StepRule(*[3**0.5 / 512] * 2, 0.0).packed(torch.float32, device)
+    rule = StepRule(3**0.5 / 512, 3**0.5 / 512).packed(torch.float32, device)
     for count in (2**14, 2**17, 2**20):
         rays = _rays(max(1, count // share), device)
         scope = {"rays": len(rays[0]), "cells": 128}
