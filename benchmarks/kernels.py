@@ -19,6 +19,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -309,14 +310,14 @@ def cold_start(device: torch.device) -> dict[str, float] | None:
     sources = [
         grids.source("hash_grid", 3, 2, torch.float32),
         mlp.SOURCE,
-        march.source(march.LANES),
+        march.SOURCE,
         composite.source(3),
     ]
     before = os.environ.get("SCENEKIT_CACHE")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SCENEKIT_CACHE"] = folder
         began = time.perf_counter()
-        compiling.prepare(sources, f"sm_{major}{minor}")
+        wait(compiling.prepare(sources, f"sm_{major}{minor}"))
         seconds = time.perf_counter() - began
     os.environ.pop("SCENEKIT_CACHE")
     if before is not None:

@@ -19,18 +19,18 @@ namespace scenekit {
 constexpr int SQUARE = 128;  // words
 
 // Squares side by side that hold `width` channels.
-__host__ __device__ constexpr int squares(int width) { return (width + 15) / 16; }
+__device__ constexpr int squares(int width) { return (width + 15) / 16; }
 
 // Column of a square where channel 0 to 15 stands, and the channel of a column.
-__host__ __device__ constexpr int column_of(int channel) {
+__device__ constexpr int column_of(int channel) {
   return (channel >> 1 & 1) * 8 + (channel >> 2) * 2 + (channel & 1);
 }
-__host__ __device__ constexpr int channel_of(int column) {
+__device__ constexpr int channel_of(int column) {
   return (column >> 1 & 3) * 4 + (column >> 3) * 2 + (column & 1);
 }
 
 // Word of a square of activations that holds channels 2 `pair` and the next (pair 0 to 7) of sample `row` (0 to 15).
-__host__ __device__ constexpr int activation_word(int row, int pair) {
+__device__ constexpr int activation_word(int row, int pair) {
   return (pair & 1) * 64 + (row >> 3) * 32 + (row & 7) * 4 + (pair >> 1);
 }
 
@@ -96,6 +96,14 @@ __device__ __forceinline__ void dense_back(const Fragments<TALL, WIDE>& gradient
   }
 }
 
+// Adds what 16 samples have in the product of the transposed `left` and `right`, both squares of activations that were
+// loaded transposed. Rows of the sums are channels of `left`, columns those of `right`.
+__device__ __forceinline__ void multiply_channels(float (&sums)[2][4], const unsigned (&left)[4],
+                                                  const unsigned (&right)[4]) {
+  multiply_add(sums[0], left[0], left[2], left[1], left[3], right[0], right[1]);
+  multiply_add(sums[1], left[0], left[2], left[1], left[3], right[2], right[3]);
+}
+
 // Sums as square `c` of the next left operand, as they are or rectified.
 template <int TALL, int WIDE>
 __device__ __forceinline__ void keep(const Sums<TALL>& sums, Fragments<TALL, WIDE>& to, int c) {
@@ -150,7 +158,8 @@ __device__ __forceinline__ Fragments<TALL, WIDE> load_activations(const unsigned
 template <int WIDTH, bool ALIGNED>
 __device__ __forceinline__ float4 read_four(const float* row, int channel) {
   if constexpr (ALIGNED && WIDTH % 4 == 0) {
-    return WIDTH % 16 == 0 || channel < WIDTH ? __ldg((const float4*)(row + channel)) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    if (WIDTH % 16 != 0 && channel >= WIDTH) return make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    return __ldg((const float4*)(row + channel));
   } else {
     float of[4];
 #pragma unroll
@@ -194,6 +203,13 @@ __device__ __forceinline__ Fragments<TALL, squares(WIDTH)> read_rows(const float
       }
     }
   return to;
+}
+
+// Asks for what the next read_rows of the same rows will want.
+template <int WIDTH, int TALL>
+__device__ __forceinline__ void prefetch_rows(const float* from, long long first, long long count) {
+  const long long rows = count - first < 16 * TALL ? count - first : 16 * TALL;
+  if (rows > 0) prefetch_to_l2(from + first * WIDTH, (int)rows * WIDTH * 4 & ~15);
 }
 
 // Sums times `scale` as square `c` of rows [first, first + 16 TALL) of float32 `to` [count, WIDTH], a multiple of 16

@@ -13,6 +13,12 @@ __device__ __forceinline__ float sum_of_warp(float x) {
   return x;
 }
 
+__device__ __forceinline__ int most_of_warp(int x) {
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2) x = max(x, __shfl_xor_sync(ALL, x, step));
+  return x;
+}
+
 // Sum, and product, over this lane and all before it.
 __device__ __forceinline__ float scan_sums(float x) {
 #pragma unroll

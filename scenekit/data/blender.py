@@ -14,6 +14,7 @@ from scenekit.data.jsonfile import frames_of, number, read_json_object
 from scenekit.data.lens import Lens
 from scenekit.data.listing import OPENCV_FROM_OPENGL, Listing, Photograph, Split, present, rigid_pose
 from scenekit.data.placement import ngp_placement
+from scenekit.data.ply import read_points
 
 LOOKS_FOR = "a folder with transforms_train.json"
 WHITE = (1.0, 1.0, 1.0)
@@ -30,6 +31,7 @@ def read(path: Path) -> Listing:
     held_out = by_split["test"] or by_split["val"]
     listed = [*by_split["train"], *held_out]
     photographs, notes = present(path / "transforms_train.json", listed)
+    points = path / "points3d.ply"  # where the first trainer of 3D Gaussians puts what it starts from
     split = Split(frozenset(p.name for p in by_split["train"]), frozenset(p.name for p in held_out))
     return Listing(
         "blender",
@@ -37,6 +39,7 @@ def read(path: Path) -> Listing:
         photographs,
         len(listed),
         split=split if held_out else None,
+        points=read_points(points) if points.is_file() else None,
         place=ngp_placement(),
         background=WHITE,
         notes=notes,

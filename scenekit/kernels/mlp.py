@@ -19,6 +19,7 @@ from torch import Tensor
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
 from scenekit.kernels.gpu import mlp as gpu
+from scenekit.kernels.gpu import mlp_half as gpu_half
 from scenekit.kernels.op import below_autograd, once_differentiable, reference_gradients, register
 
 
@@ -91,6 +92,8 @@ def _backward_cpu(
 
 
 def _cuda(inputs: Tensor, weights: Tensor, widths: Sequence[int]) -> Tensor:
+    if _in_half(inputs, widths):
+        return gpu_half.forward(inputs, weights, widths)
     body = gpu.forward if gpu.takes(widths) else _reference
     return body(inputs, weights, widths)
 
@@ -98,8 +101,15 @@ def _cuda(inputs: Tensor, weights: Tensor, widths: Sequence[int]) -> Tensor:
 def _backward_cuda(
     gradient: Tensor, inputs: Tensor, weights: Tensor, widths: Sequence[int], to_inputs: bool
 ) -> tuple[Tensor, Tensor]:
+    if _in_half(inputs, widths):
+        return gpu_half.backward(gradient, inputs, weights, widths, to_inputs)
     body = gpu.backward if gpu.takes(widths) else _backward_reference
     return body(gradient, inputs, weights, widths, to_inputs)
+
+
+def _in_half(inputs: Tensor, widths: Sequence[int]) -> bool:
+    """Whether operands may be rounded to half precision: torch's own switch says so, and the layers fit."""
+    return torch.get_float32_matmul_precision() != "highest" and gpu_half.takes(widths, inputs.device)
 
 
 def _backward_fake(

@@ -24,6 +24,7 @@ from scenekit.recipes.corrections import Supervision, corrections_of, views_of
 from scenekit.recipes.device import device_of, resident
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
+from scenekit.recipes.kernels import begin_compiling
 from scenekit.recipes.load import configs_of
 from scenekit.renderers.scene import Scene
 from scenekit.representations import REPRESENTATIONS
@@ -89,6 +90,7 @@ def prepare(
     views = views_of(capture, supervision)
     around = Surroundings(capture.bounds, views.cameras, _points_in_scene(points, capture), generator)
     renderer = family.build(representation, family_fitting, around).to(device)
+    begin_compiling(renderer, device)
     parts = family.parts(renderer, representation, family_fitting, resident(views, device))
     choice = choose_background(
         fitting.background,

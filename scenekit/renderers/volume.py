@@ -139,6 +139,9 @@ class VolumeRenderer(nn.Module):
             trace=_traced(marched, composited.weights),
         )
 
+    def _lit(self, rays: Rays, way: Way) -> Marched:
+        return lit(self.field, rays, way) if self.room is None else lit_within(self.field, rays, way, self.room)
+
     def _colors(
         self, alphas: Tensor, features: Tensor, samples: Samples, marched: Marched, context: Context
     ) -> Float[Tensor, "S 3"]:
@@ -211,7 +214,7 @@ def _traced(marched: Marched, weights: Float[Tensor, " S"]) -> dict[str, Any]:
     found = {"weights": weights, "distances": marched.distances, "deltas": marched.deltas, "offsets": marched.offsets}
     if marched.left_out is None:
         return found | {"samples": len(marched.distances)}
-    return found | {"samples": marched.offsets[-1], "served": ~marched.left_out}
+    return found | {"samples": marched.offsets[-1], "served": marched.left_out.logical_not()}
 
 
 def _depth(distances: Float[Tensor, " R"], opacities: Float[Tensor, " R"], rays: Rays) -> Float[Tensor, " R"]:

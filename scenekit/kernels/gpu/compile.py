@@ -12,7 +12,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -83,10 +83,17 @@ def cubin(source: Source, architecture: str) -> Path:
     return path
 
 
-def prepare(sources: Iterable[Source], architecture: str) -> None:
-    """Compile what is not kept yet, several at once: NVRTC is one thread a source."""
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-        list(pool.map(lambda source: cubin(source, architecture), sources))
+def prepare(sources: Iterable[Source], architecture: str) -> list[Future[Path]]:
+    """Begin to compile what is not kept yet, in the background and several at once: NVRTC is one thread a source.
+
+    A launch that comes before its kernel is ready waits for it; one that cannot be compiled tells whoever launches it.
+    """
+    return [_compilers().submit(cubin, source, architecture) for source in sources]
+
+
+@cache
+def _compilers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(16, os.cpu_count() or 1), thread_name_prefix="scenekit-compiler")
 
 
 def compile_cubin(source: Source, architecture: str) -> bytes:

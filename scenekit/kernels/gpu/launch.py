@@ -148,6 +148,22 @@ def blocks_for(count: int, threads: int) -> int:
     return -(-count // threads)
 
 
+def multiprocessors(device: torch.device) -> int:
+    """How many multiprocessors a GPU has."""
+    return properties(device).multi_processor_count
+
+
+def shared_memory(device: torch.device) -> int:
+    """Bytes of shared memory that the blocks of one multiprocessor have between them, with 1 KiB that each costs."""
+    return properties(device).shared_memory_per_multiprocessor
+
+
+@cache
+def properties(device: torch.device) -> Any:
+    """What torch knows of a GPU; tests without one put an emulator's in its place."""
+    return torch.cuda.get_device_properties(device)
+
+
 def aligned(tensor: Tensor) -> Tensor:
     """Contiguous, and beginning at a multiple of 16 bytes, as vector loads want it; a copy where it is not."""
     tensor = tensor.contiguous()
@@ -195,7 +211,7 @@ def _context(index: int) -> Any:
 def _function(source: Source, name: str, index: int) -> Any:
     """Of the current context, which is that of device ``index``."""
     driver = _driver()
-    return _checked(driver.cuKernelGetFunction(_kernel(source, name, _architecture(index))), name)
+    return _checked(driver.cuKernelGetFunction(_kernel(source, name, architecture(index))), name)
 
 
 @cache
@@ -211,7 +227,8 @@ def _library(source: Source, architecture: str) -> Any:
 
 
 @cache
-def _architecture(index: int) -> str:
+def architecture(index: int) -> str:
+    """What kernels for the GPU of that number are compiled for, as ``sm_90``."""
     major, minor = torch.cuda.get_device_capability(index)
     return f"sm_{major}{minor}"
 

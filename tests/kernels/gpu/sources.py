@@ -12,6 +12,7 @@ from scenekit.kernels.gpu import (
     lit_counts,
     march,
     mlp,
+    mlp_half,
     project,
     rasterize,
     spherical_harmonics,
@@ -21,23 +22,27 @@ from scenekit.kernels.gpu import (
 from scenekit.kernels.gpu.compile import Source
 
 
-
 def _traced(simplices: bool, harmonics: int, features: int, dtype: torch.dtype, width: int, exact: bool) -> Source:
-    table, density = torch.empty(9, features, dtype=dtype), [torch.empty(width, 4 * features), torch.empty(15, width)]
-    color = [torch.empty(width, 15 + harmonics), torch.empty(3, width)]
-    field = trace_hash_grid.Field(table, ((), (), ()), simplices, density, color, (0.0, 1.0, False, True))
-    return trace_hash_grid.source(field, exact=exact)
+    shape = trace_hash_grid.Shape(simplices, features, dtype, (4 * features, width, 15), (15 + harmonics, width, 3))
+    return trace_hash_grid.source(shape, exact=exact)
+
+
+def _networks(widths: tuple[int, ...], forward: mlp_half.Plan, backward: mlp_half.Plan) -> list[Source]:
+    return [mlp_half.source(forward, widths), mlp_half.backward_source(backward, widths)]
 
 
 SOURCES: list[Source] = [
     adam.SOURCE,
     *(composite.source(channels) for channels in (0, 3, 32)),
     *(intersect.source(tiles) for tiles in (1, 1 << 15)),
-    *(march.source(lanes) for lanes in (8, 32)),
+    march.SOURCE,
     lit_counts.SOURCE,
     project.SOURCE,
     *(rasterize.source(channels, file) for channels in (1, 3, 4, 8) for file in ("rasterize", "rasterize_backward")),
     mlp.SOURCE,
+    *_networks((32, 64, 16), mlp_half.FORWARD[0], mlp_half.BACKWARD[0]),
+    *_networks((32, 64, 64, 3), mlp_half.FORWARD[0], mlp_half.BACKWARD[1]),
+    *_networks((20, 100, 128, 5), mlp_half.FORWARD[-1], mlp_half.BACKWARD[-1]),
     ssim.SOURCE,
     *(spherical_harmonics.source(degree) for degree in (0, 3, 4)),
     grids.source("hash_grid", 3, 2, torch.float32),

@@ -90,7 +90,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
     monkeypatch.setattr(launch, "_THREAD", launch._Thread())
     monkeypatch.setattr(launch, "_driver", lambda: driver)
     monkeypatch.setattr(launch, "_calls", lambda: (lambda: driver.device, lambda i: 100 + i, driver.cuLaunchKernel))
-    monkeypatch.setattr(launch, "_architecture", lambda _: "sm_90")
+    monkeypatch.setattr(launch, "architecture", lambda _: "sm_90")
     monkeypatch.setattr(launch, "_library", lambda source, _: source.file)
     monkeypatch.setattr(launch, "_function", launch._function.__wrapped__)
     monkeypatch.setattr(launch, "_context", launch._context.__wrapped__)

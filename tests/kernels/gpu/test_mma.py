@@ -35,7 +35,9 @@ extern "C" __global__ void layer(const float* x, long long count, const float* w
     write_rows<FAN_OUT>(sums, o, 0.5f, y, 0, count);
     keep_rectified(sums, b, o);
   });
-  dense_back<squares(FAN_IN)>(b, weights, [&](int i, const Sums<2>& sums) { write_rows<FAN_IN>(sums, i, 1.0f, back, 0, count); });
+  dense_back<squares(FAN_IN)>(b, weights, [&](int i, const Sums<2>& sums) {
+    write_rows<FAN_IN>(sums, i, 1.0f, back, 0, count);
+  });
   store(a, values);
   __syncwarp();
   const auto same = load_activations<2, squares(FAN_IN)>(values);
@@ -44,8 +46,9 @@ extern "C" __global__ void layer(const float* x, long long count, const float* w
     for (int c = 0; c < squares(FAN_IN); ++c)
       for (int q = 0; q < 4; ++q) whole = whole && same.of[r][c][q] == a.of[r][c][q];
   for (int i = threadIdx.x; i < 32 * squares(FAN_IN) * 8; i += 32) {
-    const int row = i / (squares(FAN_IN) * 8), pair = i % (squares(FAN_IN) * 8), square = row / 16 * squares(FAN_IN) + pair / 8;
-    const unsigned word = values[square * SQUARE + activation_word(row % 16, pair % 8)];
+    const int row = i / (squares(FAN_IN) * 8), pair = i % (squares(FAN_IN) * 8);
+    const unsigned* square = values + (row / 16 * squares(FAN_IN) + pair / 8) * SQUARE;
+    const unsigned word = square[activation_word(row % 16, pair % 8)];
     for (int h = 0; h < 2; ++h)
       if (whole && row < count && 2 * pair + h < FAN_IN)
         rows[row * FAN_IN + 2 * pair + h] = __half2float(__ushort_as_half((unsigned short)(word >> 16 * h)));

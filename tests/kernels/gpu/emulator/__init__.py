@@ -63,6 +63,14 @@ class Poisoned(TorchDispatchMode):
         return result
 
 
+@dataclass(frozen=True)
+class Properties:
+    """What bodies ask of an emulated GPU: few multiprocessors, so that blocks take several parts of the work."""
+
+    shared_memory_per_multiprocessor: int
+    multi_processor_count: int = 2
+
+
 @dataclass
 class Emulator:
     """Stands in for a GPU of ``architecture``; counts launches, each of which is shuffled in another way."""
@@ -106,6 +114,7 @@ def emulated(monkeypatch: pytest.MonkeyPatch, architecture: str = "sm_90") -> It
 
     with monkeypatch.context() as patches, Poisoned():
         patches.setattr(launch, "launch_on", on_device)
+        patches.setattr(launch, "properties", lambda _: Properties(1024 * (MOST_SHARED[architecture] + 1)))
         yield emulator
 
 

@@ -1,0 +1,188 @@
+"""Launches of ``cuda/mlp_half.cu`` and ``cuda/mlp_half_backward.cu``: operands in half precision, sums in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from scenekit.kernels.gpu.compile import Source
+from scenekit.kernels.gpu.launch import WARP, aligned, blocks_for, launch, multiprocessors, shared_memory
+
+MOST_WIDTH, MOST_LAYERS = 128, 5  # what registers of a warp hold, and what compiles in seconds
+SIDE = 16  # samples or channels of a square
+SQUARE_BYTES = 2 * SIDE**2
+REGISTERS = 2**16  # of a multiprocessor
+MOST_REGISTERS = 255  # of a thread
+RESERVED = 1024  # bytes of shared memory that each block costs beside its own
+LARGEST_THREADS, LARGEST_FOURS, MOST_PARTS = 256, 4, 512
+SUM_WARPS = 16
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How blocks share the work.
+
+    Attributes:
+        warps: of a block, a power of two.
+        height: squares of 16 samples that a warp takes at once.
+        blocks: that a multiprocessor holds.
+        sums_stay: whether a block's gradients of weights are kept in registers, or in memory of its own.
+        weights_stay: whether the weights of all layers lie in shared memory, or those of one layer at a time.
+    """
+
+    warps: int
+    height: int
+    blocks: int
+    sums_stay: bool = True
+    weights_stay: bool = True
+
+    @property
+    def tile(self) -> int:
+        """Samples that a block takes at once."""
+        return SIDE * self.height * self.warps
+
+    def macros(self, widths: Sequence[int]) -> dict[str, int | str]:
+        """Of the kernel."""
+        return {
+            "WIDTHS": ",".join(map(str, widths)),
+            "WARPS": self.warps,
+            "HEIGHT": self.height,
+            "BLOCKS": self.blocks,
+            "WEIGHTS_STAY": int(self.weights_stay),
+        }
+
+
+# The first that fits is taken: many warps, which hide what others wait for, before much of anything in registers.
+FORWARD = (Plan(4, 2, 4), Plan(4, 2, 3), Plan(8, 2, 1), Plan(8, 2, 1, weights_stay=False))
+BACKWARD = (
+    Plan(4, 2, 3),
+    Plan(8, 1, 2),
+    Plan(16, 1, 1),
+    Plan(8, 1, 1),
+    Plan(16, 1, 1, sums_stay=False),
+    Plan(8, 1, 1, sums_stay=False),
+    Plan(8, 1, 1, sums_stay=False, weights_stay=False),
+    Plan(4, 1, 1, sums_stay=False, weights_stay=False),
+)
+
+
+def takes(widths: Sequence[int], device: torch.device) -> bool:
+    """Whether the kernels have room for such layers on such a GPU."""
+    fits = min(widths) > 0 and max(widths) <= MOST_WIDTH and len(widths) - 1 <= MOST_LAYERS
+    return fits and backward_plan(tuple(widths), shared_memory(device)) is not None
+
+
+def forward(inputs: Tensor, weights: Tensor, widths: Sequence[int]) -> Tensor:
+    """Outputs [S O]."""
+    inputs, weights, count = aligned(inputs), aligned(weights), inputs.shape[0]
+    plan = forward_plan(tuple(widths), shared_memory(inputs.device))
+    assert plan is not None, "takes() has said so"
+    result = inputs.new_empty(count, widths[-1])
+    blocks = min(plan.blocks * multiprocessors(inputs.device), blocks_for(count, plan.tile))
+    shared = _weight_bytes(widths, plan)
+    launch(source(plan, widths), "mlp_half", blocks, WARP * plan.warps, inputs, count, weights, result, shared=shared)
+    return result
+
+
+def backward(
+    gradient: Tensor, inputs: Tensor, weights: Tensor, widths: Sequence[int], to_inputs: bool
+) -> tuple[Tensor, Tensor]:
+    """Gradients of inputs (empty where not wanted) and weights; the same bits always."""
+    gradient, inputs, weights, count = aligned(gradient), aligned(inputs), aligned(weights), inputs.shape[0]
+    plan = backward_plan(tuple(widths), shared_memory(inputs.device))
+    assert plan is not None, "takes() has said so"
+    built = backward_source(plan, widths)
+    blocks = min(plan.blocks * multiprocessors(inputs.device), blocks_for(count, plan.tile))
+    parts = torch.empty(
+        min(MOST_PARTS, blocks_for(gradient.numel(), 4 * LARGEST_FOURS * LARGEST_THREADS)),
+        dtype=torch.int32,
+        device=inputs.device,
+    )
+    launch(built, "mlp_half_largest", len(parts), LARGEST_THREADS, gradient, gradient.numel(), parts)
+    entries = _weight_squares(widths) * SIDE**2
+    sums, for_weights = inputs.new_empty(blocks, entries), torch.empty_like(weights)
+    for_inputs = torch.empty_like(inputs) if to_inputs else None
+    arguments = (gradient, inputs, count, weights, parts, len(parts), sums, for_inputs)
+    shared = _weight_bytes(widths, plan) + _value_bytes(widths, plan)
+    launch(built, "mlp_half_backward", blocks, WARP * plan.warps, *arguments, shared=shared)
+    launch(built, "mlp_half_sum", entries // WARP, WARP * SUM_WARPS, sums, blocks, for_weights)
+    return inputs.new_empty(0) if for_inputs is None else for_inputs, for_weights
+
+
+def source(plan: Plan, widths: Sequence[int]) -> Source:
+    """Specialised by all widths and by how blocks share the work."""
+    return Source.of("mlp_half", **plan.macros(widths))
+
+
+def backward_source(plan: Plan, widths: Sequence[int]) -> Source:
+    """As :func:`source`."""
+    return Source.of("mlp_half_backward", SUMS_STAY=int(plan.sums_stay), **plan.macros(widths))
+
+
+@lru_cache(maxsize=64)
+def forward_plan(widths: tuple[int, ...], memory: int) -> Plan | None:
+    """For multiprocessors with so many bytes of shared memory; None where nothing fits."""
+
+    def fits(plan: Plan) -> bool:
+        return _live(widths, plan) <= _registers(plan) and _shares(plan, _weight_bytes(widths, plan), memory)
+
+    return next(filter(fits, FORWARD), None)
+
+
+@lru_cache(maxsize=64)
+def backward_plan(widths: tuple[int, ...], memory: int) -> Plan | None:
+    """As :func:`forward_plan`."""
+
+    def fits(plan: Plan) -> bool:
+        sums = 8 * sum(_slices(widths, plan)) if plan.sums_stay else 0
+        shared = _weight_bytes(widths, plan) + _value_bytes(widths, plan)
+        return _live(widths, plan) + sums <= _registers(plan) and _shares(plan, shared, memory)
+
+    return next(filter(fits, BACKWARD), None)
+
+
+def _squares(width: int) -> int:
+    return -(-width // SIDE)
+
+
+def _weight_squares(widths: Sequence[int]) -> int:
+    return sum(_squares(a) * _squares(b) for a, b in pairwise(widths))
+
+
+def _weight_bytes(widths: Sequence[int], plan: Plan) -> int:
+    """Of shared memory, for weights."""
+    layers = [_squares(a) * _squares(b) for a, b in pairwise(widths)]
+    return SQUARE_BYTES * (sum(layers) if plan.weights_stay else max(layers))
+
+
+def _value_bytes(widths: Sequence[int], plan: Plan) -> int:
+    """Of shared memory, for what layers take in and give out."""
+    return SQUARE_BYTES * plan.warps * plan.height * sum(map(_squares, widths))
+
+
+def _slices(widths: Sequence[int], plan: Plan) -> list[int]:
+    """Squares of each layer's weights that a warp sums, as ``Slice`` of the kernel lays them out."""
+    downs = [down for down in (1, 2, 4, 8, 16) if down <= plan.warps]
+    return [
+        min(blocks_for(_squares(b), down) * blocks_for(_squares(a), plan.warps // down) for down in downs)
+        for a, b in pairwise(widths)
+    ]
+
+
+def _live(widths: Sequence[int], plan: Plan) -> int:
+    """Registers that a thread needs: a layer's inputs and outputs, sums of one square, and what compilers want."""
+    return plan.height * (4 * max(_squares(a) + _squares(b) for a, b in pairwise(widths)) + 8) + 44
+
+
+def _registers(plan: Plan) -> int:
+    """That a thread may have."""
+    return min(MOST_REGISTERS, REGISTERS // (WARP * plan.warps * plan.blocks))
+
+
+def _shares(plan: Plan, shared: int, memory: int) -> bool:
+    return plan.blocks * (shared + RESERVED) <= memory

@@ -1,0 +1,56 @@
+"""The multilayer perceptron on a GPU's tensor cores against float64 within what rounding does."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from kernels.gpu.rounding import check, expected, half_allowed, sample
+from torch import Tensor
+
+from scenekit.kernels import mlp
+from scenekit.kernels.gpu import mlp_half
+
+
+def _run(gradient: Tensor, inputs: Tensor, weights: list[Tensor], device: torch.device) -> list[Tensor]:
+    """Outputs, and gradients of inputs and of each layer's weights."""
+    leaves = [x.to(device).requires_grad_() for x in (inputs, *weights)]
+    with half_allowed():
+        outputs = mlp(leaves[0], leaves[1:])
+        return [x.cpu() for x in (outputs.detach(), *torch.autograd.grad(outputs, leaves, gradient.to(device)))]
+
+
+@pytest.mark.parametrize(
+    ("widths", "rows"),
+    [
+        ([32, 64, 16], 70001),
+        ([32, 64, 64, 3], 70001),
+        ([64, 64, 64, 64, 64, 16], 20000),
+        ([32, 128, 128, 16], 20000),
+        ([128, 128, 128, 128, 128, 128], 3000),
+        ([3, 20, 33, 100, 2], 5000),
+        ([16, 16], 129),
+        ([1, 1], 1),
+        ([32, 64, 16], 0),
+    ],
+)
+def test_errors_are_those_of_rounding(widths: list[int], rows: int, gpu: torch.device):
+    given = sample(widths, rows)
+    found, again = _run(*given, gpu), _run(*given, gpu)
+    check(found, expected(*given))
+    assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
+
+
+@pytest.mark.parametrize("plan", mlp_half.BACKWARD, ids=str)
+def test_every_way_to_share_the_work_gives_gradients(
+    plan: mlp_half.Plan, gpu: torch.device, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(mlp_half, "backward_plan", lambda *_: plan)
+    given = sample([20, 48, 33, 5], 70001)
+    check(_run(*given, gpu), expected(*given))
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-35, 1e30])
+def test_gradients_of_any_size_keep_their_digits(scale: float, gpu: torch.device):
+    gradient, inputs, weights = sample([32, 64, 16], 4000)
+    found = _run(gradient * scale, inputs, weights, gpu)[1:]
+    check([(x.double() / scale).float() for x in found], expected(gradient, inputs, weights)[1:])

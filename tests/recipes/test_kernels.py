@@ -1,0 +1,53 @@
+"""A step of training through our kernels, emulated on a CPU, launches nothing that was not foreseen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from kernels.gpu.emulator import COMPILER, emulated
+
+from scenekit.data import synthetic
+from scenekit.kernels import OPS
+from scenekit.kernels import op as registration
+from scenekit.kernels.gpu import launch
+from scenekit.kernels.gpu.compile import Source
+from scenekit.recipes.kernels import foreseen
+from scenekit.representations import REPRESENTATIONS
+from scenekit.training.steps import steps
+from tests.conformance.small import small_session
+
+FEW = {"volume": {"batch_samples": 256, "occupancy_cells": 64, "marching": {"steps": 32, "grid": 8}}}
+
+pytestmark = [
+    pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler"),
+    pytest.mark.filterwarnings("ignore:Warning only once for all operators"),  # another body is what is wanted
+]
+
+
+@pytest.fixture
+def cpu_as_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Tensors of the CPU reach the bodies for GPUs."""
+    bodies = torch.library.Library("scenekit", "IMPL")
+    for op in OPS.values():
+        if op.cuda is not None:
+            choose = registration._where_served(op.name, op.cuda, op.reference, op.cuda_dtypes)
+            bodies.impl(op.name, choose, "CPU", allow_override=True)
+    monkeypatch.setattr(launch, "available", lambda: True)
+    yield
+    bodies._destroy()
+
+
+@pytest.mark.parametrize("name", sorted(REPRESENTATIONS))
+def test_what_a_step_launches_was_foreseen(name: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
+    session = small_session(name, synthetic.make(views=3, size=(16, 16)), 2, FEW)
+    request.getfixturevalue("cpu_as_gpu")
+    launched: set[Source] = set()
+    with emulated(monkeypatch) as gpu:
+        run = gpu.run
+        monkeypatch.setattr(gpu, "run", lambda source, *rest: (launched.add(source), run(source, *rest)))
+        for step in steps(session.training):
+            assert torch.isfinite(torch.tensor(step.loss))
+    assert launched
+    assert launched <= set(foreseen(session.training.objective.renderer))

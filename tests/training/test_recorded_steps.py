@@ -1,0 +1,42 @@
+"""Steps that a GPU records read nothing back from it and mix no devices: their forward passes, without one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from scenekit.core.protocols import Context
+from scenekit.data.synthetic import make
+from scenekit.recipes import Fitting, prepare
+from scenekit.representations import REPRESENTATIONS
+from scenekit.training.capture import rebuilt
+from scenekit.training.photographs import Photographs
+from scenekit.training.readings import numbers_of
+
+from .fake_gpu import DEVICE, fake, fake_gpu, move
+
+
+def _begun(name: str, **fitting: Any) -> Photographs:
+    session = prepare(
+        make(9, (48, 48), points=500), REPRESENTATIONS[name](), Fitting(steps=10, device="cpu", **fitting)
+    )
+    objective = session.training.objective
+    assert isinstance(objective, Photographs)
+    if hasattr(objective.renderer, "room"):
+        objective.renderer.room = 2**14  # type: ignore[attr-defined]
+    return objective
+
+
+@pytest.mark.parametrize("name", sorted(REPRESENTATIONS))
+def test_a_step_of_every_representation_waits_for_no_number(name: str) -> None:
+    objective = _begun(name)
+    look = objective.next(Context(True, torch.Generator().manual_seed(0), 0.1))
+    with fake_gpu(), torch.no_grad():
+        for part in (objective.renderer, objective.background):
+            if isinstance(part, nn.Module):
+                move(part)
+        outcome = objective.losses(rebuilt(look, fake), Context(True, None, 0.1))
+        assert numbers_of(outcome, torch.stack(list(outcome.terms.values())).sum()).device == DEVICE
