@@ -338,7 +338,7 @@ def cold_start(device: torch.device) -> dict[str, float] | None:
             for widths in ([32, 64, 16], [32, 64, 64, 3])
             for x in mlp_half.sources(widths, launch.shared_memory(device))
         ),
-        march.source(march.LANES),
+        march.SOURCE,
         composite.source(3),
     ]
     before = os.environ.get("SCENEKIT_CACHE")
