@@ -25,7 +25,7 @@ from scenekit.kernels.spherical_harmonics import (
     harmonics_by_recurrence,
     spherical_harmonics,
 )
-from scenekit.kernels.ssim import SSIM, SSIM_BACKWARD, ssim
+from scenekit.kernels.ssim import L1_DSSIM, L1_DSSIM_BACKWARD, SSIM, SSIM_BACKWARD, l1_dssim, ssim
 from scenekit.kernels.trace_hash_grid import TRACE_HASH_GRID, GridField, Stretches, trace_hash_grid
 
 OPS: dict[str, Op] = {
@@ -40,6 +40,8 @@ OPS: dict[str, Op] = {
         HASH_GRID,
         HASH_GRID_BACKWARD,
         INTERSECT,
+        L1_DSSIM,
+        L1_DSSIM_BACKWARD,
         MARCH,
         MLP,
         MLP_BACKWARD,
@@ -79,6 +81,7 @@ __all__ = [
     "harmonics_by_recurrence",
     "hash_grid",
     "intersect",
+    "l1_dssim",
     "march",
     "mlp",
     "nearest",

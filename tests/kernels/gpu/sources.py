@@ -27,7 +27,7 @@ SOURCES: list[Source] = [
     *(project.specialised(*each) for each in ((-1, 0, False), (0, 0, True), (1, 15, True), (3, 15, False), (4, 24, True))),
     *(rasterize.source(channels, file) for channels in (1, 3, 4, 8) for file in ("rasterize", "rasterize_backward")),
     mlp.SOURCE,
-    ssim.SOURCE,
+    *(ssim.source(channels) for channels in (1, 3, 4)),
     *(spherical_harmonics.source(degree) for degree in (0, 3, 4)),
     grids.source("hash_grid", 3, 2, torch.float32),
     grids.source("hash_grid", 3, 4, torch.float16),
