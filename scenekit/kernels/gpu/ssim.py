@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -55,6 +57,7 @@ def loss_backward(l1: Tensor, dssim: Tensor, image: Tensor, target: Tensor, maps
     return result
 
 
+@cache
 def source(channels: int) -> Source:
     """Specialised by how many channels lie beside each other."""
     return Source.of("ssim", CHANNELS=channels)
