@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from benchmarks.rasterizer_gpu import issued, timed
+from benchmarks.clock import issued, timed
 from scenekit.kernels import OPS, GridLayout, StepRule, adam_numbers, simplex_layout
 from scenekit.kernels.gpu import compile as compiling
 from scenekit.kernels.gpu import composite, grids, launch, march, mlp_half

@@ -54,7 +54,7 @@ def foreseen(learning: nn.Module, memory: int) -> list[Source]:
 
     ``memory`` is what a multiprocessor has, in bytes of shared memory: what networks are specialised by.
     """
-    found = [adam.SOURCE, ssim.SOURCE]
+    found = [adam.SOURCE, ssim.source(3)]
     for module in learning.modules():
         found += NEEDED.get(type(module), lambda _: [])(module)
         for weights in NETWORKS.get(type(module), lambda _: [])(module):

@@ -46,7 +46,7 @@ SOURCES: list[Source] = [
     *_networks((32, 64, 16), mlp_half.FORWARD[0], mlp_half.BACKWARD[0]),
     *_networks((32, 64, 64, 3), mlp_half.FORWARD[0], mlp_half.BACKWARD[1]),
     *_networks((20, 100, 128, 5), mlp_half.FORWARD[-1], mlp_half.BACKWARD[-1]),
-    ssim.SOURCE,
+    *(ssim.source(channels) for channels in (1, 3, 4)),
     *(spherical_harmonics.source(degree) for degree in (0, 3, 4)),
     grids.source("hash_grid", 3, 2, torch.float32),
     grids.source("hash_grid", 3, 4, torch.float16),
