@@ -10,9 +10,9 @@ namespace scenekit {
 // The cell's lower corner along one axis and the fraction beyond it.
 template <class T> SK_LEAF void grid_locate(T x, float scale, typename Lane<T>::UInt& cell, T& fraction) {
   T position = x * scale + 0.5f;
-  T lower = floor(position);
-  fraction = position - lower;
-  cell = (typename Lane<T>::UInt)to_int(lower);
+  typename Lane<T>::Int lower = floor_to_int(position);
+  fraction = position - to_float(lower);
+  cell = (typename Lane<T>::UInt)lower;
 }
 
 // Part of the row of pair `j` that the axes after x decide: a sum for dense levels, an XOR for hashed ones.

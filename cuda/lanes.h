@@ -46,6 +46,10 @@ SK_LEAF float_x16 floor(float_x16 x) {
   float_x16 whole = to_float(to_int(x));
   return whole > x ? whole - 1.0f : whole;
 }
+SK_LEAF int_x16 floor_to_int(float_x16 x) {
+  int_x16 whole = to_int(x);
+  return whole + (to_float(whole) > x);
+}
 
 // A row of W floats at any address.
 template <int W> struct Row { typedef float type __attribute__((vector_size(4 * W))); };
@@ -100,6 +104,10 @@ SK_LEAF Wide floor(Wide x) {
   Wide whole = to_float(to_int(x));
   return whole > x ? whole - 1.0f : whole;
 }
+SK_LEAF WideInt floor_to_int(Wide x) {
+  WideInt whole = to_int(x);
+  return whole + (to_float(whole) > x);
+}
 #endif
 #endif
 
@@ -126,6 +134,14 @@ SK_LEAF float to_float(int x) { return (float)x; }
 SK_LEAF float floor(float x) {
   float whole = (float)(int)x;
   return whole > x ? whole - 1.0f : whole;
+}
+SK_LEAF int floor_to_int(float x) {
+#if defined(__CUDA_ARCH__)
+  return __float2int_rd(x);
+#else
+  int whole = (int)x;
+  return (int)((unsigned)whole - ((float)whole > x));  // far outside of the integers it goes round
+#endif
 }
 
 #if !defined(__CUDACC__)

@@ -87,8 +87,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
           for (int z = 4 * bz; z < 4 * bz + 4 && z < o.grid; ++z) word |= (Word)(row[z & 3] != 0) << bit_of(x, y, z);
         }
       }
-    const long long each = (long long)o.blocks * o.blocks * o.blocks;
-    fine[cascade * each + cell_at(bx, by, bz, o.blocks)] = word;
+    fine[word_at(cascade, bx, by, bz, o.blocks)] = word;
   }
   const unsigned half = __ballot_sync(ALL, word != 0);
   if (lane_index() == 0 && box < cascades * all) ((unsigned*)coarse)[2 * box + inner / 32] = half;

@@ -20,10 +20,15 @@ SK_LEAF float plus(float a, float b) { return a + b; }
 struct StepRule {
   float smallest, largest, cone;
   float widening, widest;  // distances where the cone reaches the smallest and the largest step
-  float per_smallest, per_largest, per_growth;  // reciprocals, the last of log2(1 + cone); for estimates only
+  float per_smallest, per_largest, per_cone, per_growth;  // reciprocals, the last of log2(1 + cone); for estimates only
   const float* powers;
   int power_count;
 };
+
+// `c`: the first five members and log2(1 + cone).
+SK_LEAF StepRule step_rule_of(const float* c, const float* powers, int power_count) {
+  return {c[0], c[1], c[2], c[3], c[4], 1 / c[0], 1 / c[1], 1 / c[2], 1 / c[5], powers, power_count};
+}
 
 SK_LEAF float step_at(const StepRule& rule, float t) {
   return min(max(times(t, rule.cone), rule.smallest), rule.largest);
@@ -142,28 +147,28 @@ struct CellBits {
   const Word *fine, *coarse;
   int cascades, grid, blocks, boxes;  // cells, words, and words of words along a side
   int stride_limit;                   // cells a side of the largest node that no finer cascade's face cuts
+  float finest;                       // side of a cell of the first cascade
 };
 
 // Without the words.
 SK_LEAF CellBits cell_bits_of(int cascades, int grid) {
-  CellBits bits{nullptr, nullptr, cascades, grid, (grid + 3) / 4, (grid + 15) / 16, 16};
+  CellBits bits{nullptr, nullptr, cascades, grid, (grid + 3) / 4, (grid + 15) / 16, 16, 2.0f / (float)grid};
   // The face of cascade k - 1 lies a quarter of the way into cascade k.
   while (cascades > 1 && bits.stride_limit > 1 && grid / 4 % bits.stride_limit) bits.stride_limit /= 4;
   return bits;
 }
 
 SK_LEAF long long cell_at(int x, int y, int z, int side) { return ((long long)x * side + y) * side + z; }
+SK_LEAF int word_at(int cascade, int x, int y, int z, int side) { return ((cascade * side + x) * side + y) * side + z; }
 SK_LEAF int bit_of(int x, int y, int z) { return ((x & 3) << 4) | ((y & 3) << 2) | (z & 3); }
 
 // 0 where the cell is occupied, else the side in cells of the largest known empty node about it.
 SK_LEAF int empty_side(const CellBits& o, int cascade, const int cell[3]) {
-  long long blocks = (long long)cascade * o.blocks * o.blocks * o.blocks;
-  long long boxes = (long long)cascade * o.boxes * o.boxes * o.boxes;
   int x = cell[0], y = cell[1], z = cell[2];
-  Word box = o.coarse[boxes + cell_at(x >> 4, y >> 4, z >> 4, o.boxes)];
+  Word box = o.coarse[word_at(cascade, x >> 4, y >> 4, z >> 4, o.boxes)];
   if (!box) return o.stride_limit;
   if (!(box >> bit_of(x >> 2, y >> 2, z >> 2) & 1)) return o.stride_limit < 4 ? o.stride_limit : 4;
-  Word block = o.fine[blocks + cell_at(x >> 2, y >> 2, z >> 2, o.blocks)];
+  Word block = o.fine[word_at(cascade, x >> 2, y >> 2, z >> 2, o.blocks)];
   return block >> bit_of(x, y, z) & 1 ? 0 : 1;
 }
 
@@ -245,7 +250,7 @@ SK_LEAF bool probe_step(const StepRule& rule, const CellBits& o, const RayMarch&
     p[a] = plus(ray.origin[a], times(ray.direction[a], probe.middle));
     reach = max(reach, p[a] < 0 ? -p[a] : p[a]);
   }
-  probe.cascade = cascade_of(reach, probe.length, 2.0f / (float)o.grid, o.cascades);
+  probe.cascade = cascade_of(reach, probe.length, o.finest, o.cascades);
   probe.empty = 1;
   if (probe.cascade == o.cascades) return true;
   float inverse = power_of_two(-probe.cascade);
@@ -257,12 +262,12 @@ SK_LEAF bool probe_step(const StepRule& rule, const CellBits& o, const RayMarch&
 // The first step behind `n` that may be outside of the empty node in which a probe found step `n`.
 SK_LEAF int step_past(const StepRule& rule, const CellBits& o, const RayMarch& march, const Probe& probe, int n) {
   if (probe.cascade == o.cascades) return n + 1;
-  const float finest = 2.0f / (float)o.grid, half_side = power_of_two(probe.cascade);
-  float target = exit_of(march.ray, probe.cell, probe.empty, half_side, finest * half_side);
+  const float half_side = power_of_two(probe.cascade), side = o.finest * half_side;
+  float target = exit_of(march.ray, probe.cell, probe.empty, half_side, side);
   target = min(target, march.ray.leave);
   // Steps longer than the cell belong to the next cascade, which may be occupied here.
   if (probe.cascade < o.cascades - 1 && rule.cone > 0)
-    target = min(target, finest * half_side / rule.cone * (1.0f - SLACK));
+    target = min(target, side * rule.per_cone * (1.0f - SLACK));
   return seek(rule, march.lattice, target, n + 1);
 }
 

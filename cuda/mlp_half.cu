@@ -33,7 +33,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
   for (long long tile = (long long)blockIdx.x * TILE; tile < count; tile += (long long)gridDim.x * TILE) {
     const long long first = tile + threadIdx.x / 32 * STRIP;
     const auto in = read_rows<WIDTH[0], TALL>(inputs, first, count, 1.0f);
-    prefetch_rows<WIDTH[0], TALL>(inputs, first + (long long)gridDim.x * TILE, count);
+    if constexpr (AHEAD) prefetch_rows<WIDTH[0], TALL>(inputs, first + (long long)gridDim.x * TILE, count);
     go_on<0>(in, {weights, memory, first, count, outputs});
   }
 }

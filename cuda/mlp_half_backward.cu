@@ -53,7 +53,7 @@ struct Scale {
 __device__ Scale find_scale(const int* parts, int count) {
   int most = 0;
   for (int i = lane_index(); i < count; i += 32) most = max(most, __ldg(parts + i));
-  const int exponent = (most_of_warp(most) >> 23) - 127;
+  const int exponent = (greatest_of_warp(most) >> 23) - 127;
   if (exponent == 128) return {1.0f, __int_as_float(0x7fc00000)};
   const int up = min(AIM - exponent, 126);
   return {__int_as_float((127 + up) << 23), __int_as_float((127 - up) << 23)};
@@ -190,15 +190,16 @@ extern "C" __global__ void __launch_bounds__(LARGEST_THREADS)
     most = max(most, max(max(magnitude(g.x), magnitude(g.y)), max(magnitude(g.z), magnitude(g.w))));
   }
   if (4 * fours + thread < size) most = max(most, magnitude(gradient[4 * fours + thread]));
-  most = most_of_warp(most);
+  most = greatest_of_warp(most);
   if (lane_index() == 0) of_warps[threadIdx.x / 32] = most;
   __syncthreads();
   if (threadIdx.x >= 32) return;
-  most = most_of_warp(threadIdx.x < LARGEST_THREADS / 32 ? of_warps[threadIdx.x] : 0);
+  most = greatest_of_warp(threadIdx.x < LARGEST_THREADS / 32 ? of_warps[threadIdx.x] : 0);
   if (threadIdx.x == 0) parts[blockIdx.x] = most;
 }
 
-// A block takes every gridDim.x-th tile; `sums` holds 256 floats for each square of weights a block; `for_inputs` may
+// A block takes every gridDim.x-th tile, the last ones first: what mlp_half_largest read of the gradient a moment ago
+// is still in the L2 cache. `sums` holds 256 floats for each square of weights a block; `for_inputs` may
 // be null.
 extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
     mlp_half_backward(const float* gradient, const float* inputs, long long count, const float* weights,
@@ -208,13 +209,15 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
   const Scale scale = find_scale(parts, (int)part_count);
   sums += (size_t)blockIdx.x * weight_squares_before(LAYERS) * 256;
   float kept[KEPT][2][4] = {};
-  const long long start = (long long)blockIdx.x * TILE, stride = (long long)gridDim.x * TILE;
-  for (long long tile = start; tile < count; tile += stride) {
+  const long long start = ((count - 1) / TILE - blockIdx.x) * TILE, stride = (long long)gridDim.x * TILE;
+  for (long long tile = start; tile >= 0; tile -= stride) {
     const long long first = tile + threadIdx.x / 32 * STRIP;
     const auto in = read_rows<WIDTH[0], TALL>(inputs, first, count, 1.0f);
     const auto out = read_rows<WIDTH[LAYERS], TALL>(gradient, first, count, scale.there);
-    prefetch_rows<WIDTH[0], TALL>(inputs, first + stride, count);
-    prefetch_rows<WIDTH[LAYERS], TALL>(gradient, first + stride, count);
+    if constexpr (AHEAD) {
+      prefetch_rows<WIDTH[0], TALL>(inputs, first - stride, count);
+      prefetch_rows<WIDTH[LAYERS], TALL>(gradient, first - stride, count);
+    }
     const Work of{weights, memory, memory + WEIGHT_WORDS, first, count, tile == start, scale, sums, for_inputs};
     find_values<0>(in, of);
     store(out, of.own_values<LAYERS>());

@@ -4,10 +4,10 @@
 // In shared memory everything lies in squares of 16 by 16 halves, 128 words each: four blocks of 8 by 8, of which a row
 // is four words. A block is what the hardware loads at once, as it is or transposed, with no conflict of banks.
 //
-//   activations: rows are samples, columns channels; blocks (upper, left), (lower, left), (upper, right), (lower, right)
-//   weights:     rows are outputs, columns inputs;   blocks (upper, left), (upper, right), (lower, left), (lower, right)
+//   activations: a row for a sample, blocks (upper, left), (lower, left), (upper, right), (lower, right)
+//   weights:     a row for an output, blocks (upper, left), (upper, right), (lower, left), (lower, right)
 //
-// Channels have an order of their own within a square, the same everywhere, in which lane l holds channels l % 4 * 4 and
+// Channels have an order of their own within a square, the same everywhere, in which lane l has channels l % 4 * 4 and
 // the three after it of samples l / 4 and l / 4 + 8: a row of float32 is read and written 16 bytes at a time.
 #pragma once
 
@@ -183,8 +183,8 @@ __device__ __forceinline__ void load_weights(const float* from, unsigned* to, in
   }
 }
 
-// Rows [first, first + 16 TALL) of float32 `from` [count, WIDTH], times `scale`, as left operands; zeros beyond `count`.
-// `from` is a multiple of 16 bytes.
+// Rows [first, first + 16 TALL) of float32 `from` [count, WIDTH], times `scale`, as left operands; zeros beyond
+// `count`. `from` is a multiple of 16 bytes.
 template <int WIDTH, int TALL>
 __device__ __forceinline__ Fragments<TALL, squares(WIDTH)> read_rows(const float* from, long long first,
                                                                      long long count, float scale) {
@@ -205,11 +205,11 @@ __device__ __forceinline__ Fragments<TALL, squares(WIDTH)> read_rows(const float
   return to;
 }
 
-// Asks for what the next read_rows of the same rows will want.
+// Asks for what read_rows of these rows will want.
 template <int WIDTH, int TALL>
 __device__ __forceinline__ void prefetch_rows(const float* from, long long first, long long count) {
   const long long rows = count - first < 16 * TALL ? count - first : 16 * TALL;
-  if (rows > 0) prefetch_to_l2(from + first * WIDTH, (int)rows * WIDTH * 4 & ~15);
+  if (first >= 0 && rows > 0) prefetch_to_l2(from + first * WIDTH, (int)rows * WIDTH * 4 & ~15);
 }
 
 // Sums times `scale` as square `c` of rows [first, first + 16 TALL) of float32 `to` [count, WIDTH], a multiple of 16

@@ -21,9 +21,9 @@ SK_LEAF void simplex_locate(const T* x, float scale, typename Lane<T>::UInt* cel
   T shift = sum * (scale * simplex_skew<D>()) + 0.5f;
   for (int axis = 0; axis < D; ++axis) {
     T position = x[axis] * scale + shift;
-    T lower = floor(position);
-    fraction[axis] = position - lower;
-    cell[axis] = (typename Lane<T>::UInt)to_int(lower);
+    typename Lane<T>::Int lower = floor_to_int(position);
+    fraction[axis] = position - to_float(lower);
+    cell[axis] = (typename Lane<T>::UInt)lower;
   }
 }
 

@@ -1,25 +1,31 @@
-// Pictures of a grid in one pass: march, encode, density, transmittance, colour, nothing written between them. A block
-// follows TILE rays at once, one sample of each in a round; all its threads then encode the samples and take them
-// through the networks. A ray that is done makes room for the next one that any block has left. What a ray sees does
-// not depend on which rays it was followed with.
+// Pictures of a grid in one pass: march, encode, density, transmittance, colour, nothing written between them. Warps work
+// for themselves. A group of `lanes` neighbouring lanes follows a ray: in a turn it looks for samples, for a bounded time,
+// then the warp takes whatever its lanes have found through the networks. Groups whose ray is done get another when some
+// have none; rays come off one counter, neighbours to one warp.
 //
-// Macros: SIMPLICES, whether cells are; DEGREE of the harmonics; FEATURES of a row.
-#define DIMENSIONS 3
-#define ENTRY 0
-#include "cell.cuh"
+// Macros: those of field.cuh; EXACT, whether networks are computed in float32.
 #include "composite.h"
 #include "march.cuh"
-#include "mlp.cuh"
-#include "spherical_harmonics.h"
+#if EXACT
+#include "networks_exact.cuh"
+#else
+#include "networks_half.cuh"
+#endif
 #include "trace.h"
 
 using namespace scenekit;
 
 namespace {
 
+constexpr int WARPS = 8, BLOCKS = 2;  // of a block, of a multiprocessor
+constexpr int PROBES = 4;             // steps that a lane looks at in a turn, as long as it finds nothing
+constexpr int ENOUGH = 24;            // lanes of a warp with a sample for which others need not look on
+constexpr int VACANT = 8;             // lanes of a warp without a ray from which on it takes further ones
+
 struct Rays {
   const float *origins, *directions, *near, *far, *jitter;
-  long long count, max_samples;
+  long long count;
+  unsigned long long* next;
 };
 
 struct Pixels {
@@ -27,132 +33,181 @@ struct Pixels {
   long long* samples;
 };
 
-// What a thread knows of the ray that it follows.
+// Where a lane stands in its group, and the group in the warp.
+struct Group {
+  int lanes, own, first;
+  unsigned mask;
+
+  __device__ explicit Group(int lanes)
+      : lanes(lanes), own(lane_index() & (lanes - 1)), first(lane_index() - own), mask(ALL >> (32 - lanes)) {}
+
+  // Those of the group for which `predicate` holds.
+  __device__ unsigned ballot(bool predicate) const { return __ballot_sync(ALL, predicate) >> first & mask; }
+
+  template <class T> __device__ T of_last(T x) const {
+    return lanes == 1 ? x : __shfl_sync(ALL, x, lanes - 1, lanes);
+  }
+
+  __device__ float sum(float x) const {
+    for (int step = lanes / 2; step > 0; step /= 2) x += __shfl_xor_sync(ALL, x, step);
+    return x;
+  }
+
+  // Product over this lane and those before it.
+  __device__ float product(float x) const {
+    for (int step = 1; step < lanes; step *= 2) {
+      const float other = __shfl_up_sync(ALL, x, step);
+      if (own >= step) x *= other;
+    }
+    return x;
+  }
+};
+
+// What a lane knows of the ray that its group follows; what it has seen of it itself.
 struct Follower {
-  RayMarch march;
-  long long ray = -1, taken = 0, lit = 0;
+  RayMarch march;  // whose next step is -1 where there is none
+  int ray = -1, taken = 0, lit = 0;
   float light = 1.0f, opacity = 0.0f, distance = 0.0f, color[3] = {};
 };
 
-__device__ void write(const Follower& f, const Pixels& pixels) {
-  for (int c = 0; c < 3; ++c) pixels.colors[3 * f.ray + c] = f.color[c];
-  pixels.opacities[f.ray] = f.opacity;
-  pixels.distances[f.ray] = f.distance;
-  pixels.samples[f.ray] = f.lit;
+// Rays that the warp has taken off the counter.
+struct Queue {
+  long long next = 0, end = 0;
+  bool dry = false;  // nothing is left on the counter
+};
+
+// A sample of a lane, if it has one.
+struct Found {
+  bool is = false;
+  float distance = 0.0f, delta = 0.0f;
+};
+
+__device__ __forceinline__ void write(const Group& group, const Follower& f, bool done, const Pixels& to) {
+  if (!__any_sync(ALL, done)) return;
+  float color[3];
+#pragma unroll
+  for (int c = 0; c < 3; ++c) color[c] = group.sum(f.color[c]);
+  const float opacity = group.sum(f.opacity), distance = group.sum(f.distance);
+  if (!done || group.own != 0) return;
+#pragma unroll
+  for (int c = 0; c < 3; ++c) to.colors[3ll * f.ray + c] = color[c];
+  to.opacities[f.ray] = opacity;
+  to.distances[f.ray] = distance;
+  to.samples[f.ray] = f.lit;
 }
 
-// The next sample of this ray or of the first further one that has any; false where no ray is left.
-__device__ bool advance(Follower& f, const Rays& rays, const StepRule& rule, const CellBits& bits,
-                        unsigned long long* next, const Pixels& pixels, float* shading, int feature_count,
-                        float& distance, float& delta) {
+// Gives a ray to every group without one, as long as there are any.
+__device__ __forceinline__ void take_rays(const Group& group, const Rays& rays, const StepRule& rule, int cascades,
+                                          Queue& queue, Follower& f, Networks& networks, const Pixels& pixels) {
+  const int together = 32 / group.lanes;
   for (;;) {
-    if (f.ray >= 0) {
-      if (f.light >= STOP && f.taken < rays.max_samples && next_sample(rule, bits, f.march, distance, delta)) {
-        ++f.taken;
-        return true;
-      }
-      write(f, pixels);
-      f.ray = -1;
-    }
-    const long long r = (long long)atomicAdd(next, 1ull);
-    if (r >= rays.count) return false;
-    f = Follower{};
-    f.ray = r;
-    const float* d = rays.directions + 3 * r;
-    if (!enter_march(rule, bits.cascades, rays.origins + 3 * r, d, rays.near[r], rays.far[r], rays.jitter[r],
-                     f.march)) {
-      f.taken = rays.max_samples;  // written as it is
+    const unsigned vacant = __ballot_sync(ALL, f.ray < 0 && group.own == 0);
+    if (!vacant) return;
+    if (queue.next >= queue.end) {
+      if (queue.dry) return;
+      long long first = 0;
+      if (lane_index() == 0) first = (long long)atomicAdd(rays.next, (unsigned long long)together);
+      queue.next = __shfl_sync(ALL, first, 0);
+      queue.end = queue.next + together < rays.count ? queue.next + together : rays.count;
+      queue.dry = queue.end >= rays.count;
       continue;
     }
-    const int row = threadIdx.x;
-    sh_basis<float>(d[0], d[1], d[2], DEGREE, [=](int k, float value) {
-      shading[slot(feature_count + k, row)] = value;
-    });
-  }
-}
-
-// Features of the samples at `points` (three channels), by all threads.
-__device__ void encode_tile(const float* points, const float* table, int levels, const int* layout, float* to) {
-  const int row = threadIdx.x % TILE;
-  const float x[3] = {points[slot(0, row)], points[slot(1, row)], points[slot(2, row)]};
-  for (int l = threadIdx.x / TILE; l < levels; l += MLP_THREADS / TILE) {
-    const Level level = level_at(layout, l);
-    float sum[F] = {};
-    Cell cell;
-    cell.find(x, level);
-    blend(cell, table + (size_t)level.first * F, level.first & 1, sum);
-    for (int f = 0; f < F; ++f) to[slot(l * F + f, row)] = sum[f];
-  }
-  __syncthreads();
-}
-
-// Through all layers, the last of which goes to `result`; `first` and `second` are free.
-__device__ void through(const Network& net, const float* values, float* first, float* second, float* result) {
-  const float* weights = net.forward;
-  for (int l = 0; l < net.layers; ++l) {
-    const int in = net.width(l), out = net.width(l + 1);
-    if (l + 1 == net.layers) {
-      layer_forward(values, in, weights, out, Plain{}, result);
-    } else {
-      layer_forward(values, in, weights, out, Rectified{}, first);
-      values = first;
-      first = second;
-      second = (float*)values;
+    const long long r = queue.next + __popc(vacant & ((1u << group.first) - 1));
+    const bool takes = f.ray < 0 && r < queue.end;
+    queue.next += __popc(vacant);
+    bool misses = false;
+    if (takes) {
+      f = Follower{};
+      f.ray = (int)r;
+      const float* d = rays.directions + 3 * r;
+      misses = !enter_march(rule, cascades, rays.origins + 3 * r, d, rays.near[r], rays.far[r], rays.jitter[r], f.march);
+      if (!misses) networks.face(d);
     }
-    weights += in * padded(out);
+    write(group, f, misses, pixels);
+    if (misses) f.ray = -1;
   }
+}
+
+// Looks for the next sample of this lane, or some that its group shares.
+__device__ __forceinline__ Found search(const Group& group, const StepRule& rule, const CellBits& bits, int most,
+                                        Follower& f) {
+  Found found;
+  bool looks = f.ray >= 0;
+  for (int k = 0; k < PROBES && __any_sync(ALL, looks); ++k) {
+    if (k > 0 && __popc(__ballot_sync(ALL, found.is)) >= ENOUGH) break;
+    Probe probe;
+    const int n = f.march.next + group.own;
+    const bool there = looks && probe_step(rule, bits, f.march, n, probe), hits = there && probe.empty == 0;
+    const unsigned all = group.ballot(hits);
+    if (hits && f.taken + __popc(all & ((1u << group.own) - 1)) < most) found = {true, probe.middle, probe.length};
+    int next = there ? n + 1 : -1;
+    if (there && group.own == group.lanes - 1 && probe.empty) next = step_past(rule, bits, f.march, probe, n);
+    next = group.of_last(next);
+    if (!looks) continue;
+    f.march.next = next;
+    f.taken += __popc(all);
+    looks = !all && next >= 0;
+  }
+  return found;
 }
 
 }  // namespace
 
-// `next` begins as 0. `room`: channels of each of the two buffers; `shading_room`: of the colour network's inputs.
-extern "C" __global__ void __launch_bounds__(MLP_THREADS)
+// `next` begins as 0.
+extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
     trace_hash_grid(const float* origins, const float* directions, const float* near, const float* far,
                     const float* jitter, long long count, long long max_samples, const Word* fine, const Word* coarse,
-                    long long cascades, long long grid, const float* rule_numbers, long long rule_size, const float* table, long long levels, const int* layout,
-                    const long long* density_widths, long long density_layers, const float* density,
-                    const long long* color_widths, long long color_layers, const float* color, float log_density,
-                    float per_side, long long contracted, long long shaded, long long room, long long shading_room,
-                    unsigned long long* next, float* colors, float* opacities, float* distances, long long* samples) {
-  SK_DYNAMIC_SHARED(float, memory);
-  const Rays rays{origins, directions, near, far, jitter, count, max_samples};
+                    long long cascades, long long grid, const float* rule_numbers, long long rule_size,
+                    const Entry* table, const int* layout, const float* weights, float log_density, float per_side,
+                    long long contracted, long long shaded, long long lanes, unsigned long long* next, float* colors,
+                    float* opacities, float* distances, long long* samples) {
+  // Blocks that begin late mostly find nothing left.
+  if (__syncthreads_and(*(volatile unsigned long long*)next >= (unsigned long long)count)) return;
+  SK_DYNAMIC_SHARED(unsigned, memory);
+  __shared__ StepRule rule;
+  if (threadIdx.x == 0) rule = step_rule(rule_numbers, rule_size);
+  Networks networks(weights, memory);
+  const Rays rays{origins, directions, near, far, jitter, count, next};
   const Pixels pixels{colors, opacities, distances, samples};
-  const StepRule rule = step_rule(rule_numbers, rule_size);
   const CellBits bits = cell_bits(fine, coarse, cascades, grid);
-  const Network of_density{(int)density_layers, density_widths, density, nullptr};
-  const Network of_color{(int)color_layers, color_widths, color, nullptr};
-  float *first = memory, *second = first + room * TILE, *shading = second + room * TILE;
-  float* points = shading + shading_room * TILE;
-  const bool follows = threadIdx.x < TILE;
-  const int row = threadIdx.x % TILE, feature_count = of_density.width(of_density.layers);
-  if (follows)
-    for (int k = 0; k < shading_room + 4; ++k) shading[slot(k, row)] = 0.0f;  // and points
-  __syncthreads();
+  const Group group((int)lanes);
+  const int most = max_samples < 1 << 30 ? (int)max_samples : 1 << 30;
+  Queue queue;
   Follower f;
   for (;;) {
-    float distance = 0.0f, delta = 0.0f;
-    bool has = follows && advance(f, rays, rule, bits, next, pixels, shading, feature_count, distance, delta);
-    if (has) {
-      float p[3];
-      for (int a = 0; a < 3; ++a) p[a] = f.march.ray.origin[a] + f.march.ray.direction[a] * distance;
-      field_position<float>(p, contracted, per_side);
-      for (int a = 0; a < 3; ++a) points[slot(a, row)] = p[a];
-    }
-    if (!__syncthreads_or(has)) return;
-    encode_tile(points, table, (int)levels, layout, first);
-    through(of_density, first, second, first, shading);
-    float weight = 0.0f;
-    if (has) {
-      weight = blend_sample(step_alpha<float>(shading[slot(0, row)] + log_density, delta), f.light);
+    if (__popc(__ballot_sync(ALL, f.ray < 0)) >= VACANT)
+      take_rays(group, rays, rule, bits.cascades, queue, f, networks, pixels);
+    if (!__any_sync(ALL, f.ray >= 0)) return;
+    const Found found = search(group, rule, bits, most, f);
+    if (__any_sync(ALL, found.is)) {
+      if (found.is) {
+        float p[3];
+#pragma unroll
+        for (int a = 0; a < 3; ++a) p[a] = f.march.ray.origin[a] + f.march.ray.direction[a] * found.distance;
+        field_position<float>(p, contracted, per_side);
+        networks.encode(p, table, layout);
+      }
+      const float raw = networks.density(found.is) + log_density;
+      const float alpha = found.is ? step_alpha<float>(raw, found.delta) : 0.0f;
+      const float passed = group.product(1.0f - alpha);
+      float before = group.lanes == 1 ? 1.0f : __shfl_up_sync(ALL, passed, 1);
+      before = group.own == 0 ? f.light : f.light * before;
+      f.light *= group.of_last(passed);
+      const bool lit = found.is && before >= STOP;
+      const float weight = lit ? before * alpha : 0.0f;
       f.opacity += weight;
-      f.distance += weight * distance;
-      ++f.lit;
+      f.distance += weight * found.distance;
+      f.lit += __popc(group.ballot(lit));
+      const bool seen = shaded && weight > INVISIBLE;
+      if (__any_sync(ALL, seen)) {
+        float raw_color[3];
+        networks.color(seen, raw_color);
+        if (seen)
+          for (int c = 0; c < 3; ++c) f.color[c] += weight * sigmoid<float>(raw_color[c]);
+      }
     }
-    const bool seen = shaded && weight > INVISIBLE;
-    if (!__syncthreads_or(seen)) continue;
-    through(of_color, shading, first, second, points);
-    if (seen)
-      for (int c = 0; c < 3; ++c) f.color[c] += weight * sigmoid<float>(points[slot(c, row)]);
-    __syncthreads();  // before the next samples' points go there
+    const bool done = f.ray >= 0 && !(f.light >= STOP && f.taken < most && f.march.next >= 0);
+    write(group, f, done, pixels);
+    if (done) f.ray = -1;
   }
 }

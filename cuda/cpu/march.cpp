@@ -67,7 +67,7 @@ Occupancy::Occupancy(const uint8_t* cells, int64_t cascades, int64_t grid)
 }
 
 StepRule step_rule(const float* c, const float* powers, int64_t power_count) {
-  return {c[0], c[1], c[2], c[3], c[4], 1 / c[0], 1 / c[1], 1 / c[5], powers, (int)power_count};
+  return step_rule_of(c, powers, (int)power_count);
 }
 
 bool begin_march(const StepRule& rule, const CellBits& occupancy, const float* origin, const float* direction,

@@ -29,7 +29,7 @@ def register_grid(name: str, reference: Reference, native_dimensions: Container[
     forward = register(
         f"{name}(Tensor positions, Tensor table, {_LAYOUT}) -> Tensor",
         reference,
-        fake=lambda positions, table, scales, *_: table.new_empty(positions.shape[0], len(scales) * table.shape[1]),
+        fake=bodies.fake,
         cpu=bodies.cpu,
         cuda=bodies.cuda,
         cuda_dtypes=grids.ENTRIES,
@@ -52,6 +52,12 @@ class _Bodies:
         self.name = name
         self.reference = reference
         self.native_dimensions = native_dimensions
+
+    def fake(self, positions: Tensor, table: Tensor, scales: Sequence[float], *_: Sequence[int]) -> Tensor:
+        shape = positions.shape[0], len(scales) * table.shape[1]
+        if table.is_cuda and grids.by_feature(self.name, positions, table):
+            return table.new_empty(shape[::-1]).t()
+        return table.new_empty(shape)
 
     def is_native(self, positions: Tensor, table: Tensor) -> bool:
         # Rows are counted in 32-bit floats offsets within a level.

@@ -1,7 +1,10 @@
 """Small multilayer perceptrons without biases: ReLU between layers, nothing after the last.
 
 The CPU body takes a block of samples through all layers at once and finds the hidden activations again in the
-backward pass, so that no activation ever reaches main memory.
+backward pass, so that no activation ever reaches main memory. On a GPU there are two such bodies: an exact one in
+float32, and one on tensor cores where ``torch.get_float32_matmul_precision()`` is not ``"highest"``. That one rounds
+what it multiplies to half precision (numbers beyond 65504 to that), sums in float32, and keeps the digits of gradients
+of any size; a gradient that is no number makes all of them so.
 """
 
 from __future__ import annotations
@@ -109,7 +112,7 @@ def _backward_cuda(
 
 def _in_half(inputs: Tensor, widths: Sequence[int]) -> bool:
     """Whether operands may be rounded to half precision: torch's own switch says so, and the layers fit."""
-    return torch.get_float32_matmul_precision() != "highest" and gpu_half.takes(widths, inputs.device)
+    return gpu_half.allowed() and gpu_half.takes(widths, inputs.device)
 
 
 def _backward_fake(

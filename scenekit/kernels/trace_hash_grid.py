@@ -23,6 +23,7 @@ from scenekit.core.protocols import Traced
 from scenekit.kernels import native
 from scenekit.kernels.composite import COMPOSITE, INVISIBLE, STOP, light_before
 from scenekit.kernels.gpu import trace_hash_grid as gpu
+from scenekit.kernels.gpu.grids import ENTRIES
 from scenekit.kernels.gpu.march import packed_cells
 from scenekit.kernels.grid_layout import GridLayout, packed_layout
 from scenekit.kernels.hash_grid import HASH_GRID
@@ -40,7 +41,7 @@ class GridField:
     """A grid of cubes or of simplices with its two networks.
 
     Attributes:
-        table: rows of all levels [E F].
+        table: rows of all levels [E F]; may be of another floating type than the rest.
         layout: of the table, in three dimensions.
         density: weights [out in] from the encoding to features, the first of which is the raw density.
         color: weights [out in] from features and spherical harmonics of the direction to 3 raw colours.
@@ -91,8 +92,8 @@ class _Arguments(NamedTuple):
 
     @property
     def floats(self) -> list[Tensor]:
-        """Every tensor that must be of one kind."""
-        return [*self[:5], self.table, *self.density, *self.color]
+        """Every tensor that must be of one kind; the table may be of another."""
+        return [*self[:5], *self.density, *self.color]
 
     @property
     def harmonics(self) -> int:
@@ -143,7 +144,7 @@ def trace_hash_grid(
         raise ValueError(f"layout: wanted 3 dimensions, found {layout.dimensions}")
     _check_rays(arguments)
     _check_networks(arguments)
-    if torch.is_grad_enabled() and any(x.requires_grad for x in arguments.floats):
+    if torch.is_grad_enabled() and any(x.requires_grad for x in (*arguments.floats, arguments.table)):
         raise RuntimeError("trace_hash_grid has no gradients: call it under torch.no_grad(), or train without it")
     return Traced(*TRACE_HASH_GRID(*arguments))
 
@@ -159,12 +160,14 @@ def _check_rays(a: _Arguments) -> None:
         raise ValueError(f"occupancy: wanted bool cells, found {a.occupancy.dtype} {list(a.occupancy.shape)}")
     if sizes["K"] > 1 and sizes["G"] % 4:
         raise ValueError(f"occupancy: wanted a multiple of 4 cells a side, found {sizes['G']}")
-    rest = {"near": a.near, "far": a.far, "jitter": a.jitter, "table": a.table}
+    rest = {"near": a.near, "far": a.far, "jitter": a.jitter}
     check_same_kind("origins", a.origins, directions=a.directions, **rest)
 
 
 def _check_networks(a: _Arguments) -> None:
     check_shape("table", a.table, (a.offsets[-1], "F"), {})
+    if not a.table.is_floating_point() or a.table.device != a.origins.device:
+        raise TypeError(f"table: wanted floats on {a.origins.device}, found {a.table.dtype} on {a.table.device}")
     if not a.density or not a.color:
         raise ValueError("density, color: wanted at least one matrix each, found none")
     width = len(a.scales) * a.table.shape[1]
@@ -213,7 +216,7 @@ def _network(inputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
 
 def _is_native(a: _Arguments) -> bool:
     widths = [size for weight in (*a.density, *a.color) for size in weight.shape]
-    return native.serves(*a.floats, a.rule) and min(widths) > 0 and a.table.numel() < 2**31
+    return native.serves(*a.floats, a.table, a.rule) and min(widths) > 0 and a.table.numel() < 2**31
 
 
 def _cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -241,10 +244,12 @@ def _cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _cuda(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     a = _Arguments(*arguments)
     layout, numbers = (a.scales, a.resolutions, a.offsets), (a.log_density, 0.5 / a.extent, a.contracted, a.shaded)
-    field = gpu.Field(a.table, layout, a.simplices, a.density, a.color, a.degree, numbers)
-    if not gpu.takes(field):
+    field = gpu.Field(a.table, layout, a.simplices, a.density, a.color, numbers)
+    plain = all(x.dtype == torch.float32 for x in (*a.floats, a.rule))
+    if not plain or not gpu.takes(field):
         return _reference(*arguments)
-    return gpu.trace(a[:5], packed_cells(a.occupancy), a.rule, a.max_samples, field)
+    exact = torch.get_float32_matmul_precision() == "highest"
+    return gpu.trace(a[:5], packed_cells(a.occupancy), a.rule, a.max_samples, field, exact=exact)
 
 
 def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -263,4 +268,5 @@ TRACE_HASH_GRID = register(
     fake=_fake,
     cpu=_cpu,
     cuda=_cuda,
+    cuda_dtypes=ENTRIES,
 )

@@ -14,6 +14,7 @@ from scenekit.core.protocols import ParameterGroup, Traced
 from scenekit.core.rays import Rays, Samples, Way
 from scenekit.core.schedules import exponential
 from scenekit.kernels import native
+from scenekit.kernels.gpu import launch
 from scenekit.kernels.grid_layout import GridLayout
 from scenekit.kernels.hash_grid import hash_grid
 from scenekit.kernels.march import StepRule
@@ -106,7 +107,8 @@ class GridRadianceField(nn.Module):
         return None if traced is None else traced.samples
 
     def _trace(self, rays: Rays, way: Way, *, shaded: bool) -> Traced | None:
-        if not native.serves(rays.origins, self.encoding.table):
+        tensors = rays.origins, self.encoding.table
+        if not (launch.available() if all(x.is_cuda for x in tensors) else native.serves(*tensors)):
             return None
         field = GridField(
             self.encoding.table,

@@ -209,9 +209,9 @@ SAMPLES: dict[str, Sample] = {
     "neighbourhood_means": Sample(lambda g, dtype, n: (normal(g, dtype, n + 9, 11, 3), 4), rows=40),
     # Which points are nearest hangs on rounding.
     "nearest": Sample(_points, rows=700, reference_dtype=torch.float32, half=None),
-    "project": Sample(splats.gaussians, differentiable=(0, 1, 2, 3), rows=2500, half=None),
+    "project": Sample(splats.gaussians, differentiable=tuple(range(8)), rows=2500, half=None),
     "project_backward": Sample(splats.gaussians_backward, rows=2500, half=None),
-    "rasterize": Sample(splats.picture, differentiable=(0, 1, 2, 3), half=None),
+    "rasterize": Sample(splats.picture, differentiable=(0,), half=None),
     "rasterize_backward": Sample(splats.picture_backward, half=None),
     "simplex_grid": Sample(_simplices, differentiable=(0, 1), rows=5000),
     "simplex_grid_backward": Sample(_simplices_backward, rows=5000),

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from kernels.gpu.emulator import COMPILER, emulated
+from kernels.gpu.emulator import COMPILER, MOST_SHARED, emulated
+from kernels.gpu.rounding import half_allowed
 
 from scenekit.data import synthetic
 from scenekit.kernels import OPS
@@ -41,6 +42,24 @@ def cpu_as_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", sorted(REPRESENTATIONS))
 def test_what_a_step_launches_was_foreseen(name: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
+    launched, seen = _step(name, monkeypatch, request)
+    assert launched
+    assert launched <= seen
+
+
+def test_what_a_step_in_half_precision_launches_was_foreseen(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+):
+    with half_allowed():
+        launched, seen = _step("hash_grid", monkeypatch, request)
+    assert any(source.file == "mlp_half_backward" for source in launched)
+    assert launched <= seen
+
+
+def _step(
+    name: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> tuple[set[Source], set[Source]]:
+    """What two steps launch, and what was foreseen."""
     session = small_session(name, synthetic.make(views=3, size=(16, 16)), 2, FEW)
     request.getfixturevalue("cpu_as_gpu")
     launched: set[Source] = set()
@@ -49,5 +68,5 @@ def test_what_a_step_launches_was_foreseen(name: str, monkeypatch: pytest.Monkey
         monkeypatch.setattr(gpu, "run", lambda source, *rest: (launched.add(source), run(source, *rest)))
         for step in steps(session.training):
             assert torch.isfinite(torch.tensor(step.loss))
-    assert launched
-    assert launched <= set(foreseen(session.training.objective.renderer))
+    memory = 1024 * (MOST_SHARED["sm_90"] + 1)
+    return launched, set(foreseen(session.training.objective.renderer, memory))

@@ -1,7 +1,7 @@
 """A GPU that is not there: tensors with shapes and a device and no numbers (torch's FakeTensorMode).
 
-What mixes devices, or wants to know a number, fails by itself. Python's indexing goes through the device's own runtime in
-torch, which a torch without CUDA does not have: it is spelled out in operators here.
+What mixes devices, or wants to know a number, fails by itself. Python's indexing goes through the device's own runtime
+in torch, which a torch without CUDA does not have: it is spelled out in operators here.
 """
 
 from __future__ import annotations

@@ -11,6 +11,9 @@ from torch import nn
 from scenekit.core.protocols import Context
 from scenekit.data.synthetic import make
 from scenekit.recipes import Fitting, prepare
+from scenekit.renderers.splats import SplatRenderer
+from scenekit.renderers.tile_room import Frame
+from scenekit.renderers.volume import VolumeRenderer
 from scenekit.representations import REPRESENTATIONS
 from scenekit.training.capture import rebuilt
 from scenekit.training.photographs import Photographs
@@ -25,8 +28,11 @@ def _begun(name: str, **fitting: Any) -> Photographs:
     )
     objective = session.training.objective
     assert isinstance(objective, Photographs)
-    if hasattr(objective.renderer, "room"):
-        objective.renderer.room = 2**14  # type: ignore[attr-defined]
+    renderer = objective.renderer
+    if isinstance(renderer, VolumeRenderer):
+        renderer.room = 2**14
+    elif isinstance(renderer, SplatRenderer):
+        renderer._room.note([Frame((48, 48), 5000, torch.tensor(5000))])
     return objective
 
 

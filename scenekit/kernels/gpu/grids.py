@@ -1,8 +1,12 @@
-"""Launches of ``cuda/grid.cu``, for grids of cubes and of simplices alike."""
+"""Launches of ``cuda/grid.cu``, for grids of cubes and of simplices alike.
+
+Features, and their gradient, stand by feature: [LF N] in memory. Both are seen as [N LF].
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
@@ -10,14 +14,42 @@ import torch
 from torch import Tensor
 
 from scenekit.kernels.gpu.compile import Source
-from scenekit.kernels.gpu.launch import aligned, blocks_for, launch
+from scenekit.kernels.gpu.launch import aligned, available, blocks_for, launch
 
-THREADS = 128
-SECTOR = 32  # bytes; a thread blends the levels whose features fill one
+THREADS = 256
 ENTRIES = (torch.float32, torch.float16, torch.bfloat16)  # of a table
 MOST_FEATURES = 16
 DIMENSIONS = {"hash_grid": range(1, 4), "simplex_grid": range(2, 7)}
 Layout = tuple[Sequence[float], Sequence[int], Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How the work is shared out; the same results to rounding.
+
+    Attributes:
+        lanes: of a warp, that share a point in the forward pass, 1 or 2.
+        together: levels of a thread there.
+        by_point: whether features are written as [N LF].
+        walk: points of a thread in the backward pass, 1, 4, 8 or 16.
+        exchange: 0, 1 or 2: see ``cuda/grid_backward.cuh``.
+        mixed: whether the backward pass takes all levels of some points before the next ones.
+    """
+
+    lanes: int = 2
+    together: int = 1
+    by_point: bool = False
+    walk: int = 8
+    exchange: int = 1
+    mixed: bool = False
+
+    @property
+    def walkers(self) -> int:
+        """Threads of a block in the backward pass."""
+        return 256 if self.walk <= 4 else 1024 // self.walk
+
+
+TUNING = Tuning()
 
 
 def takes(name: str, positions: Tensor, table: Tensor) -> bool:
@@ -26,30 +58,43 @@ def takes(name: str, positions: Tensor, table: Tensor) -> bool:
     return fits and positions.shape[1] in DIMENSIONS[name]
 
 
-def forward(name: str, positions: Tensor, table: Tensor, layout: Layout) -> Tensor:
+def by_feature(name: str, positions: Tensor, table: Tensor) -> bool:
+    """Whether features of such tensors on a GPU are [LF N] in memory; the reference's are [N LF]."""
+    served = available() and positions.dtype in ENTRIES and table.dtype in ENTRIES
+    return served and takes(name, positions, table)
+
+
+def forward(name: str, positions: Tensor, table: Tensor, layout: Layout, tuning: Tuning = TUNING) -> Tensor:
     """Features [N LF] in the table's type."""
     positions, table = positions.float().contiguous(), aligned(table)
     (count, dimensions), features, levels = positions.shape, table.shape[1], len(layout[0])
-    result = table.new_empty(count, levels * features)
-    arguments = (positions, table, count, levels, packed(layout, dimensions, positions.device), result)
-    launch(source(name, dimensions, features, table.dtype), "grid", _grid(count, levels, table), THREADS, *arguments)
-    return result
+    width = levels * features
+    result = table.new_empty((count, width) if tuning.by_point else (width, count))
+    strides = (width, 1) if tuning.by_point else (1, count)
+    built = source(name, dimensions, features, table.dtype, tuning)
+    blocks = blocks_for(count * tuning.lanes, THREADS), blocks_for(levels, tuning.together)
+    given = (positions, table, count, levels, packed(layout, dimensions, positions.device))
+    launch(built, "grid", blocks, THREADS, *given, *strides, result)
+    return result if tuning.by_point else result.t()
 
 
-def for_table(name: str, gradient: Tensor, positions: Tensor, table: Tensor, layout: Layout) -> Tensor:
+def for_table(
+    name: str, gradient: Tensor, positions: Tensor, table: Tensor, layout: Layout, tuning: Tuning = TUNING
+) -> Tensor:
     """Gradient of the table, added up in float32 in the order that threads arrive."""
-    positions, gradient = positions.float().contiguous(), aligned(gradient)
+    positions, gradient = positions.float().contiguous(), gradient.t().contiguous()
     (count, dimensions), features, levels = positions.shape, table.shape[1], len(layout[0])
     result = torch.zeros(table.shape, dtype=torch.float32, device=table.device)
-    arguments = (gradient, positions, count, levels, packed(layout, dimensions, positions.device), result)
-    built = source(name, dimensions, features, table.dtype)
-    launch(built, "grid_backward", _grid(count, levels, table), THREADS, *arguments)
+    built = source(name, dimensions, features, table.dtype, tuning)
+    blocks = blocks_for(count, tuning.walkers * tuning.walk) * levels
+    given = (gradient, positions, count, levels, packed(layout, dimensions, positions.device))
+    launch(built, "grid_backward", blocks, tuning.walkers, *given, tuning.mixed, result)
     return result.to(table.dtype)
 
 
 def for_positions(name: str, gradient: Tensor, positions: Tensor, table: Tensor, layout: Layout) -> Tensor:
     """Gradient [N D] of the points; no atomics."""
-    points, gradient, table = positions.float().contiguous(), aligned(gradient), aligned(table)
+    points, gradient, table = positions.float().contiguous(), gradient.t().contiguous(), aligned(table)
     (count, dimensions), features, levels = points.shape, table.shape[1], len(layout[0])
     result = torch.empty_like(points)
     arguments = (gradient, points, table, count, levels, packed(layout, dimensions, points.device), result)
@@ -58,19 +103,16 @@ def for_positions(name: str, gradient: Tensor, positions: Tensor, table: Tensor,
     return result.to(positions.dtype)
 
 
-def source(name: str, dimensions: int, features: int, dtype: torch.dtype) -> Source:
+def source(name: str, dimensions: int, features: int, dtype: torch.dtype, tuning: Tuning = TUNING) -> Source:
     """Specialised by the kind of cells and the shape of points and rows."""
     simplices = int(name == "simplex_grid")
-    return Source.of("grid", SIMPLICES=simplices, DIMENSIONS=dimensions, FEATURES=features, ENTRY=ENTRIES.index(dtype))
-
-
-def _grid(count: int, levels: int, table: Tensor) -> tuple[int, int]:
-    together = max(1, SECTOR // (table.shape[1] * table.element_size()))
-    return blocks_for(count, THREADS), blocks_for(levels, together)
+    shape = {"SIMPLICES": simplices, "DIMENSIONS": dimensions, "FEATURES": features, "ENTRY": ENTRIES.index(dtype)}
+    shared_out = {"LANES": tuning.lanes, "TOGETHER": tuning.together, "WALK": tuning.walk, "EXCHANGE": tuning.exchange}
+    return Source.of("grid", **shape, **shared_out)
 
 
 def packed(layout: Layout, dimensions: int, device: torch.device) -> Tensor:
-    """Five numbers a level, int32 [L 5]: bits of the scale, resolution, rows, first row, whether hashed."""
+    """Four numbers a level, int32 [L 4]: bits of the scale, resolution, rows; first row, below zero where hashed."""
     scales, resolutions, offsets = layout
     return _kept(tuple(scales), tuple(resolutions), tuple(offsets), dimensions, device)
 
@@ -85,6 +127,7 @@ def _kept(
 ) -> Tensor:
     rows = [b - a for a, b in pairwise(offsets)]
     bits = torch.tensor(scales, dtype=torch.float32).view(torch.int32).tolist()
-    hashed = [int(r**dimensions > n) for r, n in zip(resolutions, rows, strict=True)]
-    levels = list(zip(bits, resolutions, rows, offsets, hashed, strict=False))
+    hashed = [r**dimensions > n for r, n in zip(resolutions, rows, strict=True)]
+    marked = [first - 2**31 * is_hashed for first, is_hashed in zip(offsets, hashed, strict=False)]
+    levels = list(zip(bits, resolutions, rows, marked, strict=True))
     return torch.tensor(levels, dtype=torch.int32).to(device)

@@ -17,6 +17,8 @@ ROWS: dict[str, int] = {
     "hash_grid_backward": 300,
     "simplex_grid": 300,
     "simplex_grid_backward": 300,
+    "project": 700,
+    "project_backward": 700,
     "harmonic_colors": 700,
     "harmonic_colors_backward": 700,
     "spherical_harmonics": 700,

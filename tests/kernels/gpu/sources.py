@@ -26,13 +26,23 @@ def _networks(widths: tuple[int, ...], forward: mlp_half.Plan, backward: mlp_hal
     return [mlp_half.source(forward, widths), mlp_half.backward_source(backward, widths)]
 
 
+def _traced(simplices: bool, harmonics: int, features: int, dtype: torch.dtype, width: int, exact: bool) -> Source:
+    table, density = torch.empty(9, features, dtype=dtype), [torch.empty(width, 4 * features), torch.empty(15, width)]
+    color = [torch.empty(width, 15 + harmonics), torch.empty(3, width)]
+    field = trace_hash_grid.Field(table, ((), (), ()), simplices, density, color, (0.0, 1.0, False, True))
+    return trace_hash_grid.source(field, exact=exact)
+
+
 SOURCES: list[Source] = [
     adam.SOURCE,
     *(composite.source(channels) for channels in (0, 3, 32)),
     *(intersect.source(tiles) for tiles in (1, 1 << 15)),
     *(march.source(lanes) for lanes in (8, 32)),
     lit_counts.SOURCE,
-    project.SOURCE,
+    *(
+        project.specialised(*each)
+        for each in ((-1, 0, False), (0, 0, True), (1, 15, True), (3, 15, False), (4, 24, True))
+    ),
     *(rasterize.source(channels, file) for channels in (1, 3, 4, 8) for file in ("rasterize", "rasterize_backward")),
     mlp.SOURCE,
     *_networks((32, 64, 16), mlp_half.FORWARD[0], mlp_half.BACKWARD[0]),
@@ -47,6 +57,7 @@ SOURCES: list[Source] = [
     grids.source("hash_grid", 3, 5, torch.float32),
     grids.source("simplex_grid", 3, 2, torch.float32),
     grids.source("simplex_grid", 6, 4, torch.float16),
-    trace_hash_grid.source(False, 3, 2),
-    trace_hash_grid.source(True, 4, 4),
+    *(_traced(False, 16, 2, torch.float32, 64, exact) for exact in (False, True)),
+    *(_traced(True, 25, 4, torch.float16, 48, exact) for exact in (False, True)),
+    _traced(False, 4, 5, torch.bfloat16, 128, exact=True),
 ]

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from scenekit.kernels import OPS, GridLayout, simplex_layout
+from scenekit.kernels.gpu import grids
+from scenekit.kernels.gpu.grids import Tuning
 
 from .emulator import COMPILER, emulated
 
@@ -62,6 +64,45 @@ def test_rows_of_every_shape_match_the_reference(
         assert (a.double() - b.double()).abs().max() <= tolerance[of] * b.abs().max()
     assert found[0].dtype == found[2].dtype == dtype
     assert found[1].dtype == torch.float32
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_points_without_gradient_are_passed_by(kind: str, monkeypatch: pytest.MonkeyPatch):
+    generator = torch.Generator().manual_seed(3)
+    layout = KINDS[kind](3, levels=6, log2_table=10, base_resolution=4, growth=1.4)
+    shape = (layout.scales, layout.resolutions, layout.offsets)
+    positions, table = _side_by_side(300, 3, generator), torch.zeros(layout.rows, 2)
+    gradient = torch.randn(300, 12, generator=generator)
+    padding = torch.rand(300, generator=generator) < 0.4
+    gradient[padding], elsewhere = 0, torch.where(padding[:, None], torch.nan, positions)
+    with emulated(monkeypatch):
+        _, found = OPS[f"{kind}_backward"].cuda(gradient, elsewhere, table, *shape, [False, True])  # type: ignore[reportOptionalCall]
+    wanted = OPS[f"{kind}_backward"].reference(gradient, positions, table, *shape, [False, True])[1]
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "tuning",
+    [
+        Tuning(lanes=1, together=4, by_point=True, walk=1, exchange=0),
+        Tuning(lanes=2, together=4, by_point=True, walk=4, exchange=2),
+        Tuning(lanes=1, together=1, walk=16, exchange=1, mixed=True),
+    ],
+    ids=str,
+)
+def test_ways_to_share_out_the_work_agree(kind: str, tuning: Tuning, monkeypatch: pytest.MonkeyPatch):
+    generator = torch.Generator().manual_seed(3)
+    layout = KINDS[kind](3, levels=6, log2_table=10, base_resolution=4, growth=1.4)
+    shape = (layout.scales, layout.resolutions, layout.offsets)
+    positions, table = _side_by_side(300, 3, generator), torch.randn(layout.rows, 2, generator=generator)
+    gradient = torch.randn(300, 12, generator=generator)
+    with emulated(monkeypatch):
+        found = grids.forward(kind, positions, table, shape, tuning)
+        for_table = grids.for_table(kind, gradient, positions, table, shape, tuning)
+    torch.testing.assert_close(found, OPS[kind].reference(positions, table, *shape), rtol=1e-4, atol=1e-4)
+    wanted = OPS[f"{kind}_backward"].reference(gradient, positions, table, *shape, [False, True])[1]
+    torch.testing.assert_close(for_table, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_points_outside_of_the_cube_read_and_write_rows_of_the_table(monkeypatch: pytest.MonkeyPatch):

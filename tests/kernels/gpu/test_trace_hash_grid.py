@@ -1,30 +1,100 @@
-"""Tracing over more rays than a block follows, through both kinds of cells."""
+"""Tracing with every way of following rays, through both kinds of cells, networks in half and in float32."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 import torch
 from conformance.op_samples import SAMPLES
 from conformance.test_ops import _assert_near
+from torch import Tensor
 
-from scenekit.kernels import OPS, simplex_layout
+from scenekit.kernels import OPS, GridLayout, simplex_layout
 
 from .emulator import COMPILER, emulated
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
 
+TABLE, DENSITY, COLOR, SHADED = 8, 13, 14, 18  # places among the arguments
 
+
+def _arguments(
+    rays: int, features: int = 2, width: int = 20, outputs: int = 5, degree: int = 2, *, simplices: bool = False
+) -> list[Any]:
+    """The sample of conformance with another field; networks answer gently enough for half precision."""
+    arguments = list(SAMPLES["trace_hash_grid"].make(torch.Generator().manual_seed(8), torch.float32, rays))
+    generator = torch.Generator().manual_seed(1)
+    layout_of = simplex_layout if simplices else GridLayout.of
+    layout = layout_of(3, levels=5, log2_table=9, base_resolution=4, growth=1.7)
+
+    def weights(out: int, inputs: int) -> Tensor:
+        return torch.randn(out, inputs, generator=generator) / inputs**0.5
+
+    table = torch.randn(layout.rows, features, generator=generator)
+    arguments[TABLE:DENSITY] = [table, layout.scales, layout.resolutions, layout.offsets, simplices]
+    arguments[DENSITY] = [weights(width, 5 * features), weights(outputs, width)]
+    arguments[COLOR] = [weights(width, outputs + (degree + 1) ** 2), weights(width, width), weights(3, width)]
+    return arguments
+
+
+def _traced(arguments: list[Any], lanes: int, monkeypatch: pytest.MonkeyPatch, architecture: str = "sm_90") -> Any:
+    monkeypatch.setattr("scenekit.kernels.gpu.trace_hash_grid.lanes_of", lambda _: lanes)
+    monkeypatch.setattr("scenekit.kernels.gpu.trace_hash_grid.MOST_BLOCKS", 2)
+    with emulated(monkeypatch, architecture):
+        return OPS["trace_hash_grid"].cuda(*arguments)  # type: ignore[reportOptionalCall]
+
+
+@pytest.fixture
+def quick():
+    """Products that may be rounded."""
+    torch.set_float32_matmul_precision("high")
+    yield
+    torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize("lanes", [1, 4, 32])
 @pytest.mark.parametrize("simplices", [False, True])
 @pytest.mark.parametrize("shaded", [True, False])
-def test_rays_take_the_places_of_those_that_are_done(simplices: bool, shaded: bool, monkeypatch: pytest.MonkeyPatch):
-    arguments = list(SAMPLES["trace_hash_grid"].make(torch.Generator().manual_seed(8), torch.float32, 300))
-    if simplices:
-        layout = simplex_layout(3, levels=3, log2_table=9, base_resolution=4, growth=1.7)
-        table = torch.randn(layout.rows, 2, generator=torch.Generator().manual_seed(1))
-        arguments[8:13] = [table, layout.scales, layout.resolutions, layout.offsets, True]
-    arguments[-1] = shaded
-    monkeypatch.setattr("scenekit.kernels.gpu.trace_hash_grid.MOST_BLOCKS", 2)
-    with emulated(monkeypatch):
-        found = OPS["trace_hash_grid"].cuda(*arguments)  # type: ignore[reportOptionalCall]
+def test_rays_take_the_places_of_those_that_are_done(
+    simplices: bool, shaded: bool, lanes: int, monkeypatch: pytest.MonkeyPatch
+):
+    arguments = _arguments(max(40, 600 // lanes), simplices=simplices)
+    arguments[SHADED] = shaded
+    found = _traced(arguments, lanes, monkeypatch)
     _assert_near(list(found), list(OPS["trace_hash_grid"].reference(*arguments)), 2e-4, "output")
     assert int(found[3].max()) > 5
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_90"])
+@pytest.mark.parametrize("lanes", [1, 8])
+@pytest.mark.parametrize(
+    ("features", "width", "outputs", "degree", "dtype"),
+    [
+        (2, 64, 16, 3, torch.float32),
+        (4, 32, 15, 4, torch.float16),
+        (1, 20, 1, 0, torch.bfloat16),
+        (16, 64, 33, 1, torch.float16),
+    ],
+)
+def test_networks_in_half_precision_see_nearly_the_same(
+    features: int, width: int, outputs: int, degree: int, dtype: torch.dtype, lanes: int, architecture: str,
+    monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
+    arguments = _arguments(100, features, width, outputs, degree)
+    arguments[TABLE] = arguments[TABLE].to(dtype)
+    found = _traced(arguments, lanes, monkeypatch, architecture)
+    wanted = OPS["trace_hash_grid"].reference(*arguments)
+    _assert_near(list(found[:3]), list(wanted[:3]), 1e-2, "output")
+    assert (found[3] - wanted[3]).abs().max() <= 1  # a threshold may fall on a rounding
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("features", "width"), [(3, 20), (2, 100)])
+def test_networks_that_do_not_fit_halves_are_computed_exactly(
+    features: int, width: int, monkeypatch: pytest.MonkeyPatch
+):
+    arguments = _arguments(60, features, width)
+    found = _traced(arguments, 1, monkeypatch)
+    _assert_near(list(found), list(OPS["trace_hash_grid"].reference(*arguments)), 2e-4, "output")

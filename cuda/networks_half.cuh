@@ -1,0 +1,142 @@
+// The networks of a traced field on tensor cores: 32 samples of a warp at once, operands in half precision, sums in
+// float32. Weights stay in shared memory, and so do the samples' encodings and their directions' harmonics, as squares of
+// mma.cuh; lane l's sample is row l % 16 of strip l / 16.
+//
+// FEATURES divide 16, so that a square is filled by whole levels.
+#pragma once
+
+#include "field.cuh"
+#include "mma.cuh"
+
+namespace scenekit {
+
+constexpr int OF_ENCODING = squares(ENCODED), OF_FEATURES = squares(FEATURE_COUNT), OF_HARMONICS = squares(HARMONICS);
+
+// Squares of a layer's inputs, and of the weights of all layers before it. Harmonics begin a square of their own.
+__device__ constexpr int wide(int l) {
+  return l == DENSITY_LAYERS ? OF_FEATURES + OF_HARMONICS : squares(fan_in(l));
+}
+__device__ constexpr int squares_before(int l) {
+  return l == 0 ? 0 : squares_before(l - 1) + wide(l - 1) * squares(fan_out(l - 1));
+}
+
+class Networks {
+ public:
+  static constexpr int WORDS = squares_before(LAYERS) * SQUARE, ROOM = 2 * (OF_ENCODING + OF_HARMONICS) * SQUARE;
+
+  __device__ Networks(const float* weights, unsigned* shared)
+      : weights_(shared), encodings_(shared + WORDS + threadIdx.x / 32 * ROOM),
+        harmonics_(encodings_ + 2 * OF_ENCODING * SQUARE) {
+    load<0>(weights);
+    for (int i = lane_index(); i < ROOM; i += 32) encodings_[i] = 0;  // channels that nobody fills
+    __syncthreads();
+  }
+
+  __device__ __forceinline__ void face(const float* d) {
+    float basis[16 * OF_HARMONICS] = {};
+    sh_basis<float>(d[0], d[1], d[2], DEGREE, [&basis](int k, float value) { basis[k] = value; });
+#pragma unroll
+    for (int c = 0; c < OF_HARMONICS; ++c) put(basis + 16 * c, harmonics_, OF_HARMONICS, c);
+  }
+
+  __device__ __forceinline__ void encode(const float* x, const Entry* table, const int* layout) {
+    constexpr int TOGETHER = 16 / F;
+#pragma unroll 1
+    for (int c = 0; c < OF_ENCODING; ++c) {
+      float channels[16] = {};
+#pragma unroll
+      for (int k = 0; k < TOGETHER; ++k)
+        if (LEVELS % TOGETHER == 0 || c * TOGETHER + k < LEVELS)
+          blend_level(x, table, layout, c * TOGETHER + k, channels + k * F);
+      put(channels, encodings_, OF_ENCODING, c);
+    }
+  }
+
+  __device__ __forceinline__ float density(bool) {
+    __syncwarp();
+    float own = 0.0f;
+    through<0>(load_activations<2, OF_ENCODING>(encodings_), [&](int o, const Sums<2>& sums) {
+      keep(sums, features_, o);
+      if (o == 0) own = of_lane<0>(sums);
+    });
+    return own;
+  }
+
+  __device__ __forceinline__ void color(bool, float (&raw)[3]) {
+    const auto harmonics = load_activations<2, OF_HARMONICS>(harmonics_);
+    Fragments<2, OF_FEATURES + OF_HARMONICS> in;
+#pragma unroll
+    for (int r = 0; r < 2; ++r)
+#pragma unroll
+      for (int c = 0; c < OF_FEATURES + OF_HARMONICS; ++c)
+#pragma unroll
+        for (int q = 0; q < 4; ++q)
+          in.of[r][c][q] = c < OF_FEATURES ? features_.of[r][c][q] : harmonics.of[r][c - OF_FEATURES][q];
+    through<DENSITY_LAYERS>(in, [&](int, const Sums<2>& sums) {
+      raw[0] = of_lane<0>(sums);
+      raw[1] = of_lane<1>(sums);
+      raw[2] = of_lane<2>(sums);
+    });
+  }
+
+ private:
+  // Sixteen channels of this lane's sample as a row of square `c` of its strip.
+  __device__ static __forceinline__ void put(const float* channels, unsigned* to, int wide, int c) {
+    unsigned* row = to + (lane_index() / 16 * wide + c) * SQUARE + activation_word(lane_index() % 16, 0);
+    const auto pair = [channels](int p) { return pack_halves(channels[2 * p], channels[2 * p + 1]); };
+    *(uint4*)row = make_uint4(pair(0), pair(2), pair(4), pair(6));
+    *(uint4*)(row + activation_word(0, 1)) = make_uint4(pair(1), pair(3), pair(5), pair(7));
+  }
+
+  // Channel C, 0 to 3, of this lane's sample.
+  template <int C> __device__ static __forceinline__ float of_lane(const Sums<2>& sums) {
+    float own = 0.0f;
+#pragma unroll
+    for (int part = 0; part < 4; ++part) {
+      const float there = __shfl_sync(ALL, sums.of[part / 2][C / 2][part % 2 * 2 + C % 2], lane_index() % 8 * 4);
+      if (lane_index() / 8 == part) own = there;
+    }
+    return own;
+  }
+
+  // From layer L on; calls use(o, sums) for every square of the last layer's outputs.
+  template <int L, int WIDE, class Use>
+  __device__ __forceinline__ void through(const Fragments<2, WIDE>& in, const Use& use) const {
+    static_assert(WIDE == wide(L));
+    if constexpr (is_last(L)) dense<squares(fan_out(L))>(in, weights_ + squares_before(L) * SQUARE, use);
+    else through<L + 1>(dense_rectified<squares(fan_out(L))>(in, weights_ + squares_before(L) * SQUARE), use);
+  }
+
+  template <int L> __device__ __forceinline__ void load(const float* weights) const {
+    const float* from = weights + weights_before(L);
+    unsigned* to = weights_ + squares_before(L) * SQUARE;
+    if constexpr (L == DENSITY_LAYERS) {
+      load_columns(from, 0, FEATURE_COUNT, L, to, 0);
+      load_columns(from, FEATURE_COUNT, HARMONICS, L, to, OF_FEATURES);
+    } else {
+      load_columns(from, 0, fan_in(L), L, to, 0);
+    }
+    if constexpr (L + 1 < LAYERS) load<L + 1>(weights);
+  }
+
+  // `columns` columns of layer l's weights, from column `first` on, as squares from the `left` on of each row of them.
+  __device__ static __forceinline__ void load_columns(const float* weights, int first, int columns, int l, unsigned* to,
+                                                      int left) {
+    const int across = squares(columns), outputs = fan_out(l);
+#pragma unroll 1
+    for (int i = threadIdx.x; i < squares(outputs) * across * SQUARE; i += blockDim.x) {
+      const int square = i / SQUARE, block = i % SQUARE / 32;
+      const int output = square / across * 16 + channel_of(block / 2 * 8 + i % 32 / 4);
+      const int input = square % across * 16 + channel_of(block % 2 * 8 + i % 4 * 2);
+      const float* at = weights + output * fan_in(l) + first + input;
+      const float low = output < outputs && input < columns ? __ldg(at) : 0.0f;
+      const float high = output < outputs && input + 1 < columns ? __ldg(at + 1) : 0.0f;
+      to[(square / across * wide(l) + left + square % across) * SQUARE + i % SQUARE] = pack_halves(low, high);
+    }
+  }
+
+  unsigned *weights_, *encodings_, *harmonics_;
+  Fragments<2, OF_FEATURES> features_;
+};
+
+}  // namespace scenekit
