@@ -44,7 +44,8 @@ def test_a_training_gives_the_same_bits_every_time(name: str, gpu: torch.device)
     try:
         first, second = (_trained(name, gpu) for _ in range(2))
     except RuntimeError as error:
-        assert "deterministic" in str(error)
+        if "deterministic" not in str(error):
+            raise
         pytest.skip(f"one of torch's operators has no fixed order: {str(error).splitlines()[0]}")
     assert first.keys() == second.keys()
     assert all(torch.equal(x, second[key]) for key, x in first.items())
