@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.rasterizer_gpu import issued, timed
-from scenekit.kernels import OPS, GridLayout, simplex_layout
+from scenekit.kernels import OPS, GridLayout, adam_numbers, simplex_layout
 from scenekit.kernels.gpu import compile as compiling
 from scenekit.kernels.gpu import composite, grids, launch, march, mlp_half
 
@@ -236,11 +236,28 @@ def other_rows(share: int, device: torch.device) -> Iterator[Row]:
     for side in (200, 800, 2000):
         target = torch.rand(max(1, side // share), side, 3, device=device)
         yield _ssim_row(target)
-    for count, sparse in ((2**24, False), (2**24, True)):
-        state = [torch.rand(count // share, device=device) for _ in range(4)]
-        state[1] *= torch.rand_like(state[1]) < 0.1
-        arguments = (*state, [1e-3, 0.9, 0.99, 1e-15, 0.0], 10, sparse)
-        yield _plain_row("adam_", {"entries": count // share, "sparse": sparse}, arguments)
+    gaussians = [10**6 * width for width in (3, 4, 3, 1, 3, 45)]
+    field = [12_000_000, 64 * 32, 16 * 64, 64 * 32, 64 * 64, 3 * 64]
+    for sizes, sparse, clear in (
+        ([2**24], False, False),
+        ([2**24], True, False),
+        (gaussians, False, False),
+        (gaussians, False, True),
+        (field, True, False),
+    ):
+        yield _adam_row([max(1, size // share) for size in sizes], sparse, clear, device)
+
+
+def _adam_row(sizes: list[int], sparse: bool, clear: bool, device: torch.device) -> Row:
+    """A step over tensors of these sizes, a tenth of the gradients not zero; cleared ones are zero from then on."""
+    state = [[torch.rand(size, device=device) for size in sizes] for _ in range(4)]
+    for gradient in state[1]:
+        gradient.mul_(torch.rand_like(gradient) < 0.1)
+    rows = list(range(len(sizes)))
+    numbers = torch.tensor([adam_numbers(learning_rate=1e-3, step=10)] * len(sizes), device=device)
+    bad = torch.zeros(len(sizes), dtype=torch.int32, device=device)
+    scope = {"entries": sum(sizes), "tensors": len(sizes), "sparse": sparse, "clear": clear}
+    return _plain_row("adam_", scope, (*state, numbers, rows, [sparse] * len(sizes), clear, bad))
 
 
 def _ssim_row(target: Tensor) -> Row:

@@ -1,6 +1,6 @@
 """Differentiable operators: per op one public checked function, a plain-torch reference, native bodies."""
 
-from scenekit.kernels.adam import ADAM, adam_
+from scenekit.kernels.adam import ADAM, adam_, adam_numbers
 from scenekit.kernels.assign_fours import ASSIGN_FOURS, assign_fours_
 from scenekit.kernels.composite import COMPOSITE, COMPOSITE_BACKWARD, Composited, composite
 from scenekit.kernels.grid_layout import GridLayout
@@ -74,6 +74,7 @@ __all__ = [
     "Stretches",
     "Tiles",
     "adam_",
+    "adam_numbers",
     "adaptive_rbf",
     "assign_fours_",
     "composite",

@@ -81,7 +81,8 @@ def _traced(module: GridRadianceField) -> list[Source]:
     shape = (layout.scales, layout.resolutions, layout.offsets), layout.simplices
     weights = (tuple(networks.density_weights), tuple(networks.color_weights))
     field = trace_hash_grid.Field(module.encoding.table, *shape, *weights, (0.0, 1.0, False, True))
-    return [trace_hash_grid.source(field, exact=False)]
+    # Training leaves products to tensor cores, pictures of what it made are exact.
+    return [trace_hash_grid.source(field, exact=exact) for exact in (False, True)]
 
 
 def _rasterized(renderer: SplatRenderer[GaussianModel]) -> list[Source]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -21,7 +21,12 @@ from scenekit.training.readings import Reading, numbers_of, reading_of, summed
 
 
 class Passes(Protocol):
-    """How gradients come to stand, and how numbers come back."""
+    """How gradients come to stand, and how numbers come back.
+
+    ``late`` says that nobody has looked at the gradients when the optimizer takes them.
+    """
+
+    late: ClassVar[bool]
 
     def run(self, look: Any, context: Context, index: int) -> Outcome:
         """What ``look`` showed; gradients stand, the mean over the processes."""
@@ -41,6 +46,8 @@ class Watched:
 
     ``run`` raises TrainingDiverged with the step and the term or parameter that is no number.
     """
+
+    late: ClassVar[bool] = False
 
     def __init__(self, objective: Objective, share: Share, groups: Sequence[ParameterGroup]) -> None:
         self.objective = objective

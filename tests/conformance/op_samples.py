@@ -166,9 +166,15 @@ def _fog_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[
 
 
 def _step(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
-    gradient = normal(generator, dtype, rows) * (uniform(generator, dtype, rows) < 0.5)
-    moments = normal(generator, dtype, rows), uniform(generator, dtype, rows)
-    return normal(generator, dtype, rows), gradient, *moments, [0.01, 0.9, 0.99, 1e-8, 0.1], 3, True
+    """A sparse parameter and two small dense ones; a gradient is infinite somewhere, and all are cleared."""
+    shapes = (rows,), (3, min(rows, 5)), (min(rows, 1),)
+    parameters, gradients = ([normal(generator, dtype, *shape) for shape in shapes] for _ in range(2))
+    gradients[0] *= uniform(generator, dtype, rows) < 0.5
+    gradients[1][0, :1] = torch.inf
+    moments = [normal(generator, dtype, *s) for s in shapes], [uniform(generator, dtype, *s) for s in shapes]
+    numbers = torch.tensor([[0.02, 0.9, 0.99, 1e-6, 0.1, 3.0], [0.03, 0.8, 0.9, 1e-6, 0.0, 2.0]], dtype=dtype)
+    bad = torch.zeros(2, dtype=torch.int32)
+    return parameters, gradients, *moments, numbers, [0, 1, 0], [True, False, False], True, bad
 
 
 def _grid_to_sort(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:

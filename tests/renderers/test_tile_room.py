@@ -30,11 +30,13 @@ def test_room_grows_with_need_and_says_what_had_none(capsys: pytest.CaptureFixtu
     given = room.of(SIZE)
     assert given is not None
     room.note([_frame(given - 10, given)])
+    room.note([])
     grown = room.of(SIZE)
     assert grown is not None
     assert grown > given
     assert not capsys.readouterr().err
     room.note([_frame(grown + 7, grown)])
+    room.note([])
     after = room.of(SIZE)
     assert after is not None
     assert after > grown + 7
@@ -50,8 +52,10 @@ def test_nobody_waits_for_a_count_that_has_not_come(monkeypatch: pytest.MonkeyPa
     assert before is not None
     room.note([_frame(9000, before)])
     room.note([_frame(8000, before)])
+    room.note([])
     assert room.of(SIZE) == before
     arrived.append(9000)
+    room.note([])
     after = room.of(SIZE)
     assert after is not None
     assert after > 9000
@@ -81,6 +85,7 @@ def test_a_picture_from_lists_with_room_to_spare_is_the_same():
     room, pictures, lengths = TileRoom(), [], []
     for _ in range(3):
         tiles = listed(flat, SIZE, room)
+        room.note([Frame(SIZE, len(tiles.gaussians), tiles.needed)])
         pictures.append(rasterize(rows, tiles, SIZE).features)
         lengths.append(len(tiles.gaussians))
     assert lengths[0] < lengths[1] == lengths[2]
