@@ -55,7 +55,9 @@ class Networks {
   __device__ __forceinline__ float density(bool) {
     __syncwarp();
     float own = 0.0f;
-    through<0>(load_activations<2, OF_ENCODING>(encodings_), [&](int o, const Sums<2>& sums) {
+    Fragments<2, OF_ENCODING> in;
+    load_activations<OF_ENCODING, OF_ENCODING>(encodings_, in, 0);
+    through<0>(in, [&](int o, const Sums<2>& sums) {
       keep(sums, features_, o);
       if (o == 0) own = of_lane<0>(sums);
     });
@@ -63,15 +65,14 @@ class Networks {
   }
 
   __device__ __forceinline__ void color(bool, float (&raw)[3]) {
-    const auto harmonics = load_activations<2, OF_HARMONICS>(harmonics_);
     Fragments<2, OF_FEATURES + OF_HARMONICS> in;
+    load_activations<OF_HARMONICS, OF_HARMONICS>(harmonics_, in, OF_FEATURES);
 #pragma unroll
     for (int r = 0; r < 2; ++r)
 #pragma unroll
-      for (int c = 0; c < OF_FEATURES + OF_HARMONICS; ++c)
+      for (int c = 0; c < OF_FEATURES; ++c)
 #pragma unroll
-        for (int q = 0; q < 4; ++q)
-          in.of[r][c][q] = c < OF_FEATURES ? features_.of[r][c][q] : harmonics.of[r][c - OF_FEATURES][q];
+        for (int q = 0; q < 4; ++q) in.of[r][c][q] = features_.of[r][c][q];
     through<DENSITY_LAYERS>(in, [&](int, const Sums<2>& sums) {
       raw[0] = of_lane<0>(sums);
       raw[1] = of_lane<1>(sums);
@@ -82,10 +83,7 @@ class Networks {
  private:
   // Sixteen channels of this lane's sample as a row of square `c` of its strip.
   __device__ static __forceinline__ void put(const float* channels, unsigned* to, int wide, int c) {
-    unsigned* row = to + (lane_index() / 16 * wide + c) * SQUARE + activation_word(lane_index() % 16, 0);
-    const auto pair = [channels](int p) { return pack_halves(channels[2 * p], channels[2 * p + 1]); };
-    *(uint4*)row = make_uint4(pair(0), pair(2), pair(4), pair(6));
-    *(uint4*)(row + activation_word(0, 1)) = make_uint4(pair(1), pair(3), pair(5), pair(7));
+    put_row(channels, to + (lane_index() / 16 * wide + c) * SQUARE, lane_index() % 16);
   }
 
   // Channel C, 0 to 3, of this lane's sample.

@@ -14,6 +14,7 @@ from scenekit.kernels.nearest import NEAREST, nearest
 from scenekit.kernels.neighbourhood_means import NEIGHBOURHOOD_MEANS, neighbourhood_means
 from scenekit.kernels.op import Op
 from scenekit.kernels.project import PROJECT, PROJECT_BACKWARD, Projected, project
+from scenekit.kernels.radiance import RADIANCE, RADIANCE_BACKWARD, radiance
 from scenekit.kernels.rasterize import RASTERIZE, RASTERIZE_BACKWARD, Raster, rasterize
 from scenekit.kernels.rbf import adaptive_rbf, rbf_neurons
 from scenekit.kernels.simplex_grid import SIMPLEX_GRID, SIMPLEX_GRID_BACKWARD, simplex_grid, simplex_layout
@@ -28,6 +29,7 @@ from scenekit.kernels.spherical_harmonics import (
 )
 from scenekit.kernels.ssim import L1_DSSIM, L1_DSSIM_BACKWARD, SSIM, SSIM_BACKWARD, l1_dssim, ssim
 from scenekit.kernels.trace_hash_grid import TRACE_HASH_GRID, GridField, Stretches, trace_hash_grid
+from scenekit.kernels.truncated_exp import truncated_exp
 
 OPS: dict[str, Op] = {
     op.name: op
@@ -51,6 +53,8 @@ OPS: dict[str, Op] = {
         NEAREST,
         PROJECT,
         PROJECT_BACKWARD,
+        RADIANCE,
+        RADIANCE_BACKWARD,
         RASTERIZE,
         RASTERIZE_BACKWARD,
         SIMPLEX_GRID,
@@ -92,6 +96,7 @@ __all__ = [
     "neighbour_variance",
     "neighbourhood_means",
     "project",
+    "radiance",
     "rasterize",
     "ray_cube",
     "rbf_neurons",
@@ -101,4 +106,5 @@ __all__ = [
     "spherical_harmonics",
     "ssim",
     "trace_hash_grid",
+    "truncated_exp",
 ]

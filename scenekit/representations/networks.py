@@ -15,7 +15,7 @@ from scenekit.core.protocols import ParameterGroup
 from scenekit.core.schedules import exponential
 from scenekit.kernels.mlp import mlp
 from scenekit.kernels.spherical_harmonics import spherical_harmonics
-from scenekit.representations.activations import truncated_exp
+from scenekit.kernels.truncated_exp import truncated_exp
 
 
 @dataclass(frozen=True)
