@@ -61,9 +61,7 @@ def expected(given: Given) -> list[Rounded]:
     for_directions = _through_harmonics(_columns(back, width, None).to_half(tiny), given)
     tiny = tiny_for(raw_density.exact, raw_color.exact)
     of_features = _plus_first(_columns(back, 0, width), raw_density).to_half(tiny)
-    for_encoded, density_weights = back_through_layers(
-        of_features, density_halves, density_values, density_sums, tiny
-    )
+    for_encoded, density_weights = back_through_layers(of_features, density_halves, density_values, density_sums, tiny)
     return [densities, colors, for_encoded, for_directions, *density_weights, *color_weights]
 
 
