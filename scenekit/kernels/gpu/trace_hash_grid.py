@@ -17,7 +17,8 @@ THREADS = 32 * WARPS
 MOST_BLOCKS = 512  # those that find no ray left end at once
 MOST_WIDTH = 256  # of a layer whose values lie in local memory
 MOST_HALF_WIDTH = 64  # of one whose values are registers
-MANY_RAYS = 2**17  # that keep a GPU busy one to a lane; fewer are followed by several lanes each
+MANY_RAYS = 2**16  # that keep a GPU busy one to a lane; fewer are followed by several lanes each
+PAIRS = False  # whether rows that are neighbours along x are read at once, where they can be
 SQUARE = 512  # bytes of 16 by 16 halves
 
 
@@ -52,7 +53,7 @@ class Shape(NamedTuple):
     @property
     def fits_halves(self) -> bool:
         """Whether networks in half precision fit the registers of a warp, and levels the squares of shared memory."""
-        return max(self.density + self.color) <= MOST_HALF_WIDTH and 16 % self.features == 0
+        return max(self.density + self.color) <= MOST_HALF_WIDTH and 8 % self.features == 0
 
 
 class Field(NamedTuple):
@@ -99,7 +100,7 @@ def trace(
 def source(shape: Shape, *, exact: bool) -> Source:
     """Compiled for one shape of field, with networks in float32 where ``exact``."""
     widths = {"DENSITY": ",".join(map(str, shape.density)), "COLOR": ",".join(map(str, shape.color))}
-    table = {"FEATURES": shape.features, "ENTRY": grids.ENTRIES.index(shape.dtype)}
+    table = {"FEATURES": shape.features, "ENTRY": grids.ENTRIES.index(shape.dtype), "PAIRS": int(PAIRS)}
     return Source.of("trace_hash_grid", SIMPLICES=int(shape.simplices), EXACT=int(exact), **table, **widths)
 
 
