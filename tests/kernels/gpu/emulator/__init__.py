@@ -147,7 +147,9 @@ _KEPT: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process e
 @cache
 def _scheduler() -> Path:
     target = _folder() / "scheduler.so"
-    subprocess.run([str(COMPILER), *FLAGS, "-O2", "-shared", str(HERE / "scheduler.cpp"), "-o", str(target)], check=True)
+    subprocess.run(
+        [str(COMPILER), *FLAGS, "-O2", "-shared", str(HERE / "scheduler.cpp"), "-o", str(target)], check=True
+    )
     return target
 
 
