@@ -1,9 +1,9 @@
 """Times the way to the first step: ``python -m benchmarks.first_step [CAPTURE] [-r hash_grid] [--device cuda]``.
 
 Seconds from the call of ``train`` on an opened capture until the numbers of the first step are there, each in a process
-of its own: with an empty folder of compiled kernels, then with what that run left there. On a GPU those numbers are read
-when the second step has been issued. Imports are timed apart; the
-synthetic capture (24 photographs of 200x200) stands in where none is named.
+of its own: with an empty folder of compiled kernels, then with what that run left there. On a GPU numbers are read when
+the second step has been issued. Imports are timed apart; the synthetic capture (24 photographs of 200x200) stands in
+where none is named.
 """
 
 from __future__ import annotations
