@@ -19,10 +19,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-
-from benchmarks.clock import timed
 from torch.autograd import DeviceType
 
+from benchmarks.clock import timed
 from scenekit.core.cameras import Cameras
 from scenekit.core.protocols import Context, ParameterGroup, Splats
 from scenekit.kernels.ssim import l1_dssim

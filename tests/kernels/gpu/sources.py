@@ -15,6 +15,7 @@ from scenekit.kernels.gpu import (
     mlp_half,
     project,
     rasterize,
+    ray_points,
     spherical_harmonics,
     ssim,
     trace_hash_grid,
@@ -37,6 +38,7 @@ SOURCES: list[Source] = [
     *(intersect.source(tiles) for tiles in (1, 1 << 15)),
     march.SOURCE,
     lit_counts.SOURCE,
+    ray_points.SOURCE,
     *(
         project.specialised(*each)
         for each in ((-1, 0, False), (0, 0, True), (1, 15, True), (3, 15, False), (4, 24, True))
