@@ -80,9 +80,7 @@ def columns(pixels: int) -> int:
     return (pixels + TILE - 1) // TILE
 
 
-def _reference(
-    rows: Tensor, depths: Tensor, width: int, height: int, capacity: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _reference(rows: Tensor, depths: Tensor, width: int, height: int, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
     order = torch.sort(depths, stable=True).indices
     pairs = []
     for start, some in enumerate(order.split(1024)):
@@ -134,9 +132,7 @@ def _cpu(rows: Tensor, depths: Tensor, width: int, height: int, capacity: int) -
     cursors = torch.empty(PIECES * tiles, dtype=torch.int32)
     offsets = torch.empty(tiles + 1, dtype=torch.int64)
     sizes = (count, rows.shape[1], width, height)
-    native.call(
-        "intersect_count", rows.contiguous(), depths.contiguous(), *sizes, sights, order, cursors, offsets
-    )
+    native.call("intersect_count", rows.contiguous(), depths.contiguous(), *sizes, sights, order, cursors, offsets)
     needed = offsets[-1].clone()
     if 0 <= capacity < int(needed):
         return _reference(rows, depths, width, height, capacity)

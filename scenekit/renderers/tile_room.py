@@ -73,8 +73,8 @@ class TileRoom:
         if needed > frame.room:
             self._short.add(frame.size)
             print(
-                f"scenekit: the farthest {needed - frame.room} of {needed} (splat, tile) pairs had no room in a training "
-                "frame; the next has more",
+                f"scenekit: the farthest {needed - frame.room} of {needed} (splat, tile) pairs had no room in a "
+                "training frame; the next has more",
                 file=sys.stderr,
             )
         self._rooms[frame.size] = max(self._rooms.get(frame.size, 0), int(SPARE * needed) + 1024)

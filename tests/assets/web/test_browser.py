@@ -249,7 +249,9 @@ def test_keys_buttons_and_the_mouse_move_the_view(tmp_path, open_page):
 def test_a_finger_turns_the_view_and_two_fingers_come_closer(tmp_path, open_page):
     splats = random_splats(2, degree=0)
     splats.means[:], splats.scales[:], splats.opacities[:] = 0.0, 0.1, 1.0
-    splats.harmonics_dc[:] = torch.tensor([[[-2.0, -2.0, -2.0]], [[2.0, -2.0, -2.0]]])  # black in the middle, red beside
+    splats.harmonics_dc[:] = torch.tensor(
+        [[[-2.0, -2.0, -2.0]], [[2.0, -2.0, -2.0]]]
+    )  # black in the middle, red beside
     splats.means[1, 0], splats.scales[1] = 0.3, 0.03
     page_of(tmp_path / "page", splat_scene(splats))
     with browser.served(tmp_path / "page") as address:

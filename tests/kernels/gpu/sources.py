@@ -22,9 +22,12 @@ from scenekit.kernels.gpu.compile import Source
 SOURCES: list[Source] = [
     adam.SOURCE,
     *(composite.source(channels) for channels in (0, 3, 32)),
-    *(intersect.source(tiles) for tiles in (1, 1 << 15)),
+    *(intersect.source(tiles) for tiles in (1, 1107, 2**16, 2**16 + 1)),
     march.SOURCE,
-    *(project.specialised(*each) for each in ((-1, 0, False), (0, 0, True), (1, 15, True), (3, 15, False), (4, 24, True))),
+    *(
+        project.specialised(*each)
+        for each in ((-1, 0, False), (0, 0, True), (1, 15, True), (3, 15, False), (4, 24, True))
+    ),
     *(rasterize.source(channels, file) for channels in (1, 3, 4, 8) for file in ("rasterize", "rasterize_backward")),
     mlp.SOURCE,
     *(ssim.source(channels) for channels in (1, 3, 4)),

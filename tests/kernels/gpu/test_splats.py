@@ -120,10 +120,24 @@ def test_huge_gaussians_are_in_every_tile(size: Size, monkeypatch: pytest.Monkey
 
 
 def test_tiles_past_16_bits_are_told_apart(monkeypatch: pytest.MonkeyPatch):
-    size = (16 * 182, 16 * 181)
-    assert dict(gpu_intersect.source(182 * 181).macros) == {"TILE_INDEX": "int"}
+    size = (16 * 257, 16 * 256)
+    assert dict(gpu_intersect.source(257 * 256).macros) == {"TILE_INDEX": "int", "BITS": "6"}
     _, offsets = _check_lists(_huge(1), size, monkeypatch)
-    assert offsets[-1] == 182 * 181
+    assert offsets[-1] == 257 * 256
+
+
+@pytest.mark.parametrize(("tiles", "passes"), [(1, 1), (2, 1), (256, 1), (257, 2), (2**16, 2), (2**16 + 1, 3)])
+def test_passes_tell_all_tiles_apart(tiles: int, passes: int):
+    found, bits = gpu_intersect.plan(tiles)
+    assert found == passes
+    assert bits <= gpu_intersect.MOST_BITS
+    assert tiles <= 2 ** (found * bits)
+
+
+@pytest.mark.parametrize("size", [(40, 30), (400, 300)])
+@pytest.mark.parametrize("capacity", [-1, 5000, 9000, 60_000])
+def test_pairs_of_many_blocks_are_sorted(size: Size, capacity: int, monkeypatch: pytest.MonkeyPatch):
+    _check_lists(_splats(2500, size, 8.0), size, monkeypatch, capacity)
 
 
 @pytest.mark.parametrize("count", [0, 1])
