@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 import torch
 from conformance.op_samples import directions
@@ -9,6 +11,9 @@ from conformance.splat_samples import ellipses, gaussians
 from conformance.test_ops import _assert_near
 from torch import Tensor
 
+from scenekit.core.bounds import Bounds
+from scenekit.core.cameras import Cameras, look_at
+from scenekit.core.context import Context
 from scenekit.kernels import OPS
 from scenekit.kernels.gpu import intersect as gpu_intersect
 from scenekit.kernels.gpu import project as gpu_project
@@ -16,12 +21,22 @@ from scenekit.kernels.gpu import rasterize as gpu_rasterize
 from scenekit.kernels.intersect import INTERSECT
 from scenekit.kernels.project import PROJECT, PROJECT_BACKWARD
 from scenekit.kernels.rasterize import RASTERIZE, RASTERIZE_BACKWARD
+from scenekit.renderers import tile_room
+from scenekit.renderers.splats import SplatRenderer
+from scenekit.representations.gaussians import Gaussians
 
 from .emulator import COMPILER, emulated
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
 
 Size = tuple[int, int]
+
+
+def _cameras(count: int) -> Cameras:
+    """About the origin, turned towards it."""
+    up, middle = torch.tensor([0.0, -1.0, 0.0]), torch.zeros(3)
+    poses = [look_at(torch.tensor([2.0 * x, 0.5, -4.0]), middle, up) for x in range(count)]
+    return Cameras(torch.stack(poses), torch.tensor([[40.0, 40.0, 24.0, 16.0]]).repeat(count, 1), ((48, 32),) * count)
 
 
 def _generator() -> torch.Generator:
@@ -111,6 +126,33 @@ def test_a_capacity_reads_nothing_back(monkeypatch: pytest.MonkeyPatch):
         gpu_intersect.intersect(*listing, 40, 40, 100)
         with pytest.raises(AssertionError, match="waits"):
             gpu_intersect.intersect(*listing, 40, 40, -1)
+
+
+def test_a_frame_in_training_reads_nothing_back(monkeypatch: pytest.MonkeyPatch):
+    cameras, context = _cameras(3), Context(training=True)
+    renderer = SplatRenderer(Gaussians(random_count=40).build(None, Bounds(), cameras))
+    bodies = {
+        "project": gpu_project.project,
+        "intersect": gpu_intersect.intersect,
+        "rasterize": gpu_rasterize.rasterize,
+    }
+
+    def never(_: Tensor) -> int:
+        raise AssertionError("waits for the GPU")
+
+    with emulated(monkeypatch), torch.no_grad():
+        monkeypatch.setattr(Tensor, "is_cuda", True)
+        monkeypatch.setattr(tile_room, "_later", lambda _: lambda: None)
+        for name, body in bodies.items():
+            monkeypatch.setattr(import_module(f"scenekit.kernels.{name}"), name.upper(), body)
+        first = renderer.render(cameras[0], context=context)
+        for name in ("__int__", "__bool__", "__float__", "__index__", "item", "tolist"):
+            monkeypatch.setattr(Tensor, name, never)
+        second = renderer.render(cameras[0], context=context)
+    monkeypatch.undo()
+    assert second.trace["splats"] > 0
+    assert torch.equal(first.color, second.color)
+    assert second.trace["frames"][0].room > first.trace["frames"][0].room
 
 
 @pytest.mark.parametrize("size", [(48, 16), (96, 130), (16, 700)])
