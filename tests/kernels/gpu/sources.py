@@ -35,7 +35,7 @@ def _networks(widths: tuple[int, ...], forward: mlp_half.Plan, backward: mlp_hal
 SOURCES: list[Source] = [
     adam.SOURCE,
     *(composite.source(channels) for channels in (0, 3, 32)),
-    *(intersect.source(tiles) for tiles in (1, 1 << 15)),
+    *(intersect.source(tiles) for tiles in (1, 1107, 2**16, 2**16 + 1)),
     march.SOURCE,
     lit_counts.SOURCE,
     ray_points.SOURCE,
