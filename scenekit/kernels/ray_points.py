@@ -21,7 +21,7 @@ def ray_points(
 ) -> tuple[Float[Tensor, "S 3"], Float[Tensor, "S 3"]]:
     """Positions of samples, and the directions of their rays; ``owners`` (int64) say whose each sample is.
 
-    Differentiable in origins and directions. Raises ValueError for a wrong shape or type, TypeError where dtypes differ.
+    Differentiable in origins and directions. Raises ValueError for a wrong shape or type, TypeError for other dtypes.
     """
     sizes: dict[str, int] = {}
     check_shape("origins", origins, ("R", 3), sizes)
