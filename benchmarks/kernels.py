@@ -30,8 +30,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from benchmarks.rasterizer_gpu import issued, timed
-from scenekit.kernels import OPS, GridLayout, adam_numbers, simplex_layout
+from benchmarks.clock import issued, timed
+from scenekit.kernels import OPS, GridLayout, StepRule, adam_numbers, simplex_layout
 from scenekit.kernels.gpu import compile as compiling
 from scenekit.kernels.gpu import composite, grids, launch, march, mlp_half
 
@@ -174,32 +174,23 @@ def ray_rows(share: int, device: torch.device) -> Iterator[Row]:
     cells = torch.linspace(-1, 1, 128)
     radius = torch.stack(torch.meshgrid(cells, cells, cells, indexing="ij")).norm(dim=0)
     occupancy = ((radius - 0.6).abs() < 0.1)[None].to(device)
+    rule = StepRule(3**0.5 / 512, 3**0.5 / 512).packed(torch.float32, device)
     for count in (2**14, 2**17, 2**20):
         rays = _rays(max(1, count // share), device)
-        rule = [3**0.5 / 512, 3**0.5 / 512, 0.0]
         scope = {"rays": len(rays[0]), "cells": 128}
-        yield _plain_row("march", scope, (*rays[:4], occupancy, rays[4], rule, 1024))
-        distances, _, offsets = OPS["march"](*rays[:4], occupancy, rays[4], rule, 1024)
+        marched = OPS["march"](*rays[:4], occupancy, rays[4], rule, 1024, 0, None)
+        samples = int(marched[3])
+        arguments = (*rays[:4], occupancy, rays[4], rule, 1024, samples, None)
+        yield _plain_row("march", {**scope, "samples": samples}, arguments)
+        distances, _, offsets, *_ = OPS["march"](*arguments)
         alphas, colors = 0.1 * torch.rand_like(distances), torch.rand(len(distances), 3, device=device)
-        yield _composite_row({**scope, "samples": len(distances)}, alphas, colors, distances, offsets)
+        yield _composite_row({**scope, "samples": samples}, alphas, colors, distances, offsets)
     layout = GridLayout.of(3, levels=8, log2_table=19, base_resolution=16, growth=128 ** (1 / 7))
     table, field = 0.1 * torch.randn(layout.rows, 4, device=device), _networks(device)
     for width, height in ((800, 800), (1920, 1080)):
         rays = _rays(max(1, width * height // share), device)
         shape = (layout.scales, layout.resolutions, layout.offsets, False)
-        arguments = (
-            *rays,
-            occupancy,
-            [3**0.5 / 512, 3**0.5 / 512, 0.0],
-            1024,
-            table,
-            *shape,
-            *field,
-            3.0,
-            1.0,
-            False,
-            True,
-        )
+        arguments = (*rays, occupancy, rule, 1024, table, *shape, *field, 3.0, 1.0, False, True)
         yield _plain_row("trace_hash_grid", {"frame": [width, height], "networks": "32-64-16, 32-64-64-3"}, arguments)
 
 
@@ -347,7 +338,7 @@ def cold_start(device: torch.device) -> dict[str, float] | None:
             for widths in ([32, 64, 16], [32, 64, 64, 3])
             for x in mlp_half.sources(widths, launch.shared_memory(device))
         ),
-        march.source(march.LANES),
+        march.SOURCE,
         composite.source(3),
     ]
     before = os.environ.get("SCENEKIT_CACHE")

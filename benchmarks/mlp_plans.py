@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.rasterizer_gpu import timed
+from benchmarks.clock import timed
 from scenekit.kernels.gpu import compile as compiling
 from scenekit.kernels.gpu import launch, mlp_half
 from scenekit.kernels.gpu.mlp_half import Plan

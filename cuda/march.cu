@@ -1,8 +1,6 @@
-// The ray marcher: a group of LANES neighbouring lanes takes a ray and looks at as many steps of it at once; where the
-// last of them stands in empty space the group goes on behind that. A sample is the same here as on a CPU, bit by bit:
-// the same leaves, rounded one by one.
-//
-// Macro: LANES, a power of two up to 32.
+// The ray marcher: a group of neighbouring lanes takes a ray and looks at as many steps of it at once; where the last of
+// them stands in empty space the group goes on behind that. A sample is the same here as on a CPU, bit by bit: the same
+// leaves, rounded one by one.
 #include "march.cuh"
 #include "tail.cuh"
 #include "warp.cuh"
@@ -11,7 +9,7 @@ using namespace scenekit;
 
 namespace {
 
-constexpr int THREADS = 128, RAYS = THREADS / LANES;
+constexpr int THREADS = 128;
 constexpr int BOX = 64;  // words of 4^3 cells that one word of words stands for
 
 struct Rays {
@@ -22,29 +20,20 @@ struct Rays {
   }
 };
 
-__device__ long long ray_of_group() { return (long long)blockIdx.x * RAYS + threadIdx.x / LANES; }
-__device__ int place_in_group() { return threadIdx.x % LANES; }
-
 // Calls take(place, distance, delta) for the first `most` samples of the group's ray, if it has one; returns how many
 // there are. All lanes of the warp come along.
 template <class Take>
-__device__ int walk(const StepRule& rule, const CellBits& bits, const RayMarch& march, bool going, int most,
-                    const Take& take) {
-  const int own = place_in_group(), first_lane = lane_index() - own;
-  int base = going ? march.next : 0, taken = 0;
+__device__ int walk(const Group& group, const StepRule& rule, const CellBits& bits, RayMarch& march, bool going,
+                    int most, const Take& take) {
+  int taken = 0;
   going &= most > 0;
   while (__any_sync(ALL, going)) {
     Probe probe;
-    const bool there = going && probe_step(rule, bits, march, base + own, probe);
-    const bool found = there && probe.empty == 0;
-    const unsigned all = __ballot_sync(ALL, found) >> first_lane & ALL >> (32 - LANES);
-    const int place = taken + __popc(all & ((1u << own) - 1));
-    if (found && place < most) take(place, probe.middle, probe.length);
-    taken += __popc(all);
-    int next = there ? base + LANES : -1;
-    if (there && own == LANES - 1 && probe.empty) next = step_past(rule, bits, march, probe, base + own);
-    base = __shfl_sync(ALL, next, LANES - 1, LANES);
-    going &= base >= 0 && taken < most;
+    const unsigned found = probe_together(group, rule, bits, march, going, probe);
+    const int place = taken + group.before_own(found);
+    if (group.has_own(found) && place < most) take(place, probe.middle, probe.length);
+    taken += __popc(found);
+    going &= march.next >= 0 && taken < most;
   }
   return taken < most ? taken : most;
 }
@@ -97,16 +86,17 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 extern "C" __global__ void __launch_bounds__(THREADS)
     march_count(const float* origins, const float* directions, const float* near, const float* far,
                 const float* jitter, long long rays, const Word* fine, const Word* coarse, long long cascades,
-                long long grid, const float* rule_numbers, long long rule_size,
-                long long max_samples, long long* counts) {
+                long long grid, const float* rule_numbers, long long rule_size, long long max_samples, long long lanes,
+                long long* counts) {
   const Rays all{origins, directions, near, far, jitter};
-  const long long r = ray_of_group();
+  const Group group((int)lanes);
+  const long long r = group.index();
   const StepRule rule = step_rule(rule_numbers, rule_size);
   const CellBits bits = cell_bits(fine, coarse, cascades, grid);
-  RayMarch march;
+  RayMarch march = {};
   const bool enters = r < rays && all.enter(rule, bits.cascades, r, march);
-  const int count = walk(rule, bits, march, enters, at_most(max_samples), [](int, float, float) {});
-  if (r < rays && place_in_group() == 0) counts[r] = count;
+  const int count = walk(group, rule, bits, march, enters, at_most(max_samples), [](int, float, float) {});
+  if (r < rays && group.own == 0) counts[r] = count;
 }
 
 // Writes the samples of every ray between the end of the ray before and its own, `ends`[ray]; zeros where it has fewer,
@@ -114,11 +104,12 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 extern "C" __global__ void __launch_bounds__(THREADS)
     march(const float* origins, const float* directions, const float* near, const float* far, const float* jitter,
           long long rays, const Word* fine, const Word* coarse, long long cascades, long long grid,
-          const float* rule_numbers, long long rule_size, long long max_samples,
+          const float* rule_numbers, long long rule_size, long long max_samples, long long lanes,
           const long long* ends, long long room, float* distances, float* deltas, long long* offsets,
           bool* left_out) {
   const Rays all{origins, directions, near, far, jitter};
-  const long long r = ray_of_group();
+  const Group group((int)lanes);
+  const long long r = group.index();
   const StepRule rule = step_rule(rule_numbers, rule_size);
   const CellBits bits = cell_bits(fine, coarse, cascades, grid);
   const long long used = end_within(ends, rays, room);
@@ -127,16 +118,17 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   const long long end = r < rays ? ends[r] : 0, begin = r > 0 && r < rays ? ends[r - 1] : 0;
   // Counts that are negative give wrong samples, but no access outside of what there is room for.
   const bool fits = r < rays && end <= room, has_room = fits && 0 <= begin && begin < end;
-  RayMarch march;
+  RayMarch march = {};
   const bool enters = has_room && all.enter(rule, bits.cascades, r, march);
   const int most = at_most(has_room ? end - begin : 0), exist = at_most(max_samples);
-  const int found = walk(rule, bits, march, enters, most < exist ? most : exist, [=](int place, float distance, float delta) {
+  const auto take = [=](int place, float distance, float delta) {
     distances[begin + place] = distance;
     deltas[begin + place] = delta;
-  });
-  for (int i = found + place_in_group(); i < most; i += LANES) distances[begin + i] = deltas[begin + i] = 0.0f;
+  };
+  const int found = walk(group, rule, bits, march, enters, most < exist ? most : exist, take);
+  for (int i = found + group.own; i < most; i += group.lanes) distances[begin + i] = deltas[begin + i] = 0.0f;
   if (blockIdx.x == 0 && threadIdx.x == 0) offsets[0] = 0;
-  if (r >= rays || place_in_group() != 0) return;
+  if (r >= rays || group.own != 0) return;
   offsets[r + 1] = fits ? end : used;
   if (left_out) left_out[r] = !fits;
 }

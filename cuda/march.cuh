@@ -1,6 +1,7 @@
 // The ray marcher as kernels use it.
 #pragma once
 
+#include "group.cuh"
 #include "march.h"
 
 namespace scenekit {
@@ -17,6 +18,20 @@ __device__ __forceinline__ CellBits cell_bits(const Word* fine, const Word* coar
   bits.fine = fine;
   bits.coarse = coarse;
   return bits;
+}
+
+// Looks at one step per lane of the group's ray, if the group `looks`; returns a bit for each that is a sample. The ray's
+// next step becomes the one to look at then, -1 where there is none. All lanes of a warp come along.
+__device__ __forceinline__ unsigned probe_together(const Group& group, const StepRule& rule, const CellBits& bits,
+                                                   RayMarch& march, bool looks, Probe& probe) {
+  const int n = march.next + group.own;
+  const bool there = looks && probe_step(rule, bits, march, n, probe);
+  const unsigned found = group.ballot(there && probe.empty == 0);
+  int next = there ? n + 1 : -1;
+  if (there && group.own == group.lanes - 1 && probe.empty) next = step_past(rule, bits, march, probe, n);
+  next = group.of_last(next);
+  if (looks) march.next = next;
+  return found;
 }
 
 }  // namespace scenekit

@@ -33,39 +33,9 @@ struct Pixels {
   long long* samples;
 };
 
-// Where a lane stands in its group, and the group in the warp.
-struct Group {
-  int lanes, own, first;
-  unsigned mask;
-
-  __device__ explicit Group(int lanes)
-      : lanes(lanes), own(lane_index() & (lanes - 1)), first(lane_index() - own), mask(ALL >> (32 - lanes)) {}
-
-  // Those of the group for which `predicate` holds.
-  __device__ unsigned ballot(bool predicate) const { return __ballot_sync(ALL, predicate) >> first & mask; }
-
-  template <class T> __device__ T of_last(T x) const {
-    return lanes == 1 ? x : __shfl_sync(ALL, x, lanes - 1, lanes);
-  }
-
-  __device__ float sum(float x) const {
-    for (int step = lanes / 2; step > 0; step /= 2) x += __shfl_xor_sync(ALL, x, step);
-    return x;
-  }
-
-  // Product over this lane and those before it.
-  __device__ float product(float x) const {
-    for (int step = 1; step < lanes; step *= 2) {
-      const float other = __shfl_up_sync(ALL, x, step);
-      if (own >= step) x *= other;
-    }
-    return x;
-  }
-};
-
 // What a lane knows of the ray that its group follows; what it has seen of it itself.
 struct Follower {
-  RayMarch march;  // whose next step is -1 where there is none
+  RayMarch march = {};
   int ray = -1, taken = 0, lit = 0;
   float light = 1.0f, opacity = 0.0f, distance = 0.0f, color[3] = {};
 };
@@ -136,17 +106,11 @@ __device__ __forceinline__ Found search(const Group& group, const StepRule& rule
   for (int k = 0; k < PROBES && __any_sync(ALL, looks); ++k) {
     if (k > 0 && __popc(__ballot_sync(ALL, found.is)) >= ENOUGH) break;
     Probe probe;
-    const int n = f.march.next + group.own;
-    const bool there = looks && probe_step(rule, bits, f.march, n, probe), hits = there && probe.empty == 0;
-    const unsigned all = group.ballot(hits);
-    if (hits && f.taken + __popc(all & ((1u << group.own) - 1)) < most) found = {true, probe.middle, probe.length};
-    int next = there ? n + 1 : -1;
-    if (there && group.own == group.lanes - 1 && probe.empty) next = step_past(rule, bits, f.march, probe, n);
-    next = group.of_last(next);
-    if (!looks) continue;
-    f.march.next = next;
-    f.taken += __popc(all);
-    looks = !all && next >= 0;
+    const unsigned samples = probe_together(group, rule, bits, f.march, looks, probe);
+    if (group.has_own(samples) && f.taken + group.before_own(samples) < most)
+      found = {true, probe.middle, probe.length};
+    f.taken += __popc(samples);
+    looks = looks && !samples && f.march.next >= 0;
   }
   return found;
 }
@@ -189,10 +153,9 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
       }
       const float raw = networks.density(found.is) + log_density;
       const float alpha = found.is ? step_alpha<float>(raw, found.delta) : 0.0f;
-      const float passed = group.product(1.0f - alpha);
-      float before = group.lanes == 1 ? 1.0f : __shfl_up_sync(ALL, passed, 1);
-      before = group.own == 0 ? f.light : f.light * before;
-      f.light *= group.of_last(passed);
+      float through;
+      const float before = f.light * group.product_before(1.0f - alpha, through);
+      f.light *= through;
       const bool lit = found.is && before >= STOP;
       const float weight = lit ? before * alpha : 0.0f;
       f.opacity += weight;

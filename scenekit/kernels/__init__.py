@@ -26,7 +26,7 @@ from scenekit.kernels.spherical_harmonics import (
     harmonics_by_recurrence,
     spherical_harmonics,
 )
-from scenekit.kernels.ssim import SSIM, SSIM_BACKWARD, ssim
+from scenekit.kernels.ssim import L1_DSSIM, L1_DSSIM_BACKWARD, SSIM, SSIM_BACKWARD, l1_dssim, ssim
 from scenekit.kernels.trace_hash_grid import TRACE_HASH_GRID, GridField, Stretches, trace_hash_grid
 
 OPS: dict[str, Op] = {
@@ -42,6 +42,8 @@ OPS: dict[str, Op] = {
         HASH_GRID_BACKWARD,
         INTERSECT,
         LIT_COUNTS,
+        L1_DSSIM,
+        L1_DSSIM_BACKWARD,
         MARCH,
         MLP,
         MLP_BACKWARD,
@@ -83,6 +85,7 @@ __all__ = [
     "hash_grid",
     "intersect",
     "lit_counts",
+    "l1_dssim",
     "march",
     "mlp",
     "nearest",

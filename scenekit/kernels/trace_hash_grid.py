@@ -244,10 +244,10 @@ def _cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _cuda(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     a = _Arguments(*arguments)
     layout, numbers = (a.scales, a.resolutions, a.offsets), (a.log_density, 0.5 / a.extent, a.contracted, a.shaded)
-    field = gpu.Field(a.table, layout, a.simplices, a.density, a.color, numbers)
-    plain = all(x.dtype == torch.float32 for x in (*a.floats, a.rule))
-    if not plain or not gpu.takes(field):
+    shape = gpu.Shape.of(a.table, a.simplices, a.density, a.color)
+    if not shape.fits or any(x.dtype != torch.float32 for x in (*a.floats, a.rule)):
         return _reference(*arguments)
+    field = gpu.Field(shape, a.table, layout, [*a.density, *a.color], numbers)
     exact = torch.get_float32_matmul_precision() == "highest"
     return gpu.trace(a[:5], packed_cells(a.occupancy), a.rule, a.max_samples, field, exact=exact)
 

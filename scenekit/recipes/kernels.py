@@ -54,7 +54,7 @@ def foreseen(learning: nn.Module, memory: int) -> list[Source]:
 
     ``memory`` is what a multiprocessor has, in bytes of shared memory: what networks are specialised by.
     """
-    found = [adam.SOURCE, ssim.SOURCE]
+    found = [adam.SOURCE, ssim.source(3)]
     for module in learning.modules():
         found += NEEDED.get(type(module), lambda _: [])(module)
         for weights in NETWORKS.get(type(module), lambda _: [])(module):
@@ -77,11 +77,9 @@ def _dense(module: DenseGridField) -> list[Source]:
 
 
 def _traced(module: GridRadianceField) -> list[Source]:
-    layout, networks = module.encoding.layout, module.networks
-    shape = (layout.scales, layout.resolutions, layout.offsets), layout.simplices
-    weights = (tuple(networks.density_weights), tuple(networks.color_weights))
-    field = trace_hash_grid.Field(module.encoding.table, *shape, *weights, (0.0, 1.0, False, True))
-    return [trace_hash_grid.source(field, exact=False)]
+    encoding, networks = module.encoding, module.networks
+    weights = networks.density_weights, networks.color_weights
+    return trace_hash_grid.sources(trace_hash_grid.Shape.of(encoding.table, encoding.layout.simplices, *weights))
 
 
 def _rasterized(renderer: SplatRenderer[GaussianModel]) -> list[Source]:
@@ -108,6 +106,6 @@ NEEDED: dict[type[nn.Module], Callable[[Any], list[Source]]] = {
     TriplaneEncoding: lambda x: [_grid(False, 2, x.planes[0])],
     Factors: lambda x: [_grid(False, len(axes), table) for axes, table in zip(x.axes, x.tables, strict=True)],
     DenseGridField: _dense,
-    VolumeRenderer: lambda _: [march.source(march.LANES), composite.source(3), composite.source(0)],
+    VolumeRenderer: lambda _: [march.SOURCE, composite.source(3), composite.source(0)],
     SplatRenderer: _rasterized,
 }

@@ -48,7 +48,7 @@ class OccupancyGrid(nn.Module):
         resolution = self.thickness.shape[1]
         for k in range(self.thickness.shape[0]):
             every = torch.arange(resolution**3, device=self.thickness.device)
-            centres = self._positions(every + k * resolution**3, torch.full((len(every), 3), 0.5))
+            centres = self._positions(every + k * resolution**3, self.thickness.new_full((len(every), 3), 0.5))
             seen = _in_some_view(centres, 2.0**k / resolution * 3**0.5, cameras)
             self.thickness[k].view(-1)[~seen] = -1.0
         self._threshold()
@@ -58,20 +58,24 @@ class OccupancyGrid(nn.Module):
         """Ask the field inside ``count`` cells: half of them anywhere, half where something is.
 
         ``thickness <- max(decay * thickness, density * STEP)``; a cell is occupied above
-        min(0.01, the mean over cascade 0).
+        min(0.01, the mean over cascade 0). Reads nothing back from a GPU, where cells are chosen in even strides.
         """
-        cells = self._choose(count, generator)
-        inside = torch.rand(len(cells), 3, generator=generator)
-        positions = self._positions(cells, inside)
+        on_cpu = self.thickness.device.type == "cpu"
+        cells = self._drawn(count, generator) if on_cpu else self._strided(count, generator)
+        positions = self._positions(cells, self._uniform((len(cells), 3), generator))
         directions = torch.zeros_like(positions)
         directions[:, 2] = 1
         density, _ = field.density(Samples(positions, directions, torch.full_like(positions[:, 0], STEP)))
         flat = self.thickness.view(-1)
-        flat[cells] = flat[cells] * DECAY
-        flat.scatter_reduce_(0, cells, density * STEP, "amax")  # a cell may have been chosen twice
+        before = flat[cells]
+        seen = before >= 0
+        flat[cells] = torch.where(seen, before * DECAY, before)
+        # A cell may have been chosen twice.
+        flat.scatter_reduce_(0, cells, torch.where(seen, density * STEP, before), "amax")
         self._threshold()
 
-    def _choose(self, count: int, generator: torch.Generator | None) -> Int[Tensor, " M"]:
+    def _drawn(self, count: int, generator: torch.Generator | None) -> Int[Tensor, " M"]:
+        """Random cells, of those that a camera sees."""
         flat = self.thickness.view(-1)
         if count >= self.cells:
             return (flat >= 0).nonzero().squeeze(-1)
@@ -80,6 +84,27 @@ class OccupancyGrid(nn.Module):
         picks = torch.randint(max(1, len(occupied)), (count - count // 2,), generator=generator)
         chosen = torch.cat([anywhere, occupied[picks]]) if len(occupied) else anywhere
         return chosen[flat[chosen] >= 0]
+
+    def _strided(self, count: int, generator: torch.Generator | None) -> Int[Tensor, " M"]:
+        """As many as are asked for, in the order of cells, which neighbours answer together; also such that none sees.
+
+        The strides begin at random, so that every cell has its turn.
+        """
+        every = torch.arange(self.cells, device=self.thickness.device)
+        if count >= self.cells:
+            return every
+        half, starts = count // 2, self._uniform((2,), generator).double()
+        anywhere = every[:half] * (self.cells / max(1, half)) + starts[0] * self.cells
+        # The i-th occupied cell is where i + 1 of them have been counted.
+        counted = self.occupied.view(-1).cumsum(0)
+        ranks = (every[: count - half] + starts[1]) * (counted[-1].double() / (count - half))
+        among = torch.searchsorted(counted, ranks.long() + 1)
+        return torch.cat([anywhere.long() % self.cells, among.clamp(max=self.cells - 1)])
+
+    def _uniform(self, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+        """Numbers in [0, 1), drawn where the generator is."""
+        where = self.thickness.device if generator is None else generator.device
+        return torch.rand(shape, generator=generator, device=where).to(self.thickness.device)
 
     def _positions(self, cells: Int[Tensor, " M"], inside: Float[Tensor, "M 3"]) -> Float[Tensor, "M 3"]:
         g = self.thickness.shape[1]
@@ -91,10 +116,10 @@ class OccupancyGrid(nn.Module):
         return ((corner + inside) * (2 / g) - 1) * half_side[:, None]
 
     def _threshold(self) -> None:
-        mean = float(self.thickness[0].clamp(min=0).mean())
-        self.occupied.copy_(self.thickness > min(OPAQUE_ENOUGH, mean))
-        if mean == 0:  # nothing known yet: march everything a camera sees
-            self.occupied.copy_(self.thickness >= 0)
+        mean = self.thickness[0].clamp(min=0).mean()
+        # Nothing known yet: march everything a camera sees.
+        known = self.thickness > mean.clamp(max=OPAQUE_ENOUGH)
+        self.occupied.copy_(torch.where(mean > 0, known, self.thickness >= 0))
         g = self.occupied.shape[1]
         for k in range(self.occupied.shape[0] - 1):  # a coarse cell holds what its finer cells hold
             finer = self.occupied[k].view(g // 2, 2, g // 2, 2, g // 2, 2).any(5).any(3).any(1)

@@ -19,6 +19,7 @@ from torch import Generator, Tensor
 from scenekit.kernels.grid_layout import GridLayout
 from scenekit.kernels.march import StepRule
 from scenekit.kernels.simplex_grid import simplex_layout
+from scenekit.kernels.ssim import L1_DSSIM
 
 from . import splat_samples as splats
 
@@ -194,6 +195,19 @@ def _pictures_backward(generator: Generator, dtype: torch.dtype, rows: int) -> t
     return normal(generator, dtype, rows, 9, 3), *_pictures(generator, dtype, rows)
 
 
+def _loss(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Two images; no value near its target, where the difference has no gradient."""
+    targets = uniform(generator, dtype, 2, rows, 9, 3)
+    error = normal(generator, dtype, 2, rows, 9, 3)
+    return targets + 0.1 * (error + 0.1 * error.sign()), targets, 0.2, True
+
+
+def _loss_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    arguments = _loss(generator, dtype, rows)
+    maps = L1_DSSIM.reference(*arguments)[2]
+    return *normal(generator, dtype, 2).unbind(), *arguments[:2], maps, 0.2
+
+
 SAMPLES: dict[str, Sample] = {
     "adam_": Sample(_step, rows=100_000),
     # Which rows move where hangs on the rounding of sums.
@@ -210,6 +224,8 @@ SAMPLES: dict[str, Sample] = {
     "lit_counts": Sample(_walls, rows=500, half=None),
     # Which steps are samples hangs on the rounding of positions.
     "march": Sample(_marched, rows=1000, reference_dtype=torch.float32, half=None),
+    "l1_dssim": Sample(_loss, differentiable=(0,), tolerance=1e-4),
+    "l1_dssim_backward": Sample(_loss_backward, tolerance=1e-4),
     "mlp": Sample(_mlp, differentiable=(0, 1), rows=9001),
     "mlp_backward": Sample(_mlp_backward, rows=9001),
     "neighbourhood_means": Sample(lambda g, dtype, n: (normal(g, dtype, n + 9, 11, 3), 4), rows=40),

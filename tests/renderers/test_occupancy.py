@@ -1,4 +1,8 @@
+from typing import Any
+
+import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras, look_at
@@ -72,3 +76,50 @@ def test_cells_that_no_camera_sees_never_come_to_life() -> None:
     assert grid.occupied[0, 8, 8, 8]
     assert not grid.occupied[0, 0, 0, 8]
     assert grid.occupied.float().mean() < 0.2
+
+
+def test_strides_are_even_and_take_turns() -> None:
+    grid, generator = OccupancyGrid(2, 8), torch.Generator().manual_seed(0)
+    grid.occupied.zero_().view(-1)[100:350:3] = True
+    occupied = grid.occupied.view(-1).nonzero().squeeze(-1)
+    found = torch.stack([grid._strided(100, generator) for _ in range(400)])
+    anywhere, among = found[:, :50], found[:, 50:]
+    gaps = anywhere.sort(1).values.diff()
+    assert gaps.min() >= 20
+    assert gaps.max() <= 21
+    assert len(anywhere.unique()) == grid.cells
+    assert torch.equal(among.unique(), occupied)
+    assert all(len(row.unique()) == 50 for row in among)
+    # Fewer than are asked for: each of them, some twice.
+    assert torch.equal(grid._strided(400, generator)[200:].unique(), occupied)
+    assert torch.equal(grid._strided(2000, generator), torch.arange(grid.cells))
+    assert len(grid._strided(1, generator)) == 1
+
+
+def test_strides_find_what_random_cells_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OccupancyGrid, "_drawn", OccupancyGrid._strided)
+    test_a_full_update_finds_the_ball_in_every_cascade()
+    test_partial_updates_reach_every_cell_in_time()
+    test_what_vanishes_is_forgotten()
+    test_cells_that_no_camera_sees_never_come_to_life()
+
+
+class _Sizes(TorchDispatchMode):
+    """Refuses what would have to wait for a GPU to know a number or a size."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        masks = [x for x in (args[1] if name in ("index", "index_put_") else []) if x is not None]
+        assert name not in ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "repeat_interleave"), name
+        assert all(mask.dtype != torch.bool for mask in masks), name
+        return func(*args, **(kwargs or {}))
+
+
+def test_an_update_by_strides_waits_for_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OccupancyGrid, "_drawn", OccupancyGrid._strided)
+    grid, generator = OccupancyGrid(2, 8), torch.Generator().manual_seed(0)
+    with _Sizes():
+        for count in (grid.cells // 4, grid.cells):
+            grid.update(Ball(), count, generator)
+    with pytest.raises(AssertionError, match="nonzero"), _Sizes():
+        grid.occupied.nonzero()

@@ -1,9 +1,9 @@
-"""gsplat's projection, tile lists and rasterizer, by its compiled functions: each of our operators is one of them.
+"""gsplat's projection, harmonics, tile lists and rasterizer.
 
 Blur and near plane are given, its radii, its cut-off of 1/255 and its least transmittance are ours. Its largest alpha
 is compiled in as 0.999, where ours is 0.99: pictures differ where a Gaussian is that opaque. Its lists hold every tile
 that the rectangle of the radii touches, more than ours. What it writes of where a pixel closed is an index of its own,
-and means something to its own backward pass alone.
+and means something to its own backward pass alone. Intrinsics have no gradient there: a camera that learns is ours.
 """
 
 from __future__ import annotations
@@ -15,75 +15,80 @@ import torch
 from torch import Tensor
 
 from scenekit.kernels.adapters import Body
-from scenekit.kernels.intersect import TILE, columns
-from scenekit.kernels.project import LEAST_COMPENSATION
+from scenekit.kernels.intersect import FEATURES, LEAST_ALPHA, TILE, columns
+from scenekit.kernels.op import reference_gradients
+from scenekit.kernels.project import INPUTS, LEAST_COMPENSATION, SIGMAS
 
-_wrapper: Any = import_module("gsplat.cuda._wrapper")
-FAR = 1e10
 CHANNELS = (1, 2, 3, 4, 5, 8)  # that it was compiled for; others have empty ones added
+_theirs: Any = import_module("gsplat.cuda._wrapper")
 
 
-def _call(name: str, *arguments: Any) -> Any:
-    return _wrapper._make_lazy_cuda_func(name)(*arguments)
+def _rows(*arguments: Any) -> Tensor:
+    """What the op ``project`` writes of each Gaussian; differentiable but for the intrinsics."""
+    means, quaternions, scales, opacities, constant, rest, world_from_camera, intrinsics = arguments[:INPUTS]
+    width, height, near, blur, degree, antialiased = arguments[INPUTS:]
+    views, matrices = _cameras(world_from_camera, intrinsics)
+    radii, means2d, depths, conics, compensations = _theirs.fully_fused_projection(
+        means, None, quaternions, scales, views, matrices, width, height,
+        eps2d=blur, near_plane=near, calc_compensations=antialiased,
+    )  # fmt: skip
+    seen = (radii[0] > 0).all(-1)
+    if antialiased:  # rows of what is culled are left as memory was
+        opacities = opacities * torch.where(seen, compensations[0], 1).clamp(min=LEAST_COMPENSATION)
+    colors = torch.zeros_like(means)
+    if constant is not None:
+        coefficients = constant if rest is None or degree == 0 else torch.cat([constant, rest], 1)
+        found = _theirs.spherical_harmonics(degree, means - world_from_camera[:, 3], coefficients)
+        colors = (found + 0.5).clamp(min=0)
+    empty = torch.zeros_like(means2d[0])
+    parts = (means2d[0], conics[0], opacities[:, None], colors, depths[0, :, None], empty)
+    return torch.where(seen[:, None], torch.cat(parts, -1), 0)
 
 
-def _cameras(camera_from_world: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
+def _cameras(world_from_camera: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
     """One camera, as it has them [1 4 4] and [1 3 3]."""
-    view = torch.eye(4, dtype=camera_from_world.dtype, device=camera_from_world.device)
-    view[:3] = camera_from_world
+    rotation = world_from_camera[:, :3].T
+    view = torch.cat([rotation, -rotation @ world_from_camera[:, 3:]], 1)
+    last = view.new_zeros(1, 4)
+    last[:, 3] = 1
     fx, fy, cx, cy = intrinsics.unbind()
     zero, one = torch.zeros_like(fx), torch.ones_like(fx)
-    return view[None], torch.stack([fx, zero, cx, zero, fy, cy, zero, zero, one]).view(1, 3, 3)
+    matrix = torch.stack([fx, zero, cx, zero, fy, cy, zero, zero, one]).view(3, 3)
+    return torch.cat([view, last])[None], matrix[None]
 
 
-def _projected(tensors: tuple[Tensor, ...], settings: tuple[Any, ...]) -> tuple[list[Any], tuple[Tensor, ...]]:
-    """What both passes are called with, and radii, means, depths, conics and compensations of its forward pass."""
-    width, height, near, blur = settings
-    means, quaternions, scales = (x.contiguous() for x in tensors[:3])
-    model = _wrapper._make_lazy_cuda_obj("CameraModelType.PINHOLE")
-    shapes = [means, None, quaternions, scales]
-    cameras = list(_cameras(*tensors[3:]))
-    rest = (width, height, blur, near, FAR, 0.0, True, model)
-    found = _call("projection_ewa_3dgs_fused_fwd", *shapes, None, *cameras, *rest)
-    return [*shapes, *cameras, width, height, blur, model], found
+def project(*arguments: Any) -> Any:
+    """As the op ``project``."""
+    if not len(arguments[0]):
+        return NotImplemented
+    rows = _rows(*arguments)
+    return rows, rows[:, 9].clone()
 
 
-def project(*arguments: Any) -> tuple[Tensor, ...]:
-    """As the op ``project``: rows of what is culled, which it leaves unwritten, become zeros."""
-    radii, *found = _projected(arguments[:5], arguments[5:])[1]
-    seen = (radii[0] > 0).all(-1)
-    means2d, depths, conics, compensations = (torch.where(seen.view(-1, *[1] * (x.dim() - 2)), x[0], 0) for x in found)
-    compensations = torch.where(seen, compensations.clamp(min=LEAST_COMPENSATION), 0)
-    return means2d, depths, conics, compensations, radii[0]
-
-
-def project_backward(*arguments: Any) -> tuple[Tensor, ...]:
+def project_backward(*arguments: Any) -> Any:
     """As the op ``project_backward``: its forward pass runs again, for what its backward pass wants of it."""
-    gradients, tensors = arguments[:4], arguments[4:9]
-    given, (radii, _, _, conics, compensations) = _projected(tensors, arguments[9:])
-    for_means2d, for_depths, for_conics, for_compensations = (x[None].contiguous() for x in gradients)
-    # Where the compensation is at its floor it does not move.
-    for_compensations = torch.where(compensations > LEAST_COMPENSATION, for_compensations, 0)
-    cotangents = (for_means2d, for_depths, for_conics, for_compensations)
-    found = _call("projection_ewa_3dgs_fused_bwd", *given, radii, conics, compensations, *cotangents, True)
-    for_means, _, for_quaternions, for_scales, for_view = found
-    return for_means, for_quaternions, for_scales, for_view[0, :3]
+    gradient, inputs, (rest, camera) = arguments[0], arguments[1:-1], arguments[-1]
+    if camera or not len(gradient):
+        return NotImplemented
+    constant = inputs[4] is not None
+    wanted = [0, 1, 2, 3, *([4] if constant else []), *([5] if constant and rest else [])]
+    found = dict(zip(wanted, reference_gradients(_rows, inputs, wanted, (gradient,)), strict=True))
+    return tuple(found.get(i, gradient.new_empty(0)) for i in range(INPUTS))
 
 
-def intersect(
-    means2d: Tensor,
-    radii: Tensor,
-    conics: Tensor,
-    opacities: Tensor,
-    depths: Tensor,
-    width: int,
-    height: int,
-    capacity: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """As the op ``intersect``; with a capacity, all tiles are left empty where more is needed."""
+def intersect(rows: Tensor, depths: Tensor, width: int, height: int, capacity: int) -> Any:
+    """As the op ``intersect``; where there is no room for all, every tile is left empty."""
+    if not len(rows):
+        return NotImplemented
+    a, b, c, opacities = rows[:, 2:FEATURES].unbind(-1)
+    determinants = a * c - b * b
+    seen = (determinants > 0) & (a > 0) & (c > 0) & (opacities >= LEAST_ALPHA)
+    variances = torch.stack([c, a], -1) / determinants[:, None]
+    radii = torch.where(seen[:, None], torch.ceil(SIGMAS * variances.sqrt()), 0).clamp(max=1e9).to(torch.int32)
     shape = columns(width), columns(height)
-    _, keys, gaussians = _wrapper.isect_tiles(means2d[None], radii[None], depths[None], TILE, *shape)
-    starts = _wrapper.isect_offset_encode(keys, 1, *shape).flatten().long()
+    means2d = rows[:, :2].contiguous()
+    _, keys, gaussians = _theirs.isect_tiles(means2d[None], radii[None], depths[None], TILE, *shape)
+    starts = _theirs.isect_offset_encode(keys, 1, *shape).flatten().long()
     count = len(gaussians)
     offsets = torch.cat([starts, starts.new_full((1,), count)])
     needed = offsets[-1].clone()
@@ -94,45 +99,54 @@ def intersect(
     return torch.cat([gaussians, gaussians.new_zeros(capacity - count)]), offsets, needed
 
 
-def _lists(gaussians: Tensor, offsets: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Offsets as it has them, int32 [1 rows columns], and the list.
+def _splats(rows: Tensor, channels: int) -> list[Tensor]:
+    """Means, conics, features and opacities, as it has them."""
+    padded = next(n for n in CHANNELS if n >= channels) - channels
+    features = torch.nn.functional.pad(rows[:, FEATURES : FEATURES + channels], (0, padded))
+    return [x[None].contiguous() for x in (rows[:, :2], rows[:, 2:5], features, rows[:, 5])]
 
-    The last tile of all ends with the list for it, and ours may be longer than what is used: a row of tiles below the
-    picture takes the rest.
+
+def _lists(gaussians: Tensor, offsets: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Offsets, int32 [1 rows columns], and the list.
+
+    To it the last of all tiles ends where the list does, and ours may be longer than what is used of it: a row of
+    tiles below the picture takes the rest.
     """
     across = columns(width)
     starts = torch.cat([offsets[:-1], offsets[-1:].expand(across)])
     return starts.view(1, -1, across).to(torch.int32), gaussians.contiguous()
 
 
-def _padded(features: Tensor) -> Tensor:
-    channels = next(n for n in CHANNELS if n >= features.shape[1])
-    return torch.nn.functional.pad(features, (0, channels - features.shape[1])).contiguous()
-
-
-def rasterize(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+def rasterize(rows: Tensor, gaussians: Tensor, offsets: Tensor, channels: int, width: int, height: int) -> Any:
     """As the op ``rasterize``."""
-    (means2d, conics, opacities, features), (gaussians, offsets, width, height) = arguments[:4], arguments[4:]
-    splats = [x[None].contiguous() for x in (means2d, conics, _padded(features), opacities)]
+    if not len(gaussians):
+        return NotImplemented
+    forward = _theirs._make_lazy_cuda_func("rasterize_to_pixels_3dgs_fwd")
     lists = _lists(gaussians, offsets, width)
-    picture, alphas, last = _call("rasterize_to_pixels_3dgs_fwd", *splats, None, None, width, height, TILE, *lists)
-    return picture[0, ..., : features.shape[1]].contiguous(), 1 - alphas[0, ..., 0], last[0]
+    picture, alphas, last = forward(*_splats(rows, channels), None, None, width, height, TILE, *lists)
+    opacities = alphas[0, ..., 0]
+    return picture[0, ..., :channels].contiguous(), opacities, 1 - opacities, last[0]
 
 
-def rasterize_backward(*arguments: Any) -> tuple[Tensor, ...]:
+def rasterize_backward(*arguments: Any) -> Any:
     """As the op ``rasterize_backward``."""
-    for_picture, for_transmittances, means2d, conics, opacities, features = arguments[:6]
-    gaussians, offsets, transmittances, last = arguments[6:]
-    height, width = transmittances.shape
-    padded = _padded(features)
-    for_picture = torch.nn.functional.pad(for_picture, (0, padded.shape[1] - features.shape[1]))
-    splats = [x[None].contiguous() for x in (means2d, conics, padded, opacities)]
-    lists = _lists(gaussians, offsets, width)
-    saved = ((1 - transmittances)[None, ..., None].contiguous(), last[None].contiguous())
-    cotangents = (for_picture[None].contiguous(), -for_transmittances[None, ..., None].contiguous())
-    given = (*splats, None, None, width, height, TILE, *lists, *saved, *cotangents, False)
-    _, for_means2d, for_conics, for_features, for_opacities = _call("rasterize_to_pixels_3dgs_bwd", *given)
-    return for_means2d[0], for_conics[0], for_opacities[0], for_features[0, :, : features.shape[1]].contiguous()
+    for_picture, for_opacities, rows, gaussians, offsets, transmittances, last = arguments
+    height, width, channels = for_picture.shape
+    if not len(gaussians):
+        return NotImplemented
+    splats = _splats(rows, channels)
+    padded = splats[2].shape[-1] - channels
+    backward = _theirs._make_lazy_cuda_func("rasterize_to_pixels_3dgs_bwd")
+    saved = (1 - transmittances)[None, ..., None].contiguous(), last[None].contiguous()
+    cotangents = torch.nn.functional.pad(for_picture, (0, padded))[None], for_opacities[None, ..., None]
+    _, *found = backward(
+        *splats, None, None, width, height, TILE, *_lists(gaussians, offsets, width), *saved,
+        *(x.contiguous() for x in cotangents), False,
+    )  # fmt: skip
+    for_means2d, for_conics, for_features, for_own = (x[0] for x in found)
+    parts = (for_means2d, for_conics, for_own[:, None], for_features[:, :channels])
+    rest = rows.new_zeros(len(rows), rows.shape[1] - FEATURES - channels)
+    return torch.cat([*parts, rest], 1)
 
 
 BODIES: dict[str, Body] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -47,6 +49,7 @@ def _walked(
     return said[1 + blocks]
 
 
+@cache
 def source(tiles: int) -> Source:
     """By the type of a tile's index: a radix sort takes half as long over 16 bits as over 32."""
     return Source.of("intersect", TILE_INDEX="short" if _short(tiles) else "int")

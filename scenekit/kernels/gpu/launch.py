@@ -170,12 +170,6 @@ def aligned(tensor: Tensor) -> Tensor:
     return tensor.clone() if tensor.data_ptr() % 16 else tensor
 
 
-def refuse_if_deterministic(name: str, reason: str = "adds in the order that threads arrive") -> None:
-    """Raises RuntimeError where ``torch.use_deterministic_algorithms`` is on: this op has no such body."""
-    if torch.are_deterministic_algorithms_enabled():
-        raise RuntimeError(f"{name}: {reason} on a GPU; train on a CPU, or with SCENEKIT_KERNELS=reference")
-
-
 @cache
 def _calls() -> tuple[Callable[[], int], Callable[[int], int], Callable[..., tuple[Any]]]:
     """This thread's device, its stream on a device, a launch: what every launch calls, straight into C."""

@@ -13,7 +13,8 @@ from scenekit.kernels.gpu.launch import blocks_for, launch
 
 THREADS = 128
 BOXES = 2  # words of words that a block packs
-LANES = 8  # that share a ray: more of them cross empty space in longer strides than there is to cross
+FEW_RAYS = 2**13  # that leave most of a GPU without work, were they not shared by all lanes of a warp
+SOURCE = Source.of("march")
 
 
 class Cells(NamedTuple):
@@ -35,11 +36,12 @@ def march(
     """
     rays, rule = [x.contiguous() for x in rays], rule.contiguous()
     count, near = len(rays[0]), rays[2]
-    built, blocks = source(LANES), blocks_for(count, THREADS // LANES)
-    given = (*rays, count, *cells, rule, len(rule), max_samples)
+    lanes = lanes_of(count)
+    blocks = blocks_for(count * lanes, THREADS)
+    given = (*rays, count, *cells, rule, len(rule), max_samples, lanes)
     if counts is None:
         counts = torch.empty(count, dtype=torch.int64, device=near.device)
-        launch(built, "march_count", blocks, THREADS, *given, counts)
+        launch(SOURCE, "march_count", blocks, THREADS, *given, counts)
     ends = counts.cumsum(0)
     needed = ends[-1].clone() if count else ends.sum()
     room = int(needed) if capacity < 0 else capacity
@@ -47,13 +49,13 @@ def march(
     offsets = torch.empty(count + 1, dtype=torch.int64, device=near.device)
     left_out = torch.empty(count if capacity >= 0 else 0, dtype=torch.bool, device=near.device)
     places = (ends, room, distances, deltas, offsets, left_out if capacity >= 0 else None)
-    launch(built, "march", max(1, blocks), THREADS, *given, *places)
+    launch(SOURCE, "march", max(1, blocks), THREADS, *given, *places)
     return distances, deltas, offsets, needed, left_out
 
 
-def source(lanes: int) -> Source:
-    """Specialised by how many lanes share a ray."""
-    return Source.of("march", LANES=lanes)
+def lanes_of(rays: int) -> int:
+    """How many lanes share a ray; more of them look at steps that one stride over empty space would have passed."""
+    return 32 if rays <= FEW_RAYS else 8
 
 
 def packed_cells(occupancy: Tensor) -> Cells:
@@ -63,5 +65,5 @@ def packed_cells(occupancy: Tensor) -> Cells:
     fine = torch.empty(cascades * blocks**3, dtype=torch.int64, device=occupancy.device)
     coarse = torch.empty(cascades * boxes**3, dtype=torch.int64, device=occupancy.device)
     arguments = (occupancy.contiguous(), cascades, grid, fine, coarse)
-    launch(source(LANES), "pack_cells", blocks_for(len(coarse), BOXES), THREADS, *arguments)
+    launch(SOURCE, "pack_cells", blocks_for(len(coarse), BOXES), THREADS, *arguments)
     return Cells(fine, coarse, cascades, grid)

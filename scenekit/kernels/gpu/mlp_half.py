@@ -61,7 +61,7 @@ class Plan:
 
 
 # The first that fits is taken: many warps, which hide what others wait for, before much of anything in registers.
-FORWARD = (Plan(4, 2, 4), Plan(4, 2, 3), Plan(8, 2, 1), Plan(8, 2, 1, weights_stay=False))
+FORWARD = (Plan(4, 2, 4), Plan(8, 2, 1), Plan(8, 2, 1, weights_stay=False))
 BACKWARD = (
     Plan(4, 2, 3),
     Plan(8, 1, 2),

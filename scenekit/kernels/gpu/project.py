@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -55,6 +56,7 @@ def source(constant: Tensor | None, rest: Tensor | None, degree: int, *, camera:
     return specialised(degree if shaded else -1, stored, camera)
 
 
+@cache
 def specialised(degree: int, stored: int, camera: bool) -> Source:
     """See :func:`source`."""
     return Source.of("project", DEGREE=degree, STORED=stored, CAMERA=int(camera))

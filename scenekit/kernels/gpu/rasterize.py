@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -56,6 +57,7 @@ def rasterize_backward(*arguments: Any) -> Tensor:
     return _narrow(sums, given)
 
 
+@cache
 def source(channels: int, file: str = "rasterize") -> Source:
     """Specialised by the number of channels."""
     return Source.of(file, CHANNELS=_width(channels))

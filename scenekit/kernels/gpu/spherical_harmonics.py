@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -56,6 +57,7 @@ def _used(coefficients: Tensor, degree: int) -> Tensor:
     return aligned(coefficients[:, : (degree + 1) ** 2])
 
 
+@cache
 def source(degree: int) -> Source:
     """Specialised by degree."""
     return Source.of("spherical_harmonics", DEGREE=degree)

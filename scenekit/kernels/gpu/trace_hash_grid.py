@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,38 +13,64 @@ from scenekit.kernels.gpu.compile import Source
 from scenekit.kernels.gpu.launch import aligned, blocks_for, launch
 
 WARPS = 8  # of a block
+THREADS = 32 * WARPS
 MOST_BLOCKS = 512  # those that find no ray left end at once
 MOST_WIDTH = 256  # of a layer whose values lie in local memory
 MOST_HALF_WIDTH = 64  # of one whose values are registers
 MANY_RAYS = 2**17  # that keep a GPU busy one to a lane; fewer are followed by several lanes each
-SQUARE = 512  # bytes
+SQUARE = 512  # bytes of 16 by 16 halves
 
 
-@dataclass(frozen=True)
-class Field:
+class Shape(NamedTuple):
+    """What the kernel is specialised by.
+
+    Attributes:
+        simplices: whether cells are.
+        features: of a row of the table.
+        dtype: of the table, one of those that ``grids`` takes.
+        density: widths of the layers from the encoding to features.
+        color: widths of the layers from features and harmonics to colours.
+    """
+
+    simplices: bool
+    features: int
+    dtype: torch.dtype
+    density: tuple[int, ...]
+    color: tuple[int, ...]
+
+    @classmethod
+    def of(cls, table: Tensor, simplices: bool, density: Iterable[Tensor], color: Iterable[Tensor]) -> Shape:
+        """Of a table [E F] and weights [out in]."""
+        return cls(simplices, table.shape[1], table.dtype, _widths(density), _widths(color))
+
+    @property
+    def fits(self) -> bool:
+        """Whether the kernel has room for it."""
+        widths = self.density + self.color
+        return min(widths) > 0 and max(widths) <= MOST_WIDTH and 1 <= self.features <= grids.MOST_FEATURES
+
+    @property
+    def fits_halves(self) -> bool:
+        """Whether networks in half precision fit the registers of a warp, and levels the squares of shared memory."""
+        return max(self.density + self.color) <= MOST_HALF_WIDTH and 16 % self.features == 0
+
+
+class Field(NamedTuple):
     """What is traced.
 
     Attributes:
-        table: rows of all levels [E F], of any of the types that ``grids`` takes.
+        shape: of table and networks.
+        table: rows of all levels [E F].
         layout: scales, resolutions and offsets.
-        simplices: whether cells are.
-        density: weights [out in] of the layers from the encoding to features.
-        color: weights [out in] of the layers from features and harmonics to colours.
+        weights: [out in] of all layers, those of the density first.
         numbers: log of the initial density, 1 / (2 extent), whether contracted, whether shaded.
     """
 
+    shape: Shape
     table: Tensor
     layout: grids.Layout
-    simplices: bool
-    density: Sequence[Tensor]
-    color: Sequence[Tensor]
+    weights: Sequence[Tensor]
     numbers: tuple[float, float, bool, bool]
-
-
-def takes(field: Field) -> bool:
-    """Whether the kernel has room for such networks."""
-    widths = _widths(field.density) + _widths(field.color)
-    return min(widths) > 0 and max(widths) <= MOST_WIDTH and 1 <= field.table.shape[1] <= grids.MOST_FEATURES
 
 
 def trace(
@@ -56,30 +82,30 @@ def trace(
     """
     rays, rule = [x.contiguous() for x in rays], rule.contiguous()
     near, count = rays[2], len(rays[2])
-    exact = exact or not _in_halves(field)
-    weights = torch.cat([weight.flatten() for weight in (*field.density, *field.color)])
+    exact, lanes = exact or not field.shape.fits_halves, lanes_of(count)
+    weights = torch.cat([weight.flatten() for weight in field.weights])
     place = grids.packed(field.layout, 3, near.device)
-    lanes = lanes_of(count)
     results = near.new_empty(count, 3), near.new_empty(count), near.new_empty(count)
     samples = torch.empty(count, dtype=torch.int64, device=near.device)
     next_ray = torch.zeros(1, dtype=torch.int64, device=near.device)
     steps = (*rays, count, max_samples, *cells, rule, len(rule))
     arguments = (*steps, aligned(field.table), place, weights, *field.numbers, lanes, next_ray, *results, samples)
-    blocks = min(MOST_BLOCKS, blocks_for(count * lanes, 32 * WARPS))
-    shared = 0 if exact else _shared(field)
-    launch(source(field, exact=exact), "trace_hash_grid", blocks, 32 * WARPS, *arguments, shared=shared)
+    blocks = min(MOST_BLOCKS, blocks_for(count * lanes, THREADS))
+    shared = 0 if exact else _shared(field.shape)
+    launch(source(field.shape, exact=exact), "trace_hash_grid", blocks, THREADS, *arguments, shared=shared)
     return *results, samples
 
 
-def source(field: Field, *, exact: bool) -> Source:
-    """Specialised by the kind of cells, the table's rows and the networks' shape."""
-    shape = {
-        name: ",".join(map(str, _widths(weights)))
-        for name, weights in (("DENSITY", field.density), ("COLOR", field.color))
-    }
-    entry = grids.ENTRIES.index(field.table.dtype)
-    features, simplices = field.table.shape[1], int(field.simplices)
-    return Source.of("trace_hash_grid", SIMPLICES=simplices, FEATURES=features, ENTRY=entry, EXACT=int(exact), **shape)
+def source(shape: Shape, *, exact: bool) -> Source:
+    """Compiled for one shape of field, with networks in float32 where ``exact``."""
+    widths = {"DENSITY": ",".join(map(str, shape.density)), "COLOR": ",".join(map(str, shape.color))}
+    table = {"FEATURES": shape.features, "ENTRY": grids.ENTRIES.index(shape.dtype)}
+    return Source.of("trace_hash_grid", SIMPLICES=int(shape.simplices), EXACT=int(exact), **table, **widths)
+
+
+def sources(shape: Shape) -> list[Source]:
+    """In every precision that such a field is traced in."""
+    return [source(shape, exact=exact) for exact in ((True, False) if shape.fits_halves else (True,))]
 
 
 def lanes_of(rays: int) -> int:
@@ -90,15 +116,9 @@ def lanes_of(rays: int) -> int:
     return lanes
 
 
-def _in_halves(field: Field) -> bool:
-    """Whether networks fit the registers of a warp, and levels the squares of shared memory."""
-    widths = _widths(field.density) + _widths(field.color)
-    return max(widths) <= MOST_HALF_WIDTH and 16 % field.table.shape[1] == 0
-
-
-def _shared(field: Field) -> int:
+def _shared(shape: Shape) -> int:
     """Bytes for the weights of all layers, and for each warp's encodings and harmonics."""
-    density, color = _widths(field.density), _widths(field.color)
+    density, color = shape.density, shape.color
     harmonics = _squares(color[0] - density[-1])
     inputs = [*map(_squares, density[:-1]), _squares(density[-1]) + harmonics, *map(_squares, color[1:-1])]
     outputs = map(_squares, density[1:] + color[1:])
@@ -110,5 +130,6 @@ def _squares(width: int) -> int:
     return -(-width // 16)
 
 
-def _widths(weights: Sequence[Tensor]) -> list[int]:
-    return [weights[0].shape[1], *(weight.shape[0] for weight in weights)]
+def _widths(weights: Iterable[Tensor]) -> tuple[int, ...]:
+    first, *rest = weights
+    return first.shape[1], first.shape[0], *(weight.shape[0] for weight in rest)

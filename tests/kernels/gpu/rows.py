@@ -8,6 +8,8 @@ ROWS: dict[str, int] = {
     "mlp_backward": 200,
     "lit_counts": 200,
     "march": 200,
+    "l1_dssim": 40,
+    "l1_dssim_backward": 40,
     "ssim": 40,
     "ssim_backward": 40,
     "adam_": 1500,

@@ -22,22 +22,20 @@ from scenekit.kernels.gpu import (
 from scenekit.kernels.gpu.compile import Source
 
 
+def _traced(simplices: bool, harmonics: int, features: int, dtype: torch.dtype, width: int, exact: bool) -> Source:
+    shape = trace_hash_grid.Shape(simplices, features, dtype, (4 * features, width, 15), (15 + harmonics, width, 3))
+    return trace_hash_grid.source(shape, exact=exact)
+
+
 def _networks(widths: tuple[int, ...], forward: mlp_half.Plan, backward: mlp_half.Plan) -> list[Source]:
     return [mlp_half.source(forward, widths), mlp_half.backward_source(backward, widths)]
-
-
-def _traced(simplices: bool, harmonics: int, features: int, dtype: torch.dtype, width: int, exact: bool) -> Source:
-    table, density = torch.empty(9, features, dtype=dtype), [torch.empty(width, 4 * features), torch.empty(15, width)]
-    color = [torch.empty(width, 15 + harmonics), torch.empty(3, width)]
-    field = trace_hash_grid.Field(table, ((), (), ()), simplices, density, color, (0.0, 1.0, False, True))
-    return trace_hash_grid.source(field, exact=exact)
 
 
 SOURCES: list[Source] = [
     adam.SOURCE,
     *(composite.source(channels) for channels in (0, 3, 32)),
     *(intersect.source(tiles) for tiles in (1, 1 << 15)),
-    *(march.source(lanes) for lanes in (8, 32)),
+    march.SOURCE,
     lit_counts.SOURCE,
     *(
         project.specialised(*each)
@@ -48,7 +46,7 @@ SOURCES: list[Source] = [
     *_networks((32, 64, 16), mlp_half.FORWARD[0], mlp_half.BACKWARD[0]),
     *_networks((32, 64, 64, 3), mlp_half.FORWARD[0], mlp_half.BACKWARD[1]),
     *_networks((20, 100, 128, 5), mlp_half.FORWARD[-1], mlp_half.BACKWARD[-1]),
-    ssim.SOURCE,
+    *(ssim.source(channels) for channels in (1, 3, 4)),
     *(spherical_harmonics.source(degree) for degree in (0, 3, 4)),
     grids.source("hash_grid", 3, 2, torch.float32),
     grids.source("hash_grid", 3, 4, torch.float16),

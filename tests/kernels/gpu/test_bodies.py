@@ -19,7 +19,12 @@ from .rows import ROWS
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
 
 NAMES = sorted(name for name, op in OPS.items() if op.cuda is not None)
-HALVES = [(name, d) for name in NAMES for d in (torch.float16, torch.bfloat16) if d in OPS[name].cuda_dtypes]
+HALVES = [
+    (name, d)
+    for name in NAMES
+    for d in (torch.float16, torch.bfloat16)
+    if d in OPS[name].cuda_dtypes and SAMPLES[name].half is not None
+]
 
 
 def _run(name: str, arguments: Any) -> list[Tensor]:

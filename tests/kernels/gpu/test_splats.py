@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conformance.splat_samples import ellipses
+from conformance.op_samples import directions
+from conformance.splat_samples import ellipses, gaussians
 from conformance.test_ops import _assert_near
 from torch import Tensor
 
+from scenekit.kernels import OPS
 from scenekit.kernels.gpu import intersect as gpu_intersect
 from scenekit.kernels.gpu import project as gpu_project
 from scenekit.kernels.gpu import rasterize as gpu_rasterize
@@ -164,6 +166,37 @@ def test_sums_in_a_fixed_order_are_the_same_bits(monkeypatch: pytest.MonkeyPatch
             found.append(gpu_rasterize.rasterize_backward(*arguments))
     assert torch.equal(*found)
     _assert_near([found[0]], [RASTERIZE_BACKWARD(*arguments)], 1e-5, "gradient")
+
+
+@pytest.mark.parametrize("wanted", [(True, True), (True, False), (False, True), (False, False)])
+@pytest.mark.parametrize(("degree", "stored"), [(-1, 0), (0, 0), (0, 15), (1, 3), (1, 15), (2, 8), (3, 15), (4, 24)])
+def test_any_colours_are_seen_as_on_the_cpu(
+    degree: int, stored: int, wanted: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
+):
+    arguments = list(gaussians(_generator(), torch.float32, 77))
+    harmonics = [0.3 * torch.randn(77, k, 3, generator=_generator()) for k in (1, stored)]
+    arguments[4:6] = [None, None] if degree < 0 else harmonics
+    arguments[12:] = [max(degree, 0), stored > 8]
+    gradient = torch.randn(77, 12, generator=_generator())
+    gradient[::3] = 0
+    backward = (gradient, *arguments, list(wanted))
+    with emulated(monkeypatch):
+        found = [*gpu_project.project(*arguments), *gpu_project.project_backward(*backward)]
+    _assert_near(found, [*PROJECT(*arguments), *PROJECT_BACKWARD(*backward)], 2e-5, "result")
+
+
+@pytest.mark.parametrize("degree", range(5))
+def test_harmonic_colours_of_every_degree(degree: int, monkeypatch: pytest.MonkeyPatch):
+    g, op, back = _generator(), OPS["harmonic_colors"], OPS["harmonic_colors_backward"]
+    arguments = (torch.randn(77, (degree + 1) ** 2, 3, generator=g), directions(g, torch.float32, 77), degree)
+    backward = (torch.randn(77, 3, generator=g), *arguments)
+    assert op.cuda is not None
+    assert back.cuda is not None
+    with emulated(monkeypatch):
+        _assert_near([op.cuda(*arguments)], [op.reference(*arguments)], 1e-5, "colours")
+        for wanted in ([True, True], [True, False], [False, True]):
+            found, theirs = back.cuda(*backward, wanted), back.reference(*backward, wanted)
+            _assert_near(list(found), list(theirs), 1e-5, f"gradients {wanted}")
 
 
 def test_a_frame_and_its_gradients_are_those_of_the_cpu(monkeypatch: pytest.MonkeyPatch):
