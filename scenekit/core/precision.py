@@ -26,7 +26,7 @@ def quick_products(device: torch.device) -> Generator[None]:
 
 @contextmanager
 def exact_products(device: torch.device) -> Generator[None]:
-    """On a GPU, take products in float32 while this lasts, also within :func:`quick_products`: for their differences."""
+    """On a GPU, take products in float32 while this lasts, also within :func:`quick_products`."""
     if device.type != "cuda" or torch.get_float32_matmul_precision() == "highest":
         yield
         return
