@@ -15,6 +15,7 @@ from scenekit.kernels.neighbourhood_means import NEIGHBOURHOOD_MEANS, neighbourh
 from scenekit.kernels.op import Op
 from scenekit.kernels.project import PROJECT, PROJECT_BACKWARD, Projected, project
 from scenekit.kernels.rasterize import RASTERIZE, RASTERIZE_BACKWARD, Raster, rasterize
+from scenekit.kernels.ray_points import RAY_POINTS, ray_points
 from scenekit.kernels.rbf import adaptive_rbf, rbf_neurons
 from scenekit.kernels.simplex_grid import SIMPLEX_GRID, SIMPLEX_GRID_BACKWARD, simplex_grid, simplex_layout
 from scenekit.kernels.spherical_harmonics import (
@@ -53,6 +54,7 @@ OPS: dict[str, Op] = {
         PROJECT_BACKWARD,
         RASTERIZE,
         RASTERIZE_BACKWARD,
+        RAY_POINTS,
         SIMPLEX_GRID,
         SIMPLEX_GRID_BACKWARD,
         SPHERICAL_HARMONICS,
@@ -84,8 +86,8 @@ __all__ = [
     "harmonics_by_recurrence",
     "hash_grid",
     "intersect",
-    "lit_counts",
     "l1_dssim",
+    "lit_counts",
     "march",
     "mlp",
     "nearest",
@@ -94,6 +96,7 @@ __all__ = [
     "project",
     "rasterize",
     "ray_cube",
+    "ray_points",
     "rbf_neurons",
     "simplex_grid",
     "simplex_layout",
