@@ -1,8 +1,9 @@
 """Times what fields are made of on a GPU: ``python -m benchmarks.kernels [--output FILE] [--only NAME]``.
 
-Each figure is the median of 30 by CUDA events, after 5 that do not count, for calls as a user makes them, autograd
-included; "both" is forward and backward into what is trained. Beside ours stand the plain torch references on the same
-GPU, and tiny-cuda-nn where it can be imported; before a row is timed, ours and the reference are compared on its
+Each figure is the median of 30 by CUDA events, for calls as a user makes them, autograd included, of the GPU alone: its
+queue is filled before it begins, and what the host takes to fill it stands apart ("issue"). "both" is forward and
+backward into what is trained. Networks come in both precisions. Beside ours stand the plain torch references on the
+same GPU, and tiny-cuda-nn where it can be imported; before a row is timed, ours and the reference are compared on its
 inputs. ``--device cpu --share 4096`` runs a small part of every row on a CPU, to try the script.
 
 Points: "random" anywhere in the cube; "rays" 1,024 steps along each of some rays over 0.4 of the cube; "surface" a
@@ -29,10 +30,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from benchmarks.rasterizer_gpu import timed
-from scenekit.kernels import OPS, GridLayout, simplex_layout
+from benchmarks.clock import issued, timed
+from scenekit.kernels import OPS, GridLayout, adam_numbers, simplex_layout
 from scenekit.kernels.gpu import compile as compiling
-from scenekit.kernels.gpu import composite, grids, march, mlp
+from scenekit.kernels.gpu import composite, grids, launch, march, mlp_half
 
 REPETITIONS = 30
 N = 2**20
@@ -50,6 +51,7 @@ class Row:
     leaves: tuple[Tensor, ...]
     trained: tuple[int, ...] = ()  # positions among the leaves
     peer: Callable[[], Callable[[], Tensor] | None] = lambda: None
+    products: str = "highest"  # what torch.set_float32_matmul_precision is given
 
 
 def points(kind: str, count: int, device: torch.device) -> Tensor:
@@ -124,23 +126,24 @@ def network_rows(share: int, device: torch.device) -> Iterator[Row]:
         for count in (2**14, 2**17, 2**20):
             inputs = torch.randn(max(1, count // share), widths[0], device=device)
             weights = _weights(widths, device)
-            yield _mlp_row(widths, inputs, weights)
+            for products in ("highest", "high"):
+                yield _mlp_row(widths, inputs, weights, products)
     layout = GridLayout.of(3, levels=16, log2_table=19, base_resolution=16, growth=128 ** (1 / 15))
     shape, widths = (layout.scales, layout.resolutions, layout.offsets), [32, 64, 16]
     table = 0.1 * torch.randn(layout.rows, 2, device=device)
     for kind in ("random", "surface"):
         x = points(kind, N // share, device)
-        yield _encoded_row(
-            {"points": kind, "count": len(x), "widths": widths}, x, table, _weights(widths, device), shape
-        )
+        for products in ("highest", "high"):
+            scope = {"points": kind, "count": len(x), "widths": widths, "products": products}
+            yield _encoded_row(scope, x, table, _weights(widths, device), shape)
 
 
 def _weights(widths: list[int], device: torch.device) -> Tensor:
     return torch.cat([torch.randn(a * b, device=device) * (2 / a) ** 0.5 for a, b in itertools.pairwise(widths)])
 
 
-def _mlp_row(widths: list[int], inputs: Tensor, weights: Tensor) -> Row:
-    scope = {"widths": widths, "count": len(inputs)}
+def _mlp_row(widths: list[int], inputs: Tensor, weights: Tensor, products: str) -> Row:
+    scope = {"widths": widths, "count": len(inputs), "products": products}
     run, reference = OPS["mlp"], OPS["mlp"].reference
     return Row(
         "mlp",
@@ -149,6 +152,7 @@ def _mlp_row(widths: list[int], inputs: Tensor, weights: Tensor) -> Row:
         lambda a, w: reference(a, w, widths),
         (inputs, weights),
         (0, 1),
+        products=products,
     )
 
 
@@ -161,6 +165,7 @@ def _encoded_row(scope: dict[str, Any], x: Tensor, table: Tensor, weights: Tenso
         lambda t, w: net.reference(grid.reference(x, t, *shape), w, scope["widths"]),
         (table, weights),
         (0, 1),
+        products=scope["products"],
     )
 
 
@@ -173,11 +178,28 @@ def other_rows(share: int, device: torch.device) -> Iterator[Row]:
     for side in (200, 800, 2000):
         target = torch.rand(max(1, side // share), side, 3, device=device)
         yield _ssim_row(target)
-    for count, sparse in ((2**24, False), (2**24, True)):
-        state = [torch.rand(count // share, device=device) for _ in range(4)]
-        state[1] *= torch.rand_like(state[1]) < 0.1
-        arguments = (*state, [1e-3, 0.9, 0.99, 1e-15, 0.0], 10, sparse)
-        yield _plain_row("adam_", {"entries": count // share, "sparse": sparse}, arguments)
+    gaussians = [10**6 * width for width in (3, 4, 3, 1, 3, 45)]
+    field = [12_000_000, 64 * 32, 16 * 64, 64 * 32, 64 * 64, 3 * 64]
+    for sizes, sparse, clear in (
+        ([2**24], False, False),
+        ([2**24], True, False),
+        (gaussians, False, False),
+        (gaussians, False, True),
+        (field, True, False),
+    ):
+        yield _adam_row([max(1, size // share) for size in sizes], sparse, clear, device)
+
+
+def _adam_row(sizes: list[int], sparse: bool, clear: bool, device: torch.device) -> Row:
+    """A step over tensors of these sizes, a tenth of the gradients not zero; cleared ones are zero from then on."""
+    state = [[torch.rand(size, device=device) for size in sizes] for _ in range(4)]
+    for gradient in state[1]:
+        gradient.mul_(torch.rand_like(gradient) < 0.1)
+    rows = list(range(len(sizes)))
+    numbers = torch.tensor([adam_numbers(learning_rate=1e-3, step=10)] * len(sizes), device=device)
+    bad = torch.zeros(len(sizes), dtype=torch.int32, device=device)
+    scope = {"entries": sum(sizes), "tensors": len(sizes), "sparse": sparse, "clear": clear}
+    return _plain_row("adam_", scope, (*state, numbers, rows, [sparse] * len(sizes), clear, bad))
 
 
 def _ssim_row(target: Tensor) -> Row:
@@ -191,6 +213,7 @@ def measure(row: Row, device: torch.device) -> dict[str, Any]:
     # Adam changes what it is given.
     errors = _largest_errors(row, device) if row.name != "adam_" else []
     found: dict[str, Any] = {"name": row.name, **row.scope, "largest_errors": errors}
+    torch.set_float32_matmul_precision(row.products)
     peer = row.peer()
     for who, body in (("ours", row.run), ("reference", row.reference)):
         try:
@@ -200,14 +223,20 @@ def measure(row: Row, device: torch.device) -> dict[str, Any]:
     if peer is not None:
         found["tinycudann_forward_ms"] = timed(peer, device, _repetitions(device))
         found["tinycudann_both_ms"] = timed(lambda: peer().sum().backward(), device, _repetitions(device))
+    torch.set_float32_matmul_precision("highest")
     return found
 
 
-def _times(body: Callable[..., Any], row: Row, device: torch.device) -> dict[str, float]:
-    with torch.no_grad():
-        found = {"forward_ms": timed(lambda: body(*row.leaves), device, _repetitions(device))}
-    if row.trained:
-        found["both_ms"] = timed(_both(body, row, device), device, _repetitions(device))
+def _times(body: Callable[..., Any], row: Row, device: torch.device) -> dict[str, float | None]:
+    def forward() -> Any:
+        with torch.no_grad():
+            return body(*row.leaves)
+
+    passes = {"forward": forward, **({"both": _both(body, row, device)} if row.trained else {})}
+    found: dict[str, float | None] = {}
+    for name, run in passes.items():
+        found[f"{name}_ms"] = timed(run, device, _repetitions(device))
+        found[f"{name}_issue_ms"] = issued(run, device)
     return found
 
 
@@ -227,11 +256,15 @@ def _first(result: Any) -> Tensor:
 
 def _largest_errors(row: Row, device: torch.device) -> list[float]:
     """Of the result and of each gradient, as fractions of the reference's largest value."""
-    with torch.no_grad():
-        pairs = [(_first(row.run(*row.leaves)), _first(row.reference(*row.leaves)))]
-    if row.trained:
-        pairs += zip(_both(row.run, row, device)(), _both(row.reference, row, device)(), strict=True)
-    return [_error(a.float(), b.float()) for a, b in pairs]
+    found = []
+    for body, products in ((row.run, row.products), (row.reference, "highest")):
+        torch.set_float32_matmul_precision(products)
+        with torch.no_grad():
+            found.append([_first(body(*row.leaves))])
+        if row.trained:
+            found[-1] += _both(body, row, device)()
+    torch.set_float32_matmul_precision("highest")
+    return [_error(a.float(), b.float()) for a, b in zip(*found, strict=True)]
 
 
 def _error(a: Tensor, b: Tensor) -> float:
@@ -251,7 +284,11 @@ def cold_start(device: torch.device) -> dict[str, float] | None:
     major, minor = torch.cuda.get_device_capability(device)
     sources = [
         grids.source("hash_grid", 3, 2, torch.float32),
-        mlp.SOURCE,
+        *(
+            x
+            for widths in ([32, 64, 16], [32, 64, 64, 3])
+            for x in mlp_half.sources(widths, launch.shared_memory(device))
+        ),
         march.SOURCE,
         composite.source(3),
     ]

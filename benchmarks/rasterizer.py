@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from benchmarks import rasterizer_gpu
-from scenekit.kernels import intersect, native, project
+from scenekit.kernels import intersect, native
+from scenekit.kernels.project import PROJECT, PROJECT_BACKWARD
 from scenekit.kernels.rasterize import RASTERIZE, RASTERIZE_BACKWARD
 
 SIZE = (270, 480)
@@ -64,24 +65,27 @@ def gaussians(count: int, sigma: float) -> tuple[Tensor, ...]:
     sizes = sigma / 300 * depths * torch.exp(0.6 * torch.randn(count, 1, generator=g))
     scales = sizes * torch.exp(-0.7 * torch.randn(count, 3, generator=g).abs())
     opacities = torch.sigmoid(1.5 * torch.randn(count, generator=g) - 0.5)
-    return means, quaternions, scales, opacities, torch.rand(count, 3, generator=g)
+    return means, quaternions, scales, opacities
 
 
 def time_scene(count: int, sigma: float, seconds: float) -> list[Timing]:
     """Every pass of one scene."""
-    means, quaternions, scales, opacities, features = gaussians(count, sigma)
+    shapes = gaussians(count, sigma)
     camera, intrinsics = torch.eye(4)[:3], torch.tensor([300.0, 300.0, SIZE[0] / 2, SIZE[1] / 2])
-    flat = project(means, quaternions, scales, camera, intrinsics, SIZE)
-    splats = (flat.means2d, flat.conics, opacities)
-    tiles = intersect(flat.means2d, flat.radii, flat.conics, opacities, flat.depths, SIZE)
-    arguments = (*splats, features, tiles.gaussians, tiles.offsets)
-    image, transmittances, stops = RASTERIZE(*arguments, *SIZE)
-    seeds = (torch.rand_like(image), torch.rand_like(transmittances))
+    harmonics = (torch.randn(count, 1, 3), 0.2 * torch.randn(count, 15, 3))
+    inputs = (*shapes, *harmonics, camera, intrinsics, *SIZE, 0.01, 0.3, 3, False)
+    rows, depths = PROJECT(*inputs)
+    tiles = intersect(rows, depths, SIZE)
+    lists = (tiles.gaussians, tiles.offsets)
+    image, opacities, *saved = RASTERIZE(rows, *lists, 3, *SIZE)
+    seeds = (torch.rand_like(image), torch.rand_like(opacities))
+    gradient = RASTERIZE_BACKWARD(*seeds, rows, *lists, *saved)
     passes: dict[str, Callable[[], object]] = {
-        "project": lambda: project(means, quaternions, scales, camera, intrinsics, SIZE),
-        "intersect": lambda: intersect(flat.means2d, flat.radii, flat.conics, opacities, flat.depths, SIZE),
-        "forward": lambda: RASTERIZE(*arguments, *SIZE),
-        "backward": lambda: RASTERIZE_BACKWARD(*seeds, *arguments, transmittances, stops),
+        "project": lambda: PROJECT(*inputs),
+        "intersect": lambda: intersect(rows, depths, SIZE),
+        "forward": lambda: RASTERIZE(rows, *lists, 3, *SIZE),
+        "backward": lambda: RASTERIZE_BACKWARD(*seeds, rows, *lists, *saved),
+        "project back": lambda: PROJECT_BACKWARD(gradient, *inputs, [True, False]),
     }
     found = len(tiles.gaussians)
     return [Timing(count, found, name, *measure(body, seconds)) for name, body in passes.items()]
@@ -106,9 +110,9 @@ def main() -> None:
         print(json.dumps({"kernels": native.describe(), "load": load, "threads": options.threads, "rows": rows}))
         return
     print(f"{SIZE[0]}x{SIZE[1]}, {native.describe()}, {options.threads} threads, load {load:.1f}")
-    print(f"{'Gaussians':>9} {'intersections':>13} {'pass':<10} {'cs-ms':>7} {'mean':>7} {'wall ms':>8}")
+    print(f"{'Gaussians':>9} {'intersections':>13} {'pass':<12} {'cs-ms':>7} {'mean':>7} {'wall ms':>8}")
     for t in timings:
-        row = f"{t.gaussians:>9} {t.intersections:>13} {t.name:<10} {t.cs_ms:>7.2f} {t.mean_cs_ms:>7.2f}"
+        row = f"{t.gaussians:>9} {t.intersections:>13} {t.name:<12} {t.cs_ms:>7.2f} {t.mean_cs_ms:>7.2f}"
         print(f"{row} {t.wall_ms:>8.2f}")
 
 

@@ -1,8 +1,12 @@
 """Time of splatting on a GPU, ours and gsplat's on the same Gaussians in one run: part of ``benchmarks.rasterizer``.
 
-A pass over the whole renderer (harmonics of degree 3, projection, lists, picture) and back to every parameter, one
-camera; each figure is the median of 20 by CUDA events, after 5 that do not count. Both sides take the same Gaussians,
-camera and gradient of the picture; how far their pictures are apart stands beside the times.
+A pass over the whole renderer (harmonics of degree 3, projection, lists, picture), one camera, forward as a picture is
+shown and forward and back to every parameter as in training; then the loss that splats learn by. "wall" is the
+median of 20 calls after 10, each with the GPU idle before and waited for after it, as a user calls it; "queued" the
+time a call takes while the host is ahead of the GPU; "issue" what the host needs to ask for it; "kernels" the sum over
+what runs on the GPU, by its profiler, where the host cannot be seen; "graph" a replay of a CUDA graph that captured the
+call. Both sides take the same Gaussians, camera and gradient of the picture; how far their pictures are apart stands
+beside the times.
 """
 
 from __future__ import annotations
@@ -17,12 +21,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scenekit.kernels import intersect, project
-from scenekit.kernels.rasterize import RASTERIZE, RASTERIZE_BACKWARD
-from scenekit.kernels.spherical_harmonics import harmonic_colors
+from benchmarks.clock import timed
+from scenekit.core.cameras import Cameras
+from scenekit.core.protocols import Context, ParameterGroup, Splats
+from scenekit.kernels.ssim import l1_dssim
+from scenekit.renderers.splats import SplatRenderer
 
-REPETITIONS, WARM_UP = 20, 5
-Render = Callable[["Scene"], tuple[Tensor, Tensor]]
+REPETITIONS, WARM_UP = 20, 10
+QUEUE = 10  # calls behind one another
+Body = Callable[[], object]
+NAMES = ("means", "quaternions", "scales", "opacities", "constant harmonics", "other harmonics")
 
 
 @dataclass(frozen=True)
@@ -46,11 +54,17 @@ FRAMES = (
 class Scene:
     """Gaussians that fill the view of a camera at the origin, all to be differentiated, and a picture's gradient."""
 
-    parameters: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # means, quaternions, scales, opacities, harmonics
-    camera_from_world: Tensor
-    intrinsics: Tensor
-    size: tuple[int, int]
+    parameters: tuple[Tensor, ...]  # in the order of Splats
+    cameras: Cameras
     seed: Tensor
+
+    def splats(self, cameras: Cameras, context: Context) -> Splats:
+        """As :class:`~scenekit.core.protocols.Primitives`."""
+        return Splats(*self.parameters, degree=3)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """None."""
+        return []
 
 
 def scene(frame: Frame, device: torch.device) -> Scene:
@@ -61,130 +75,178 @@ def scene(frame: Frame, device: torch.device) -> Scene:
     depths = 2 + 4 * torch.rand(count, 1, generator=g)
     corners = (torch.rand(count, 2, generator=g) - 0.5) * torch.tensor(frame.size) / focal
     sizes = frame.sigma / focal * depths * torch.exp(0.6 * torch.randn(count, 1, generator=g))
-    parameters = (
+    shapes = (
         torch.cat([corners * depths, depths], 1),
         torch.randn(count, 4, generator=g),
         sizes * torch.exp(-0.7 * torch.randn(count, 3, generator=g).abs()),
         torch.sigmoid(1.5 * torch.randn(count, generator=g) - 0.5),
-        torch.randn(count, 16, 3, generator=g) * 0.2,
     )
-    intrinsics = torch.tensor([focal, focal, width / 2, height / 2], device=device)
+    harmonics = (torch.randn(count, 16, 3, generator=g) * 0.2).split([1, 15], 1)
     seed = torch.randn(height, width, 3, generator=g).to(device)
-    means, quaternions, scales, opacities, harmonics = (x.to(device).requires_grad_() for x in parameters)
-    leaves = (means, quaternions, scales, opacities, harmonics)
-    return Scene(leaves, torch.eye(4, device=device)[:3].contiguous(), intrinsics, frame.size, seed)
+    leaves = tuple(x.contiguous().to(device).requires_grad_() for x in (*shapes, *harmonics))
+    intrinsics = torch.tensor([[focal, focal, width / 2, height / 2]], device=device)
+    return Scene(leaves, Cameras(torch.eye(4, device=device)[None, :3].contiguous(), intrinsics, (frame.size,)), seed)
 
 
-def ours(of: Scene) -> tuple[Tensor, Tensor]:
-    """Picture and opacities [H W], as ``renderers/splats.py`` makes them."""
-    means, quaternions, scales, opacities, harmonics = of.parameters
-    flat = project(means, quaternions, scales, of.camera_from_world, of.intrinsics, of.size)
-    colors = _colors(means, harmonics)
-    with torch.no_grad():
-        tiles = intersect(flat.means2d, flat.radii, flat.conics, opacities, flat.depths, of.size)
-    lists = (tiles.gaussians, tiles.offsets)
-    image, transmittances, _ = RASTERIZE(flat.means2d, flat.conics, opacities, colors, *lists, *of.size)
-    return image, 1 - transmittances
+class Ours:
+    """The renderer as the trainer has it."""
+
+    def __init__(self, of: Scene) -> None:
+        self.renderer = SplatRenderer(of)
+        self.cameras, self.leaves = of.cameras, of.parameters
+
+    def picture(self, training: bool) -> Tensor:
+        """[H W 3]; in training without depth, and with the room for lists that frames before it needed."""
+        rendering = self.renderer.render(self.cameras, context=Context(training=training))
+        if training and rendering.color.is_cuda and not torch.cuda.is_current_stream_capturing():
+            self.renderer.note(rendering)
+        return rendering.color[0]
 
 
-def _colors(means: Tensor, harmonics: Tensor) -> Tensor:
-    return (harmonic_colors(harmonics, torch.nn.functional.normalize(means, dim=-1), 3) + 0.5).clamp(min=0)
+class Gsplat:
+    """The same with gsplat's kernels, unpacked as its trainer runs them; its coefficients lie in one array."""
+
+    def __init__(self, of: Scene) -> None:
+        with torch.no_grad():
+            harmonics = torch.cat(of.parameters[4:], 1).requires_grad_()
+        self.leaves = (*of.parameters[:4], harmonics)
+        fx, fy, cx, cy = of.cameras.intrinsics[0].unbind()
+        one, zero = torch.ones_like(fx), torch.zeros_like(fx)
+        self.pinhole = torch.stack([fx, zero, cx, zero, fy, cy, zero, zero, one]).view(1, 3, 3)
+        self.views = torch.eye(4, device=fx.device)[None]
+        self.size = of.cameras.sizes[0]
+        self.rasterization = import_module("gsplat").rasterization
+
+    def picture(self, training: bool) -> Tensor:
+        """[H W 3], in training; else with depth too, as ours."""
+        image, _, _ = self.rasterization(
+            *self.leaves, self.views, self.pinhole, *self.size, near_plane=0.01, eps2d=0.3, sh_degree=3, packed=False,
+            render_mode="RGB" if training else "RGB+ED",
+        )  # fmt: skip
+        return image[0, ..., :3]
 
 
-def gsplat(of: Scene) -> tuple[Tensor, Tensor]:
-    """The same with gsplat's kernels, unpacked as its trainer runs them."""
-    means, quaternions, scales, opacities, harmonics = of.parameters
-    fx, fy, cx, cy = of.intrinsics.unbind()
-    one, zero = torch.ones_like(fx), torch.zeros_like(fx)
-    pinhole = torch.stack([fx, zero, cx, zero, fy, cy, zero, zero, one]).view(1, 3, 3)
-    last = of.camera_from_world.new_tensor([[0.0, 0.0, 0.0, 1.0]])
-    views = torch.cat([of.camera_from_world, last])[None]
-    splats = (means, quaternions, scales, opacities, harmonics)
-    image, alphas, _ = import_module("gsplat").rasterization(
-        *splats, views, pinhole, *of.size, near_plane=0.01, eps2d=0.3, sh_degree=3, packed=False
-    )
-    return image[0], alphas[0, ..., 0]
-
-
-def timed(body: Callable[[], object], device: torch.device, repetitions: int = REPETITIONS) -> float:
-    """Median milliseconds."""
+def waited(body: Body, device: torch.device) -> float:
+    """Median milliseconds from before a call until the GPU has done it."""
     found = []
-    for repetition in range(WARM_UP + repetitions):
-        if device.type == "cuda":
-            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-            start.record()
-            body()
-            end.record()
-            end.synchronize()
-            elapsed = start.elapsed_time(end)
-        else:
-            began = time.perf_counter()
-            body()
-            elapsed = 1000 * (time.perf_counter() - began)
+    for repetition in range(WARM_UP + REPETITIONS):
+        _wait(device)
+        began = time.perf_counter()
+        body()
+        _wait(device)
         if repetition >= WARM_UP:
-            found.append(elapsed)
+            found.append(1000 * (time.perf_counter() - began))
     return median(found)
 
 
-def whole(render: Render, of: Scene) -> dict[str, Any]:
-    """Times of a renderer in ms, and its peak of memory in MiB above what the scene itself takes."""
-    device = of.seed.device
+def queued(body: Body) -> tuple[float, float]:
+    """Milliseconds a call takes on the GPU behind others, and those the host takes to ask for it.
+
+    The GPU sleeps while the calls are asked for; where one waits for the GPU, as gsplat's do, it has to catch up.
+    """
+    body()
+    torch.cuda.synchronize()
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    torch.cuda._sleep(200_000_000)
+    start.record()
+    began = time.perf_counter()
+    for _ in range(QUEUE):
+        body()
+    issued = time.perf_counter() - began
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / QUEUE, 1000 * issued / QUEUE
+
+
+def kernels(body: Body) -> dict[str, Any]:
+    """What runs on the GPU in a call: milliseconds in all and of each kernel, and how many launches."""
+    activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as profile:
+        for _ in range(QUEUE):
+            body()
+        torch.cuda.synchronize()
+    found = [event for event in profile.key_averages() if "CUDA" in str(event.device_type)]
+    times = {event.key: event.self_device_time_total / 1000 / QUEUE for event in found}
+    by_time = dict(sorted(times.items(), key=lambda item: -item[1]))
+    return {
+        "ms": sum(times.values()),
+        "launches": sum(event.count for event in found) / QUEUE,
+        "each": {name[:90]: round(ms, 4) for name, ms in by_time.items()},
+    }
+
+
+def replayed(body: Body) -> float | str:
+    """Milliseconds of a replay of the call captured in a graph; why it cannot be captured."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    try:
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                body()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            body()
+    except RuntimeError as error:
+        torch.cuda.synchronize()
+        return str(error).split("\n", 1)[0][:200]
+    return timed(graph.replay, torch.device("cuda"))
+
+
+def peak(body: Body, device: torch.device) -> float | None:
+    """MiB at most above what there was before."""
+    if device.type != "cuda":
+        return None
+    body()
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    body()
+    return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+
+
+def measured(body: Body, device: torch.device, *, graph: bool = False) -> dict[str, Any]:
+    """Everything about a call."""
+    row: dict[str, Any] = {"wall_ms": waited(body, device), "peak_mib": peak(body, device)}
+    if device.type == "cuda":
+        row["queued_ms"], row["issue_ms"] = queued(body)
+        row["kernels"] = kernels(body)
+        if graph:
+            row["graph_ms"] = replayed(body)
+    return row
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def whole(renderer: Ours | Gsplat, of: Scene, *, graph: bool = False) -> dict[str, Any]:
+    """A renderer, forward and both ways."""
 
     def forward() -> object:
         with torch.no_grad():
-            return render(of)
+            return renderer.picture(training=False)
 
     def both() -> object:
-        return torch.autograd.grad(render(of)[0], of.parameters, of.seed)
+        return torch.autograd.grad(renderer.picture(training=True), renderer.leaves, of.seed)
 
-    both()
-    before = _memory(device)
-    both()
-    peak = None if before is None else (torch.cuda.max_memory_allocated(device) - before) / 2**20
-    return {"forward_ms": timed(forward, device), "both_ms": timed(both, device), "peak_mib": peak}
+    device = of.seed.device
+    return {"forward": measured(forward, device), "both": measured(both, device, graph=graph)}
 
 
-def _memory(device: torch.device) -> int | None:
-    if device.type != "cuda":
-        return None
-    torch.cuda.reset_peak_memory_stats(device)
-    return torch.cuda.memory_allocated(device)
-
-
-def passes(of: Scene) -> dict[str, float]:
-    """Ours, pass by pass: ms, and how many (Gaussian, tile) pairs there are."""
-    with torch.no_grad():
-        means, quaternions, scales, opacities, harmonics = (x.detach() for x in of.parameters)
-        camera = (of.camera_from_world, of.intrinsics, of.size)
-        flat = project(means, quaternions, scales, *camera)
-        colors = _colors(means, harmonics)
-        listing = (flat.means2d, flat.radii, flat.conics, opacities, flat.depths, of.size)
-        tiles = intersect(*listing)
-        arguments = (flat.means2d, flat.conics, opacities, colors, tiles.gaussians, tiles.offsets)
-        _, *saved = RASTERIZE(*arguments, *of.size)
-        seeds = (of.seed, torch.zeros_like(saved[0]))
-        bodies: dict[str, Callable[[], object]] = {
-            "project": lambda: project(means, quaternions, scales, *camera),
-            "colors": lambda: _colors(means, harmonics),
-            "intersect": lambda: intersect(*listing),
-            "rasterize": lambda: RASTERIZE(*arguments, *of.size),
-            "rasterize_backward": lambda: RASTERIZE_BACKWARD(*seeds, *arguments, *saved),
-        }
-        found = {f"{name}_ms": timed(body, of.seed.device) for name, body in bodies.items()}
-    return {"pairs": len(tiles.gaussians), **found}
-
-
-def apart(mine: Render, theirs: Render, of: Scene) -> dict[str, float]:
+def apart(mine: Ours, theirs: Gsplat, of: Scene) -> dict[str, float]:
     """How far two renderers' pictures and gradients are apart."""
     found = []
-    for render in (mine, theirs):
-        image, _ = render(of)
-        found.append((image.detach(), torch.autograd.grad(image, of.parameters, of.seed)))
+    for renderer in (mine, theirs):
+        image = renderer.picture(training=True)
+        gradients = list(torch.autograd.grad(image, renderer.leaves, of.seed))
+        if len(gradients) < len(NAMES):
+            gradients[4:] = gradients[4].split([1, 15], 1)
+        found.append((image.detach(), gradients))
     (a, gradients), (b, others) = found
-    names = ("means", "quaternions", "scales", "opacities", "harmonics")
     angles = {
-        f"{name}_gradient_cosine": float(torch.cosine_similarity(x.flatten().double(), y.flatten().double(), 0))
-        for name, x, y in zip(names, gradients, others, strict=True)
+        f"{name} gradient cosine": float(torch.cosine_similarity(x.flatten().double(), y.flatten().double(), 0))
+        for name, x, y in zip(NAMES, gradients, others, strict=True)
     }
     difference = (a - b).abs().flatten()
     return {"psnr_db": float(-10 * torch.log10((a - b).square().mean().clamp_min(1e-30))),
@@ -202,29 +264,43 @@ def missing(package: str, device: torch.device) -> str | None:
     return None
 
 
-def compare(frame: Frame, device: torch.device, peers: Mapping[str, Render]) -> dict[str, Any]:
+def compare(frame: Frame, device: torch.device, *, peer: bool) -> dict[str, Any]:
     """Everything measured on one frame. A peer that fails is named with its error, and ours stands alone."""
     of = scene(frame, device)
-    row: dict[str, Any] = {"frame": asdict(frame), "passes": passes(of), "ours": whole(ours, of)}
-    for name, render in peers.items():
-        try:
-            row[name] = {**whole(render, of), "apart": apart(ours, render, of)}
-        except (RuntimeError, ImportError, OSError) as error:
-            row[name] = {"failed": str(error)[:500]}
-            continue
-        row[name]["ours_is_faster_by"] = row[name]["both_ms"] / row["ours"]["both_ms"]
+    mine = Ours(of)
+    row: dict[str, Any] = {"frame": asdict(frame), "ours": whole(mine, of, graph=device.type == "cuda")}
+    if not peer:
+        return row
+    try:
+        theirs = Gsplat(of)
+        row["gsplat"] = {**whole(theirs, of), "apart": apart(mine, theirs, of)}
+    except (RuntimeError, ImportError, OSError) as error:
+        row["gsplat"] = {"failed": str(error)[:500]}
     return row
 
 
-def run(device: torch.device) -> dict[str, Any]:
+def loss(device: torch.device, size: tuple[int, int] = (800, 800)) -> dict[str, Any]:
+    """The loss over one picture of ``size`` and back to it."""
+    g = torch.Generator().manual_seed(0)
+    target = torch.rand(1, *size, 3, generator=g).to(device)
+    image = (target + 0.1 * torch.randn(target.shape, generator=g).to(device)).requires_grad_()
+
+    def both() -> object:
+        l1, dssim = l1_dssim(image, target, 0.2)
+        return torch.autograd.grad(l1 + dssim, image)
+
+    return {"size": size, **measured(both, device, graph=device.type == "cuda")}
+
+
+def run(device: torch.device, frames: tuple[Frame, ...] = FRAMES) -> dict[str, Any]:
     """The whole table, with machine and scope."""
     why = missing("gsplat", device)
-    rows = [compare(frame, device, {} if why else {"gsplat": gsplat}) for frame in FRAMES]
     return {
         "scope": " ".join(str(__doc__).split("\n\n")[1].split()),
         "machine": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
         "versions": {"torch": torch.__version__, "cuda": torch.version.cuda, "gsplat": why or _version("gsplat")},
-        "rows": rows,
+        "rows": [compare(frame, device, peer=why is None) for frame in frames],
+        "loss": loss(device),
     }
 
 
@@ -236,19 +312,31 @@ def table(found: Mapping[str, Any]) -> str:
     """For people."""
     lines = [f"{found['machine']}, {found['versions']}"]
     for row in found["rows"]:
-        frame, mine = row["frame"], row["ours"]
-        width, height = frame["size"]
-        lines.append(f"{frame['gaussians']} Gaussians, {width}x{height}, {row['passes']['pairs']} pairs")
-        lines.append(
-            "  ours by pass: " + ", ".join(f"{k[:-3]} {v:.3f}" for k, v in row["passes"].items() if k != "pairs")
-        )
+        width, height = row["frame"]["size"]
+        lines.append(f"{row['frame']['gaussians']} Gaussians, {width}x{height}")
         for name in ("ours", "gsplat"):
-            side = mine if name == "ours" else row.get(name)
-            if side is None or "failed" in side:
-                lines.append(f"  {name}: {'-' if side is None else side['failed']}")
-                continue
-            memory = "" if side["peak_mib"] is None else f", {side['peak_mib']:.0f} MiB"
-            line = f"  {name}: forward {side['forward_ms']:.3f} ms, both {side['both_ms']:.3f} ms{memory}"
-            faster = side.get("ours_is_faster_by")
-            lines.append(line if faster is None else f"{line}; ours is {faster:.2f} times as fast, {side['apart']}")
+            side = row.get(name, {})
+            if "failed" in side:
+                lines.append(f"  {name}: {side['failed']}")
+            for way in ("forward", "both"):
+                lines += [f"  {name} {way}: {_line(side[way])}"] if way in side else []
+            if "apart" in side:
+                ours, theirs = row["ours"]["both"], side["both"]
+                ratios = ", ".join(f"{k} {theirs[k] / ours[k]:.2f}" for k in ("wall_ms", "queued_ms"))
+                kernel = theirs["kernels"]["ms"] / ours["kernels"]["ms"]
+                lines.append(f"  ours is faster by: {ratios}, kernels {kernel:.2f}; apart: {side['apart']}")
+        each = row["ours"]["both"].get("kernels", {}).get("each", {})
+        lines += [f"      {ms:.4f} {name}" for name, ms in list(each.items())[:25]]
+    lines.append(f"loss {found['loss']['size']}: {_line(found['loss'])}")
     return "\n".join(lines)
+
+
+def _line(of: Mapping[str, Any]) -> str:
+    parts = [f"wall {of['wall_ms']:.3f} ms"]
+    parts += [f"{name} {of[f'{name}_ms']:.3f}" for name in ("queued", "issue") if f"{name}_ms" in of]
+    if "kernels" in of:
+        parts.append(f"kernels {of['kernels']['ms']:.3f} in {of['kernels']['launches']:.0f} launches")
+    if "graph_ms" in of:
+        graph = of["graph_ms"]
+        parts.append(f"graph {graph:.3f}" if isinstance(graph, float) else f"no graph: {graph}")
+    return ", ".join(parts + ([] if of["peak_mib"] is None else [f"{of['peak_mib']:.0f} MiB"]))

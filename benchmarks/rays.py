@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from benchmarks.rasterizer_gpu import timed
+from benchmarks.clock import timed
 from scenekit.core.bounds import Bounds
 from scenekit.core.protocols import Traced
 from scenekit.kernels import OPS, GridLayout

@@ -12,14 +12,15 @@ struct Sight {
   Chord columns;
 };
 
-// `a`, `b`, `c`: its conic.
-SK_LEAF Sight sight_of(float x, float y, float a, float b, float c, float opacity, int radius_x, int radius_y) {
-  Sight sight = {x, y, -1.0f, {}};
+// Of a splat's row.
+SK_LEAF Sight sight_of(const float* row) {
+  const float a = row[2], b = row[3], c = row[4], opacity = row[5];
+  Sight sight = {row[0], row[1], -1.0f, {}};
   const float determinant = determinant_of(a, b, c);
-  if (radius_x <= 0 || radius_y <= 0 || !(opacity >= LEAST_ALPHA)) return sight;
+  if (!(opacity >= LEAST_ALPHA)) return sight;
   if (!(a > 0.0f && c > 0.0f && determinant > 0.0f)) return sight;
   const float radius = squared_radius(log2_of(opacity));
-  sight.half_height = sqrt(radius * a / determinant);
+  sight.half_height = sqrt(radius * a * reciprocal(determinant));
   sight.columns = chord_of(c, b, a, determinant, radius);
   return sight;
 }

@@ -1,24 +1,26 @@
 // What both passes of the multilayer perceptron in half precision share: its shape, known while compiling, and where
 // weights are.
 //
-// Macros: WIDTHS of all layers, the inputs' first; WARPS of a block, a power of two; HEIGHT, squares of 16 samples that a
-// warp takes at once; BLOCKS that a multiprocessor holds; WEIGHTS_STAY, whether all layers' weights lie in shared memory
-// for the whole time, or one layer's at a time.
+// Macros: WIDTHS of all layers, the inputs' first; WARPS of a block, a power of two; HEIGHT, squares of 16 samples that
+// a warp takes at once; BLOCKS that a multiprocessor holds; WEIGHTS_STAY, whether all layers' weights lie in shared
+// memory for the whole time, or one layer's at a time; AHEAD, whether rows are asked for a tile ahead of their use.
 #pragma once
 
-#include "mma.cuh"
+#include "strip.cuh"
 
 namespace scenekit {
 
 constexpr int WIDTH[] = {WIDTHS};
 constexpr int LAYERS = sizeof(WIDTH) / sizeof(int) - 1;
 constexpr int TALL = HEIGHT;
-constexpr int STRIP = 16 * TALL;      // samples of a warp
-constexpr int TILE = STRIP * WARPS;   // of a block
+constexpr int STRIP = 16 * TALL;     // samples of a warp
+constexpr int TILE = STRIP * WARPS;  // of a block
 
 // Squares of layer l's weights, and of all before it; weights before it.
 __device__ constexpr int weight_squares(int l) { return squares(WIDTH[l]) * squares(WIDTH[l + 1]); }
-__device__ constexpr int weight_squares_before(int l) { return l == 0 ? 0 : weight_squares_before(l - 1) + weight_squares(l - 1); }
+__device__ constexpr int weight_squares_before(int l) {
+  return l == 0 ? 0 : weight_squares_before(l - 1) + weight_squares(l - 1);
+}
 __device__ constexpr int weights_before(int l) { return l == 0 ? 0 : weights_before(l - 1) + WIDTH[l - 1] * WIDTH[l]; }
 
 __device__ constexpr int most_weight_squares() {

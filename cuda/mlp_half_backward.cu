@@ -53,7 +53,7 @@ struct Scale {
 __device__ Scale find_scale(const int* parts, int count) {
   int most = 0;
   for (int i = lane_index(); i < count; i += 32) most = max(most, __ldg(parts + i));
-  const int exponent = (most_of_warp(most) >> 23) - 127;
+  const int exponent = (greatest_of_warp(most) >> 23) - 127;
   if (exponent == 128) return {1.0f, __int_as_float(0x7fc00000)};
   const int up = min(AIM - exponent, 126);
   return {__int_as_float((127 + up) << 23), __int_as_float((127 - up) << 23)};
@@ -67,6 +67,7 @@ struct Work {
   bool fresh;                 // this tile is the block's first
   Scale scale;
   float *sums, *for_inputs;   // this block's sums; null where nobody wants gradients of inputs
+  bool by_feature;            // how inputs and their gradients stand
 
   // Squares [TILE / 16][squares(WIDTH[V])] of all of the block's samples, and those of this warp.
   template <int V> __device__ __forceinline__ unsigned* all_values() const {
@@ -167,7 +168,7 @@ __device__ __forceinline__ void go_back(const Fragments<TALL, squares(WIDTH[L + 
     if (of.for_inputs) {
       const unsigned* weights = layer_weights<L>(of.weights, of.memory);
       dense_back<IN>(gradient, weights, [&](int c, const Sums<TALL>& found) {
-        write_rows<WIDTH[0]>(found, c, of.scale.back, of.for_inputs, of.first, of.count);
+        write_strip<WIDTH[0]>(found, c, of.scale.back, of.for_inputs, of.by_feature, of.first, of.count);
       });
     }
     __syncthreads();  // before the next tile's values go there
@@ -190,32 +191,36 @@ extern "C" __global__ void __launch_bounds__(LARGEST_THREADS)
     most = max(most, max(max(magnitude(g.x), magnitude(g.y)), max(magnitude(g.z), magnitude(g.w))));
   }
   if (4 * fours + thread < size) most = max(most, magnitude(gradient[4 * fours + thread]));
-  most = most_of_warp(most);
+  most = greatest_of_warp(most);
   if (lane_index() == 0) of_warps[threadIdx.x / 32] = most;
   __syncthreads();
   if (threadIdx.x >= 32) return;
-  most = most_of_warp(threadIdx.x < LARGEST_THREADS / 32 ? of_warps[threadIdx.x] : 0);
+  most = greatest_of_warp(threadIdx.x < LARGEST_THREADS / 32 ? of_warps[threadIdx.x] : 0);
   if (threadIdx.x == 0) parts[blockIdx.x] = most;
 }
 
-// A block takes every gridDim.x-th tile; `sums` holds 256 floats for each square of weights a block; `for_inputs` may
-// be null.
+// A block takes every gridDim.x-th tile, the last ones first: what mlp_half_largest read of the gradient a moment ago
+// is still in the L2 cache. `sums` holds 256 floats for each square of weights a block; `for_inputs`, which stands as
+// inputs do, may be null.
 extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
-    mlp_half_backward(const float* gradient, const float* inputs, long long count, const float* weights,
-                      const int* parts, long long part_count, float* sums, float* for_inputs) {
+    mlp_half_backward(const float* gradient, const float* inputs, long long by_feature, long long count,
+                      const float* weights, const int* parts, long long part_count, float* sums, float* for_inputs) {
   SK_DYNAMIC_SHARED(unsigned, memory);
   load_layers_that_stay(weights, memory);
   const Scale scale = find_scale(parts, (int)part_count);
   sums += (size_t)blockIdx.x * weight_squares_before(LAYERS) * 256;
   float kept[KEPT][2][4] = {};
-  const long long start = (long long)blockIdx.x * TILE, stride = (long long)gridDim.x * TILE;
-  for (long long tile = start; tile < count; tile += stride) {
+  const long long start = ((count - 1) / TILE - blockIdx.x) * TILE, stride = (long long)gridDim.x * TILE;
+  for (long long tile = start; tile >= 0; tile -= stride) {
     const long long first = tile + threadIdx.x / 32 * STRIP;
-    const auto in = read_rows<WIDTH[0], TALL>(inputs, first, count, 1.0f);
-    const auto out = read_rows<WIDTH[LAYERS], TALL>(gradient, first, count, scale.there);
-    prefetch_rows<WIDTH[0], TALL>(inputs, first + stride, count);
-    prefetch_rows<WIDTH[LAYERS], TALL>(gradient, first + stride, count);
-    const Work of{weights, memory, memory + WEIGHT_WORDS, first, count, tile == start, scale, sums, for_inputs};
+    const auto in = read_strip<WIDTH[0], TALL>(inputs, by_feature, first, count, 1.0f);
+    const auto out = read_strip<WIDTH[LAYERS], TALL>(gradient, false, first, count, scale.there);
+    if constexpr (AHEAD) {
+      prefetch_strip<WIDTH[0], TALL>(inputs, by_feature, first - stride, count);
+      prefetch_strip<WIDTH[LAYERS], TALL>(gradient, false, first - stride, count);
+    }
+    const Work of{weights, memory, memory + WEIGHT_WORDS, first, count, tile == start, scale, sums, for_inputs,
+                  (bool)by_feature};
     find_values<0>(in, of);
     store(out, of.own_values<LAYERS>());
     go_back<LAYERS - 1>(out, kept, of);

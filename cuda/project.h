@@ -6,11 +6,29 @@
 
 namespace scenekit {
 
-// Rows of the camera's rotation, its translation, pinhole in pixels; the same for all Gaussians of a call.
+// Rows of the rotation into the camera, where it stands, pinhole in pixels; the same for all Gaussians of a call.
 struct SplatCamera {
-  float rotation[9], translation[3];
+  float rotation[9], centre[3];
   float fx, fy, cx, cy, width, height, near, blur;
 };
+
+// `pose` is world_from_camera [3, 4], `pinhole` fx, fy, cx, cy.
+SK_LEAF SplatCamera splat_camera(const float* pose, const float* pinhole, float width, float height, float near,
+                                 float blur) {
+  SplatCamera c;
+  for (int axis = 0; axis < 3; ++axis) {
+    for (int column = 0; column < 3; ++column) c.rotation[3 * axis + column] = pose[4 * column + axis];
+    c.centre[axis] = pose[4 * axis + 3];
+  }
+  c.fx = pinhole[0], c.fy = pinhole[1], c.cx = pinhole[2], c.cy = pinhole[3];
+  c.width = width, c.height = height, c.near = near, c.blur = blur;
+  return c;
+}
+
+// What a camera sees of a Gaussian is a row: x, y, the conic's xx, xy, yy, opacity, red, green, blue, depth, two zeros.
+constexpr int SEEN = 12, SEEN_COLOR = 6, SEEN_DEPTH = 9;
+// Floats of a camera's gradient: of its pose, then of its pinhole.
+constexpr int CAMERA_FLOATS = 16;
 
 constexpr float SIGMAS = 3.33f;              // of the radii: where opacity 1 has fallen to 1/255
 constexpr float LEAST_COMPENSATION = 0.005f;
@@ -35,7 +53,7 @@ template <class T> SK_LEAF Vector3<T> rotated_back(const float* r, Vector3<T> v)
 }
 
 template <class T> struct Gaussian {
-  Vector3<T> mean;
+  Vector3<T> mean;  // from where the camera stands
   T qw, qx, qy, qz;
   Vector3<T> scale;
 };
@@ -77,9 +95,6 @@ template <class T> SK_LEAF Footprint<T> footprint(const Gaussian<T>& g, const Sp
   f.rows[1] = {a.y, b.y, d.y};
   f.rows[2] = {a.z, b.z, d.z};
   f.point = rotated(c.rotation, g.mean);
-  f.point.x += c.translation[0];
-  f.point.y += c.translation[1];
-  f.point.z += c.translation[2];
   f.inverse_z = 1.0f / select(f.point.z > splat<T>(c.near), f.point.z, splat<T>(1.0f));
   float low, high;
   slope_limits(c.width, c.cx, c.fx, low, high);
@@ -131,7 +146,9 @@ template <class T> SK_LEAF Ellipse<T> ellipse_of(const Footprint<T>& f, const Sp
 
 template <class T> struct GaussianGradient {
   Gaussian<T> gaussian;
-  Vector3<T> rotation[3], translation;  // rows, for the camera
+  // For the camera, whose place has the sum of the means' with the sign turned; (cx, cy) have that of (x, y).
+  Vector3<T> rotation[3];  // rows
+  T fx, fy;
 };
 
 // `e` is the forward result's conic and compensation, `g` the gradients to its fields.
@@ -164,7 +181,8 @@ SK_LEAF GaussianGradient<T> project_gradient(const Gaussian<T>& in, const Footpr
   dpoint.y = dslope_y * f.inverse_z;
   dpoint.z = g.depth - (dpoint.x * slope_x + dpoint.y * slope_y) - f.inverse_z * (dot(du, f.u) + dot(dv, f.v));
   GaussianGradient<T> out;
-  out.translation = dpoint;
+  out.fx = g.x * slope_x + dot(du, f.u) * (1.0f / c.fx);
+  out.fy = g.y * slope_y + dot(dv, f.v) * (1.0f / c.fy);
   out.gaussian.mean = rotated_back(c.rotation, dpoint);
   // rows = rotation * axes * scales.
   const T scale[3] = {in.scale.x, in.scale.y, in.scale.z};

@@ -1,6 +1,6 @@
-// What CUDA C++ has no words for: vector reductions, the hardware's power of two, products on tensor cores, shared
-// memory whose size the launch gives. All inline PTX is here, each piece with a plain twin for the emulator that tests run kernels in
-// (SCENEKIT_EMULATED).
+// What CUDA C++ has no words for: vector reductions, copies that nobody waits for, words between blocks, the hardware's
+// power of two and reciprocal, products on tensor cores, shared memory whose size the launch gives. All inline PTX is
+// here, each piece with a plain twin for the emulator that tests run kernels in (SCENEKIT_EMULATED).
 #pragma once
 
 #if defined(SCENEKIT_EMULATED)
@@ -37,6 +37,55 @@ __device__ __forceinline__ void reduce_add4(float* to, float a, float b, float c
 #else
   reduce_add2(to, a, b);
   reduce_add2(to + 2, c, d);
+#endif
+}
+
+// Copies sixteen bytes to shared memory, at some time before wait_for_copies() returns to the thread; both begin at a
+// multiple of 16 bytes.
+__device__ __forceinline__ void copy_async(float* shared, const float* from) {
+#if defined(SCENEKIT_EMULATED) || __CUDA_ARCH__ < 800
+  *(float4*)shared = *(const float4*)from;
+#else
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"((unsigned)__cvta_generic_to_shared(shared)),
+               "l"(__cvta_generic_to_global(from))
+               : "memory");
+#endif
+}
+
+__device__ __forceinline__ void wait_for_copies() {
+#if !defined(SCENEKIT_EMULATED) && __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+}
+
+// A word for other blocks to read while this one goes on, and such a word as it is now; they say nothing of memory beside
+// it.
+__device__ __forceinline__ void publish(unsigned long long* to, unsigned long long word) {
+#if defined(SCENEKIT_EMULATED)
+  *to = word;
+#else
+  asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(__cvta_generic_to_global(to)), "l"(word) : "memory");
+#endif
+}
+
+__device__ __forceinline__ unsigned long long peek(const unsigned long long* from) {
+#if defined(SCENEKIT_EMULATED)
+  return *from;
+#else
+  unsigned long long word;
+  asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(word) : "l"(__cvta_generic_to_global(from)) : "memory");
+  return word;
+#endif
+}
+
+// 1 / x to a rounding, for x among the normal numbers.
+__device__ __forceinline__ float reciprocal_approximate(float x) {
+#if defined(SCENEKIT_EMULATED)
+  return 1.0f / x;
+#else
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
 #endif
 }
 
@@ -136,9 +185,11 @@ __device__ __forceinline__ void multiply_add(float (&sums)[4], unsigned a0, unsi
   const int g = emulated::lane() / 4, t = emulated::lane() % 4 * 2;
   for (int s = 0; s < 4; ++s)
     for (int k = 0; k < 16; ++k)
-      sums[s] += half_of(4 * g + k % 8 / 2, k / 8 * 2 + s / 2, k % 2) * half_of(4 * (t + s % 2) + k % 8 / 2, 4 + k / 8, k % 2);
+      sums[s] += half_of(4 * g + k % 8 / 2, k / 8 * 2 + s / 2, k % 2) *
+                 half_of(4 * (t + s % 2) + k % 8 / 2, 4 + k / 8, k % 2);
 #elif __CUDA_ARCH__ >= 800
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
       : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 #else
@@ -149,14 +200,20 @@ __device__ __forceinline__ void multiply_add(float (&sums)[4], unsigned a0, unsi
 #endif
 }
 
-// Asks for `bytes` from `from` on, a multiple of 16 both, to be brought into the L2 cache; by a whole warp.
+// Asks for the 64 bytes around `from` to be brought into the L2 cache.
+__device__ __forceinline__ void prefetch_here_to_l2(const void* from) {
+#if !defined(SCENEKIT_EMULATED)
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(from)));
+#endif
+}
+
+// Asks for `bytes` from `from` on, a multiple of 16 both; by a whole warp.
 __device__ __forceinline__ void prefetch_to_l2(const void* from, int bytes) {
 #if !defined(SCENEKIT_EMULATED) && __CUDA_ARCH__ >= 900
   if (threadIdx.x % 32 == 0 && bytes > 0)
     asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(from)), "r"(bytes));
-#elif !defined(SCENEKIT_EMULATED)
-  for (int at = threadIdx.x % 32 * 64; at < bytes; at += 32 * 64)
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global((const char*)from + at)));
+#else
+  for (int at = threadIdx.x % 32 * 64; at < bytes; at += 32 * 64) prefetch_here_to_l2((const char*)from + at);
 #endif
 }
 

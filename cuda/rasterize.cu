@@ -43,27 +43,10 @@ __device__ __forceinline__ void paint_batch(Pixel& pixel, const Batch<BATCH>& ba
 
 }  // namespace
 
-// What a tile reads of a splat, gathered once, so that an intersection touches two or three neighbouring sectors.
-extern "C" __global__ void rasterize_pack(const float* means2d, const float* conics, const float* opacities,
-                                          const float* features, long long count, long long channels,
-                                          float4* packed) {
-  const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-  if (i >= count) return;
-  const float* conic = conics + 3 * i;
-  const Brush b = brush_of(means2d[2 * i], means2d[2 * i + 1], conic[0], conic[1], conic[2], opacities[i]);
-  float all[4 * VECTORS] = {b.x, b.y, b.xx, b.xy, b.yy, b.level};
-#pragma unroll
-  for (int k = 0; k < CHANNELS; ++k) all[6 + k] = k < channels ? features[channels * i + k] : 0.0f;
-  float4* to = packed + i * PACKED;
-#pragma unroll
-  for (int v = 0; v < VECTORS; ++v) to[v] = make_float4(all[4 * v], all[4 * v + 1], all[4 * v + 2], all[4 * v + 3]);
-  to[VECTORS] = make_float4(b.rows.slope, b.rows.reach, b.rows.fall, b.rows.apex);
-}
-
-extern "C" __global__ void __launch_bounds__(256) rasterize(const float4* packed, const int* gaussians,
-                                                            const long long* offsets, long long width,
-                                                            long long height, long long channels, float* image,
-                                                            float* transmittances, int* stops) {
+// `rows` are `stride` float4 apart.
+extern "C" __global__ void __launch_bounds__(256)
+    rasterize(const float4* rows, long long stride, const int* gaussians, const long long* offsets, long long width,
+              long long height, long long channels, float* image, float* opacities, float* transmittances, int* stops) {
   __shared__ Batch<BATCH> batch;
   const TileOf tile = tile_of(offsets, width);
   const Patch patch = patch_of(tile);
@@ -74,13 +57,15 @@ extern "C" __global__ void __launch_bounds__(256) rasterize(const float4* packed
     // A barrier too: all have done with the batch before.
     if (!__syncthreads_or(pixel.transmittance > 0.0f)) break;
     const int place = start + (int)threadIdx.x;
-    fetch(batch, packed, gaussians, tile.begin + place, place < count, tile);
+    fetch(batch, {rows, stride}, gaussians, tile.begin + place, place < count, tile);
     __syncthreads();
     paint_batch(pixel, batch, patch, start, min(count - start, BATCH));
   }
   if (!inside) return;
   const long long at = patch.y * width + patch.x;
-  transmittances[at] = pixel.transmittance + pixel.closed;
+  const float transmittance = pixel.transmittance + pixel.closed;
+  opacities[at] = 1.0f - transmittance;
+  transmittances[at] = transmittance;
   stops[at] = pixel.stop;
 #pragma unroll
   for (int k = 0; k < CHANNELS; ++k)

@@ -1,9 +1,10 @@
-// What both directions of the rasterizer do on a GPU: packed splats, tiles and the warps that share them.
+// What both directions of the rasterizer do on a GPU: tiles, the splats they fetch and the warps that share them.
 // CHANNELS is a macro: 1, 3, 4 or 8; between these the next larger one serves, padded with zeros.
 #pragma once
 
 #include "ptx.cuh"
 #include "rasterize.h"
+#include "warp.cuh"
 
 namespace scenekit {
 
@@ -11,8 +12,8 @@ constexpr int THREADS = TILE * TILE, WARPS = THREADS / 32;
 constexpr unsigned WARP = 0xffffffffu;
 // A warp owns a patch of the tile; there are two patches side by side, four above one another.
 constexpr int PATCH_WIDTH = 8, PATCH_HEIGHT = 4;
-// Of a splat in shared memory: x, y, xx, xy, yy, level, features; in global memory its chord follows.
-constexpr int VECTORS = (6 + CHANNELS + 3) / 4, PACKED = VECTORS + 1;
+// Of a splat's row, and of a splat in shared memory: x, y, xx, xy, yy, level, features.
+constexpr int VECTORS = (FEATURES + CHANNELS + 3) / 4;
 
 struct TileOf {
   int x, y;              // its first pixel
@@ -35,13 +36,13 @@ __device__ __forceinline__ Patch patch_of(const TileOf& tile) {
 }
 
 // Bit w is set where the splat can reach the patch of warp w.
-__device__ __forceinline__ unsigned reached_patches(float x, float y, float4 chord, const TileOf& tile) {
+__device__ __forceinline__ unsigned reached_patches(float x, float y, const Chord& chord, const TileOf& tile) {
   unsigned patches = 0;
   const float top = (float)tile.y + 0.5f - y;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const float left = (float)(tile.x + half * PATCH_WIDTH) + 0.5f - x;
-    const Interval<float> v = extent(chord.x, chord.y, chord.z, chord.w, left, left + (PATCH_WIDTH - 1));
+    const Interval<float> v = extent(chord.slope, chord.reach, chord.fall, chord.apex, left, left + (PATCH_WIDTH - 1));
 #pragma unroll
     for (int row = 0; row < TILE / PATCH_HEIGHT; ++row) {
       const float first = top + row * PATCH_HEIGHT, last = first + (PATCH_HEIGHT - 1);
@@ -54,24 +55,34 @@ __device__ __forceinline__ unsigned reached_patches(float x, float y, float4 cho
 // The splats of a tile come to shared memory in batches of SIZE, by its first SIZE threads.
 template <int SIZE> struct Batch {
   float4 splats[SIZE][VECTORS];
-  int gaussians[SIZE];
   unsigned char patches[SIZE];
+};
+
+// Rows `stride` float4 apart.
+struct Rows {
+  const float4* first;
+  long long stride;
+
+  __device__ __forceinline__ const float4* row(int gaussian) const { return first + stride * gaussian; }
 };
 
 // Entry `place` of the list `gaussians`, where there is one; the others reach nothing.
 template <int SIZE>
-__device__ __forceinline__ void fetch(Batch<SIZE>& batch, const float4* packed, const int* gaussians, long long place,
+__device__ __forceinline__ void fetch(Batch<SIZE>& batch, const Rows& rows, const int* gaussians, long long place,
                                       bool some, const TileOf& tile) {
   const int slot = threadIdx.x;
   if (slot >= SIZE) return;
   unsigned patches = 0;
   if (some) {
-    const int gaussian = gaussians[place];
-    const float4* from = packed + (long long)gaussian * PACKED;
+    const float4* from = rows.row(gaussians[place]);
+    const float4 first = from[0], second = from[1];
+    const float row[] = {first.x, first.y, first.z, first.w, second.x, second.y};
+    const Brush b = brush_of(row);
+    batch.splats[slot][0] = make_float4(b.x, b.y, b.xx, b.xy);
+    batch.splats[slot][1] = make_float4(b.yy, b.level, second.z, second.w);
 #pragma unroll
-    for (int v = 0; v < VECTORS; ++v) batch.splats[slot][v] = from[v];
-    batch.gaussians[slot] = gaussian;
-    patches = reached_patches(batch.splats[slot][0].x, batch.splats[slot][0].y, from[VECTORS], tile);
+    for (int v = 2; v < VECTORS; ++v) batch.splats[slot][v] = from[v];
+    patches = reached_patches(b.x, b.y, b.rows, tile);
   }
   batch.patches[slot] = (unsigned char)patches;
 }
@@ -85,7 +96,7 @@ __device__ __forceinline__ unsigned reaching(const Batch<SIZE>& batch, int group
 // A splat as read by all lanes at once.
 struct Paint {
   float x, y, xx, xy, yy, level;
-  float features[4 * VECTORS - 6];
+  float features[4 * VECTORS - FEATURES];
 };
 
 __device__ __forceinline__ Paint paint_of(const float4 (&splat)[VECTORS]) {
@@ -97,7 +108,7 @@ __device__ __forceinline__ Paint paint_of(const float4 (&splat)[VECTORS]) {
   }
   Paint p = {all[0], all[1], all[2], all[3], all[4], all[5], {}};
 #pragma unroll
-  for (int k = 0; k < CHANNELS; ++k) p.features[k] = all[6 + k];
+  for (int k = 0; k < CHANNELS; ++k) p.features[k] = all[FEATURES + k];
   return p;
 }
 

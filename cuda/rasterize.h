@@ -6,6 +6,8 @@
 
 namespace scenekit {
 
+// A splat is a row: x, y, the conic's xx, xy, yy, its opacity, then as many features as there are.
+constexpr int FEATURES = 6;
 constexpr int TILE = 16;                        // pixels along a tile's side; a row of a tile is one vector
 constexpr float LEAST_ALPHA = 1.0f / 255.0f;    // fainter contributions are skipped
 constexpr float MOST_ALPHA = 0.99f;             // keeps 1 / (1 - alpha) bounded in the gradient
@@ -51,8 +53,9 @@ struct Chord {
 
 // Of a u^2 + 2 b u v + c v^2 <= radius, with a, c and the determinant positive.
 SK_LEAF Chord chord_of(float a, float b, float c, float determinant, float radius) {
-  const float along = 1.0f / c;
-  return {-b * along, radius * along, determinant * along * along, -b / a * sqrt(radius * a / determinant)};
+  const float along = reciprocal(c);
+  const float apex = -b * reciprocal(a) * sqrt(radius * a * reciprocal(determinant));
+  return {-b * along, radius * along, determinant * along * along, apex};
 }
 
 template <class T> struct Interval {
@@ -76,7 +79,9 @@ struct Brush {
   Chord rows;
 };
 
-SK_LEAF Brush brush_of(float x, float y, float a, float b, float c, float opacity) {
+// Of a splat's row.
+SK_LEAF Brush brush_of(const float* row) {
+  const float x = row[0], y = row[1], a = row[2], b = row[3], c = row[4], opacity = row[5];
   Brush s = {x, y, a * (-0.5f * LOG2_E), b * -LOG2_E, c * (-0.5f * LOG2_E), -1000.0f, {0.0f, -1.0f, 0.0f, 0.0f}};
   if (!(opacity > 0.0f)) return s;
   s.level = log2_of(opacity);
@@ -101,11 +106,10 @@ template <class T> SK_LEAF typename Lane<T>::Int must_close(T transmittance) {
   return (transmittance < splat<T>(LEAST_TRANSMITTANCE)) & (transmittance > splat<T>(0.0f));
 }
 
-// Undoes one blend, back to front. `value` is the splat's features times the pixel's gradient, `behind` the same
-// product of all that lies behind. Returns alpha times the gradient to alpha. An alpha of 0 changes nothing, nor
+// Undoes one blend, back to front. `inverse` is 1 / (1 - alpha), `value` the splat's features times the pixel's gradient,
+// `behind` the same product of all that lies behind. Returns alpha times the gradient to alpha. An alpha of 0 changes nothing, nor
 // does anything change a pixel that was closed then: its transmittance and what lies behind are 0.
-template <class T> SK_LEAF T unblend(T alpha, T value, T& transmittance, T& behind, T& weight) {
-  T inverse = reciprocal(1.0f - alpha);
+template <class T> SK_LEAF T unblend(T alpha, T inverse, T value, T& transmittance, T& behind, T& weight) {
   transmittance *= inverse;
   weight = alpha * transmittance;
   T gradient = alpha * (transmittance * value - behind * inverse);

@@ -113,4 +113,22 @@ template <class T, class Get> SK_LEAF void sh_basis_gradient(T x, T y, T z, int 
   dy += a * (4.0f * yy * y - 12.0f * xx * y);
 }
 
+// The unit vector along what it is made of, and one over that one's length.
+template <class T> struct Direction {
+  T x, y, z, inverse;
+};
+
+template <class T> SK_LEAF Direction<T> direction_along(T x, T y, T z) {
+  T inverse = 1.0f / sqrt(max(x * x + y * y + z * z, splat<T>(1e-24f)));
+  return {x * inverse, y * inverse, z * inverse, inverse};
+}
+
+// Takes a gradient from the unit vector to what it was made of: what lies along it is lost.
+template <class T> SK_LEAF void direction_gradient(const Direction<T>& d, T& dx, T& dy, T& dz) {
+  T along = dx * d.x + dy * d.y + dz * d.z;
+  dx = (dx - along * d.x) * d.inverse;
+  dy = (dy - along * d.y) * d.inverse;
+  dz = (dz - along * d.z) * d.inverse;
+}
+
 }  // namespace scenekit

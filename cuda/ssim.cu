@@ -1,127 +1,207 @@
-// Structural similarity: a block takes a tile of one channel, blurs it along rows and then down columns in shared
-// memory. The backward pass makes maps of three derivatives, then blurs those: the window is its own transpose.
+// Structural similarity: a block takes a strip of an image and walks down its rows, a thread a column of floats. Rows are
+// blurred along from shared memory, and down in registers, where the windows of eleven rows are under way at once: each
+// value is read once along and never down. The backward pass blurs maps of three derivatives the same way: the window is
+// its own transpose. A pixel's CHANNELS (a macro) lie beside each other, so that neighbours are as many floats apart.
 #include "ssim.h"
+#include "warp.cuh"
 
 using namespace scenekit;
 
+constexpr int THREADS = 128, WARPS = THREADS / 32;
+constexpr int R = SSIM_RADIUS, TAPS = 2 * R + 1;
+constexpr int CHUNKS = 4, TALL = CHUNKS * TAPS - 2 * R;  // chunks of rows that a block reads, rows that it finishes
+constexpr int HALO = R * CHANNELS, WIDE = THREADS + 2 * HALO;
+
 namespace {
 
-constexpr int THREADS = 256, WIDE = 32, TALL = 16;  // pixels of a tile
-constexpr int R = SSIM_RADIUS, ROWS = TALL + 2 * R, COLUMNS = WIDE + 2 * R;
-constexpr int MINE = WIDE * TALL / THREADS;  // pixels of a thread
+struct Images {
+  long long height, row;  // `row` floats a row
 
-struct Image {
-  long long height, width, channels;
-
-  // Of the tile's pixel, which may lie outside of the image.
-  __device__ bool holds(long long y, long long x) const { return y >= 0 && y < height && x >= 0 && x < width; }
-  __device__ long long at(long long y, long long x) const { return (y * width + x) * channels + blockIdx.z; }
+  __device__ __forceinline__ long long first() const { return blockIdx.z * height * row; }
+  __device__ __forceinline__ long long size() const { return gridDim.z * height * row; }
 };
 
-__device__ long long tile_y() { return (long long)blockIdx.y * TALL; }
-__device__ long long tile_x() { return (long long)blockIdx.x * WIDE; }
+__device__ __forceinline__ long long strip_y() { return (long long)blockIdx.y * TALL; }
+__device__ __forceinline__ long long strip_x() { return (long long)blockIdx.x * THREADS; }
 
-// The tile and what is about it; zero outside of the image.
-__device__ void load_tile(const float* from, const Image& image, float (*tile)[COLUMNS]) {
-  for (int i = threadIdx.x; i < ROWS * COLUMNS; i += THREADS) {
-    long long y = tile_y() + i / COLUMNS - R, x = tile_x() + i % COLUMNS - R;
-    tile[i / COLUMNS][i % COLUMNS] = image.holds(y, x) ? __ldg(from + image.at(y, x)) : 0.0f;
+// The next rows of a strip with what lies beside it; zero outside of the image.
+__device__ __forceinline__ void load_chunk(const float* image, const Images& images, int chunk,
+                                           float (&rows)[TAPS][WIDE]) {
+  const int top = (int)strip_y() - R + chunk * TAPS, height = (int)images.height;
+  for (int column = threadIdx.x; column < WIDE; column += THREADS) {
+    const long long x = strip_x() - HALO + column;
+    // Of a column beside the image there are no rows.
+    const unsigned rows_there = x >= 0 && x < images.row ? (unsigned)height : 0u;
+    const float* from = image + (images.first() + top * images.row + x);
+#pragma unroll
+    for (int j = 0; j < TAPS; ++j, from += images.row)
+      rows[j][column] = (unsigned)(top + j) < rows_there ? __ldg(from) : 0.0f;
   }
 }
 
-// N quantities of one pixel, blurred down the column of rows that were blurred along.
-template <int N> __device__ void blur_down(const float (*rows)[ROWS][WIDE], int y, int x, float (&sums)[N]) {
+// Blurs what `along(j, sums)` finds for row j of each chunk, down the thread's column. Calls use(place, sums) for every
+// row of the strip within the image, `place` being that of the value in all images.
+template <int SUMS, class Load, class Along, class Use>
+__device__ __forceinline__ void walk_down(const Images& images, const Load& load, const Along& along, const Use& use) {
+  const long long x = strip_x() + threadIdx.x;
+  float windows[TAPS][SUMS] = {};  // of row r in place r mod TAPS
+  for (int chunk = 0; chunk < CHUNKS; ++chunk) {
+    if (strip_y() + chunk * TAPS - 2 * R >= images.height) return;
+    __syncthreads();  // the chunk before was read
+    load(chunk);
+    __syncthreads();
 #pragma unroll
-  for (int n = 0; n < N; ++n) sums[n] = 0.0f;
+    for (int j = 0; j < TAPS; ++j) {
+      float sums[SUMS];
+      along(j, sums);
 #pragma unroll
-  for (int k = 0; k < 2 * R + 1; ++k)
+      for (int k = 0; k < TAPS; ++k) {
+        float(&window)[SUMS] = windows[(j - k + TAPS) % TAPS];  // of the row k above
 #pragma unroll
-    for (int n = 0; n < N; ++n) sums[n] += ssim_tap(k) * rows[n][y + k][x];
+        for (int n = 0; n < SUMS; ++n) window[n] = k == 0 ? ssim_tap(0) * sums[n] : window[n] + ssim_tap(k) * sums[n];
+      }
+      const int row = chunk * TAPS + j - 2 * R;  // whose window ends here
+      const long long y = strip_y() + row;
+      if (row >= 0 && y < images.height && x < images.row)
+        use(images.first() + y * images.row + x, windows[(j + 1) % TAPS]);
+    }
+  }
 }
 
-// Blurred x, y, x^2, y^2 and x y along the rows.
-__device__ void moments_along(const float (*a)[COLUMNS], const float (*b)[COLUMNS], float (*rows)[ROWS][WIDE]) {
-  for (int i = threadIdx.x; i < ROWS * WIDE; i += THREADS) {
-    const int y = i / WIDE, x = i % WIDE;
-    float sums[5] = {};
+using Pair = float[2][TAPS][WIDE];
+
+// Blurred moments of two images.
+template <class Use>
+__device__ __forceinline__ void for_moments(const float* first, const float* second, const Images& images, Pair& rows,
+                                            const Use& use) {
+  auto load = [&](int chunk) {
+    load_chunk(first, images, chunk, rows[0]);
+    load_chunk(second, images, chunk, rows[1]);
+  };
+  auto along = [&](int j, float (&sums)[4]) {
 #pragma unroll
-    for (int k = 0; k < 2 * R + 1; ++k) {
-      const float va = a[y][x + k], vb = b[y][x + k], wa = ssim_tap(k) * va, wb = ssim_tap(k) * vb;
+    for (int n = 0; n < 4; ++n) sums[n] = 0.0f;
+#pragma unroll
+    for (int k = 0; k < TAPS; ++k) {
+      const float a = rows[0][j][threadIdx.x + k * CHANNELS], b = rows[1][j][threadIdx.x + k * CHANNELS];
+      const float wa = ssim_tap(k) * a, wb = ssim_tap(k) * b;
       sums[0] += wa;
       sums[1] += wb;
-      sums[2] += wa * va;
-      sums[3] += wb * vb;
-      sums[4] += wa * vb;
+      sums[2] += wa * a + wb * b;
+      sums[3] += wa * b;
     }
-#pragma unroll
-    for (int n = 0; n < 5; ++n) rows[n][y][x] = sums[n];
-  }
+  };
+  walk_down<4>(images, load, along, [&](long long at, const float (&s)[4]) {
+    use(at, Moments<float>{s[0], s[1], s[2], s[3]});
+  });
 }
 
-// Calls use(pixel's place, its moments) for the thread's pixels within the image.
+// From blurred maps of three derivatives to the gradient of the first image.
 template <class Use>
-__device__ void for_moments(const float* first, const float* second, const Image& image, float (*a)[COLUMNS],
-                            float (*b)[COLUMNS], float (*rows)[ROWS][WIDE], Use use) {
-  load_tile(first, image, a);
-  load_tile(second, image, b);
-  __syncthreads();
-  moments_along(a, b, rows);
-  __syncthreads();
+__device__ __forceinline__ void for_gradients(const float* maps, const Images& images, float (&rows)[3][TAPS][WIDE],
+                                              const float* first, const float* second, const Use& use) {
+  auto load = [&](int chunk) {
+    for (int n = 0; n < 3; ++n) load_chunk(maps + n * images.size(), images, chunk, rows[n]);
+  };
+  auto along = [&](int j, float (&sums)[3]) {
 #pragma unroll
-  for (int m = 0; m < MINE; ++m) {
-    const int x = threadIdx.x % WIDE, y = threadIdx.x / WIDE + m * (THREADS / WIDE);
-    if (!image.holds(tile_y() + y, tile_x() + x)) continue;
-    float s[5];
-    blur_down<5>(rows, y, x, s);
-    use(image.at(tile_y() + y, tile_x() + x), Moments<float>{s[0], s[1], s[2], s[3], s[4]});
-  }
+    for (int n = 0; n < 3; ++n) {
+      sums[n] = 0.0f;
+#pragma unroll
+      for (int k = 0; k < TAPS; ++k) sums[n] += ssim_tap(k) * rows[n][j][threadIdx.x + k * CHANNELS];
+    }
+  };
+  walk_down<3>(images, load, along, [&](long long at, const float (&s)[3]) {
+    const float x = first[at], y = second[at];
+    use(at, x, y, s[0] + 2.0f * x * s[1] + y * s[2]);
+  });
+}
+
+// The sum of a value over a block, for its first thread.
+__device__ __forceinline__ float sum_of_block(float x, float (&sums)[WARPS]) {
+  x = sum_of_warp(x);
+  if (lane_index() == 0) sums[threadIdx.x / 32] = x;
+  __syncthreads();
+  float all = 0.0f;
+  for (int warp = 0; warp < WARPS; ++warp) all += sums[warp];
+  return all;
 }
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-    ssim(const float* first, const float* second, long long height, long long width, long long channels,
-         float* result) {
-  __shared__ float a[ROWS][COLUMNS], b[ROWS][COLUMNS], rows[5][ROWS][WIDE];
-  for_moments(first, second, {height, width, channels}, a, b, rows,
+extern "C" __global__ void __launch_bounds__(THREADS, 4)
+    ssim(const float* first, const float* second, long long height, long long row, float* result) {
+  __shared__ Pair rows;
+  for_moments(first, second, {height, row}, rows,
               [=](long long at, const Moments<float>& m) { result[at] = ssim_index<float>(m); });
 }
 
-// `maps` holds three images.
-extern "C" __global__ void __launch_bounds__(THREADS)
+// `maps` holds three images for each.
+extern "C" __global__ void __launch_bounds__(THREADS, 4)
     ssim_derivative_maps(const float* gradient, const float* first, const float* second, long long height,
-                         long long width, long long channels, float* maps) {
-  __shared__ float a[ROWS][COLUMNS], b[ROWS][COLUMNS], rows[5][ROWS][WIDE];
-  const long long all = height * width * channels;
-  for_moments(first, second, {height, width, channels}, a, b, rows, [=](long long at, const Moments<float>& m) {
+                         long long row, float* maps) {
+  __shared__ Pair rows;
+  const Images images{height, row};
+  const long long all = images.size();
+  for_moments(first, second, images, rows, [=](long long at, const Moments<float>& m) {
     ssim_derivatives<float>(m, gradient[at], maps[at], maps[all + at], maps[2 * all + at]);
   });
 }
 
+extern "C" __global__ void __launch_bounds__(THREADS, 4)
+    ssim_backward(const float* maps, const float* first, const float* second, long long height, long long row,
+                  float* result) {
+  __shared__ float rows[3][TAPS][WIDE];
+  for_gradients(maps, {height, row}, rows, first, second,
+                [=](long long at, float, float, float gradient) { result[at] = gradient; });
+}
+
+// `partial` [blocks, 2] receives each block's sums of differences and of indices; `maps`, where there are any, the
+// derivatives of each index.
+extern "C" __global__ void __launch_bounds__(THREADS, 4)
+    l1_dssim(const float* first, const float* second, long long height, long long row, float* partial, float* maps) {
+  __shared__ Pair rows;
+  __shared__ float sums[2][WARPS];
+  const Images images{height, row};
+  const long long all = images.size();
+  float difference = 0.0f, index = 0.0f;
+  for_moments(first, second, images, rows, [&](long long at, const Moments<float>& m) {
+    difference += fabsf(first[at] - second[at]);
+    index += ssim_index<float>(m);
+    if (maps) ssim_derivatives<float>(m, 1.0f, maps[at], maps[all + at], maps[2 * all + at]);
+  });
+  difference = sum_of_block(difference, sums[0]);
+  index = sum_of_block(index, sums[1]);
+  if (threadIdx.x > 0) return;
+  const long long block = blockIdx.x + (long long)gridDim.x * (blockIdx.y + (long long)gridDim.y * blockIdx.z);
+  partial[2 * block] = difference;
+  partial[2 * block + 1] = index;
+}
+
+// Both terms of the loss from the sums of all blocks: one block, in a fixed order.
 extern "C" __global__ void __launch_bounds__(THREADS)
-    ssim_backward(const float* maps, const float* first, const float* second, long long height, long long width,
-                  long long channels, float* result) {
-  __shared__ float tile[ROWS][COLUMNS], rows[3][ROWS][WIDE];
-  const Image image{height, width, channels};
-  for (int n = 0; n < 3; ++n) {
-    __syncthreads();  // the tile before was read
-    load_tile(maps + n * height * width * channels, image, tile);
-    __syncthreads();
-    for (int i = threadIdx.x; i < ROWS * WIDE; i += THREADS) {
-      float sum = 0.0f;
-#pragma unroll
-      for (int k = 0; k < 2 * R + 1; ++k) sum += ssim_tap(k) * tile[i / WIDE][i % WIDE + k];
-      rows[n][i / WIDE][i % WIDE] = sum;
-    }
+    l1_dssim_conclude(const float* partial, long long blocks, long long count, float weight, float* l1, float* dssim) {
+  __shared__ float sums[2][WARPS];
+  float difference = 0.0f, index = 0.0f;
+  for (long long block = threadIdx.x; block < blocks; block += THREADS) {
+    difference += partial[2 * block];
+    index += partial[2 * block + 1];
   }
-  __syncthreads();
-#pragma unroll
-  for (int m = 0; m < MINE; ++m) {
-    const int x = threadIdx.x % WIDE, y = threadIdx.x / WIDE + m * (THREADS / WIDE);
-    if (!image.holds(tile_y() + y, tile_x() + x)) continue;
-    float s[3];
-    blur_down<3>(rows, y, x, s);
-    const long long at = image.at(tile_y() + y, tile_x() + x);
-    result[at] = s[0] + 2.0f * first[at] * s[1] + second[at] * s[2];
-  }
+  difference = sum_of_block(difference, sums[0]);
+  index = sum_of_block(index, sums[1]);
+  if (threadIdx.x > 0) return;
+  *l1 = (1.0f - weight) * (difference / (float)count);
+  *dssim = weight * (1.0f - index / (float)count);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 4)
+    l1_dssim_backward(const float* l1_gradient, const float* dssim_gradient, const float* maps, const float* first,
+                      const float* second, long long height, long long row, float weight, float* result) {
+  __shared__ float rows[3][TAPS][WIDE];
+  const Images images{height, row};
+  const float each = 1.0f / (float)images.size();
+  const float step = *l1_gradient * (1.0f - weight) * each, scale = -*dssim_gradient * weight * each;
+  for_gradients(maps, images, rows, first, second, [=](long long at, float x, float y, float gradient) {
+    result[at] = (x > y ? step : x < y ? -step : 0.0f) + scale * gradient;
+  });
 }

@@ -13,11 +13,21 @@ __device__ __forceinline__ float sum_of_warp(float x) {
   return x;
 }
 
-__device__ __forceinline__ int most_of_warp(int x) {
+__device__ __forceinline__ int greatest_of_warp(int x) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 #pragma unroll
-  for (int step = 16; step > 0; step /= 2) x = max(x, __shfl_xor_sync(ALL, x, step));
+  for (int step = 16; step > 0; step /= 2) {
+    const int other = __shfl_xor_sync(ALL, x, step);
+    x = x > other ? x : other;
+  }
   return x;
+#else
+  return __reduce_max_sync(ALL, x);
+#endif
 }
+
+// The same value, by way of a shuffle: the compiler would compute a plain one anew wherever a loop uses it.
+__device__ __forceinline__ int kept(int x) { return __shfl_sync(ALL, x, lane_index()); }
 
 // Sum, and product, over this lane and all before it.
 __device__ __forceinline__ float scan_sums(float x) {

@@ -15,16 +15,6 @@ constexpr int64_t PIECES = 16;
 
 static_assert(sizeof(Sight) == 7 * sizeof(float), "the caller allocates this much per splat");
 
-struct Splats {
-  const float *means2d, *conics, *opacities;
-  const int32_t* radii;
-};
-
-Sight sight_at(const Splats& s, int64_t i) {
-  const float* conic = s.conics + 3 * i;
-  return sight_of(s.means2d[2 * i], s.means2d[2 * i + 1], conic[0], conic[1], conic[2], s.opacities[i],
-                  s.radii[2 * i], s.radii[2 * i + 1]);
-}
 
 // Calls visit(first, last) with the range of tile indices of each row of tiles that the splat reaches.
 template <class Visit> SK_LEAF void walk(const Sight& s, const Grid& grid, const Visit& visit) {
@@ -84,16 +74,14 @@ void each_piece(const Sight* sights, const int32_t* order, int64_t visible, int6
 // `sights` [N, 7] is scratch for the fill; `order` [N + 1] receives the depth order and, last, how many of it count;
 // `cursors` [pieces, tiles] where each piece of that order starts to write in each tile; `offsets` [tiles + 1] where
 // each tile's list starts.
-SCENEKIT_EXPORT void scenekit_intersect_count(const float* means2d, const float* conics, const float* opacities,
-                                              const int32_t* radii, const float* depths, int64_t count,
+SCENEKIT_EXPORT void scenekit_intersect_count(const float* rows, const float* depths, int64_t count, int64_t stride,
                                               int64_t width, int64_t height, float* scratch, int32_t* order,
                                               int32_t* cursors, int64_t* offsets) {
-  const Splats splats{means2d, conics, opacities, radii};
   const Grid grid{(int)width, (int)height};
   const int64_t tiles = grid.tiles();
   Sight* sights = reinterpret_cast<Sight*>(scratch);
   parallel(count, 2048, [=](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; ++i) sights[i] = sight_at(splats, i);
+    for (int64_t i = begin; i < end; ++i) sights[i] = sight_of(rows + stride * i);
   });
   int64_t visible = sort_by_depth(sights, count, depths, order);
   order[count] = (int32_t)visible;

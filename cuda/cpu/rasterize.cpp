@@ -4,6 +4,11 @@ using namespace scenekit;
 
 namespace {
 
+struct Picture {
+  float *features, *opacities, *transmittances;
+  int32_t* stops;
+};
+
 template <int K> struct Canvas {
   Pixels color[TILE][K], transmittance[TILE];
   Pixels closed[TILE];  // transmittance of closed pixels
@@ -65,21 +70,21 @@ template <int K> void paint_panel(Canvas<K>& canvas, const Panel& panel, const S
 }
 
 template <int K>
-void develop(const Canvas<K>& canvas, const Panel& panel, const Image& image, float* features, float* transmittances,
-             int32_t* stops) {
+void develop(const Canvas<K>& canvas, const Panel& panel, const Image& image, const Picture& to) {
   for (int y = 0; y < panel.height; ++y) {
     int64_t pixel = (panel.y + y) * image.width + panel.x;
     Pixels transmittance = canvas.transmittance[y] + canvas.closed[y];
-    std::memcpy(transmittances + pixel, &transmittance, sizeof(float) * panel.width);
-    std::memcpy(stops + pixel, &canvas.stop[y], sizeof(int32_t) * panel.width);
-    float* out = features + pixel * image.channels;
+    const Pixels opacity = 1.0f - transmittance;
+    std::memcpy(to.opacities + pixel, &opacity, sizeof(float) * panel.width);
+    std::memcpy(to.transmittances + pixel, &transmittance, sizeof(float) * panel.width);
+    std::memcpy(to.stops + pixel, &canvas.stop[y], sizeof(int32_t) * panel.width);
+    float* out = to.features + pixel * image.channels;
     for (int x = 0; x < panel.width; ++x)
       for (int k = 0; k < image.channels; ++k) out[x * image.channels + k] = canvas.color[y][k][x];
   }
 }
 
-template <int K>
-void forward(const Inputs& in, const Image& image, float* features, float* transmittances, int32_t* stops) {
+template <int K> void forward(const Inputs& in, const Image& image, const Picture& to) {
   auto splats = pack_all<K>(in);
   const Splat<K>* all = splats.get();
   parallel(image.tiles(), 2, [=](int64_t first, int64_t last, int) {
@@ -90,7 +95,7 @@ void forward(const Inputs& in, const Image& image, float* features, float* trans
         Canvas<K> canvas;
         start(canvas, panel);
         paint_panel(canvas, panel, all, image.gaussians + panel.begin);
-        develop(canvas, panel, image, features, transmittances, stops);
+        develop(canvas, panel, image, to);
       }
     }
   });
@@ -98,13 +103,14 @@ void forward(const Inputs& in, const Image& image, float* features, float* trans
 
 }  // namespace
 
-SCENEKIT_EXPORT void scenekit_rasterize(const float* means2d, const float* conics, const float* opacities,
-                                        const float* features, const int32_t* gaussians, const int64_t* offsets,
-                                        int64_t count, int64_t channels, int64_t width, int64_t height,
-                                        float* image, float* transmittances, int32_t* stops) {
-  Inputs in{means2d, conics, opacities, features, count, channels};
-  Image to{gaussians, offsets, width, height, channels};
-#define arguments (in, to, image, transmittances, stops)
+SCENEKIT_EXPORT void scenekit_rasterize(const float* rows, const int32_t* gaussians, const int64_t* offsets,
+                                        int64_t count, int64_t stride, int64_t channels, int64_t width,
+                                        int64_t height, float* features, float* opacities, float* transmittances,
+                                        int32_t* stops) {
+  Inputs in{rows, count, stride, channels};
+  Image image{gaussians, offsets, width, height, channels};
+  Picture to{features, opacities, transmittances, stops};
+#define arguments (in, image, to)
   SPECIALISE(channels, forward);
 #undef arguments
 }

@@ -70,7 +70,7 @@ SK_LEAF Pixels load_row(const float* from, int width) {
 }
 
 struct Saved {
-  const float *feature_gradients, *transmittance_gradients, *transmittances;
+  const float *feature_gradients, *opacity_gradients, *transmittances;
   const int32_t* stops;
 };
 
@@ -85,7 +85,7 @@ template <int K> int start(Negative<K>& n, const Panel& panel, const Image& imag
   for (int y = 0; y < panel.height; ++y) {
     int64_t pixel = (panel.y + y) * image.width + panel.x;
     n.final[y] = load_row(saved.transmittances + pixel, panel.width);
-    n.background[y] = n.final[y] * load_row(saved.transmittance_gradients + pixel, panel.width);
+    n.background[y] = -n.final[y] * load_row(saved.opacity_gradients + pixel, panel.width);
     n.transmittance[y] = n.behind[y] = splat<Pixels>(0.0f);
     n.stop[y] = PixelsInt{};
     std::memcpy(&n.stop[y], saved.stops + pixel, sizeof(int32_t) * panel.width);
@@ -127,7 +127,7 @@ SK_LEAF void unpaint(Negative<K>& n, const Panel& panel, const Splat<K>& s, int 
     Pixels alpha = select(exponent >= least, min(raw, splat<Pixels>(MOST_ALPHA)), zero);
     Pixels value = n.gradient[y][0] * s.features[0], weight;
     for (int k = 1; k < K; ++k) value += n.gradient[y][k] * s.features[k];
-    Pixels g = unblend(alpha, value, n.transmittance[y], n.behind[y], weight);
+    Pixels g = unblend(alpha, reciprocal(1.0f - alpha), value, n.transmittance[y], n.behind[y], weight);
     for (int k = 0; k < K; ++k) features[k] += weight * n.gradient[y][k];
     g = select(raw <= splat<Pixels>(MOST_ALPHA), g, zero);
     all[0] += g;
@@ -173,24 +173,23 @@ std::vector<int32_t> arrange(const Image& image, int64_t count, std::vector<int3
   return slot;
 }
 
-struct Gradients {
-  float *means2d, *conics, *opacities, *features;
-};
-
-// From the sums over pixels of alpha dL/dalpha times 1, dx, dy, dx^2, dx dy, dy^2 to the splat's parameters.
-void conclude(const Inputs& in, int64_t i, const float* total, const Gradients& out) {
+// From the sums over pixels of alpha dL/dalpha times 1, dx, dy, dx^2, dx dy, dy^2 to the splat's row.
+void conclude(const Inputs& in, int64_t i, const float* total, float* gradient) {
   auto sum = [&](int j) { return total[lane_of_sum(j)]; };
-  const float* conic = in.conics + 3 * i;
-  out.means2d[2 * i] = conic[0] * sum(1) + conic[1] * sum(2);
-  out.means2d[2 * i + 1] = conic[1] * sum(1) + conic[2] * sum(2);
-  out.conics[3 * i] = -0.5f * sum(3);
-  out.conics[3 * i + 1] = -sum(4);
-  out.conics[3 * i + 2] = -0.5f * sum(5);
-  out.opacities[i] = in.opacities[i] > 0.0f ? sum(0) / in.opacities[i] : 0.0f;
-  for (int k = 0; k < in.channels; ++k) out.features[in.channels * i + k] = sum(6 + k);
+  const float* row = in.row(i);
+  const float a = row[2], b = row[3], c = row[4], opacity = row[5];
+  float* out = gradient + in.stride * i;
+  out[0] = a * sum(1) + b * sum(2);
+  out[1] = b * sum(1) + c * sum(2);
+  out[2] = -0.5f * sum(3);
+  out[3] = -sum(4);
+  out[4] = -0.5f * sum(5);
+  out[5] = opacity > 0.0f ? sum(0) / opacity : 0.0f;
+  for (int k = 0; k < in.channels; ++k) out[FEATURES + k] = sum(FEATURES + k);
+  for (int64_t k = FEATURES + in.channels; k < in.stride; ++k) out[k] = 0.0f;
 }
 
-template <int K> void backward(const Inputs& in, const Image& image, const Saved& saved, const Gradients& out) {
+template <int K> void backward(const Inputs& in, const Image& image, const Saved& saved, float* gradient) {
   auto splats = pack_all<K>(in);
   std::vector<int32_t> first;
   std::vector<int32_t> slot_of = arrange(image, in.count, first);
@@ -211,24 +210,22 @@ template <int K> void backward(const Inputs& in, const Image& image, const Saved
       alignas(64) float total[SLOT] = {};
       for (int64_t slot = starts[i]; slot < starts[i + 1]; ++slot)
         for (int j = 0; j < SLOT; ++j) total[j] += memory[SLOT * slot + j];
-      conclude(in, i, total, out);
+      conclude(in, i, total, gradient);
     }
   });
 }
 
 }  // namespace
 
-SCENEKIT_EXPORT void scenekit_rasterize_backward(
-    const float* image_gradient, const float* transmittance_gradient, const float* means2d, const float* conics,
-    const float* opacities, const float* features, const int32_t* gaussians, const int64_t* offsets,
-    const float* transmittances, const int32_t* stops, int64_t count, int64_t channels, int64_t width,
-    int64_t height, float* means2d_gradient, float* conics_gradient, float* opacities_gradient,
-    float* features_gradient) {
-  Inputs in{means2d, conics, opacities, features, count, channels};
+SCENEKIT_EXPORT void scenekit_rasterize_backward(const float* image_gradient, const float* opacity_gradient,
+                                                 const float* rows, const int32_t* gaussians, const int64_t* offsets,
+                                                 const float* transmittances, const int32_t* stops, int64_t count,
+                                                 int64_t stride, int64_t channels, int64_t width, int64_t height,
+                                                 float* gradient) {
+  Inputs in{rows, count, stride, channels};
   Image from{gaussians, offsets, width, height, channels};
-  Saved saved{image_gradient, transmittance_gradient, transmittances, stops};
-  Gradients out{means2d_gradient, conics_gradient, opacities_gradient, features_gradient};
-#define arguments (in, from, saved, out)
+  Saved saved{image_gradient, opacity_gradient, transmittances, stops};
+#define arguments (in, from, saved, gradient)
   SPECIALISE(channels, backward);
 #undef arguments
 }

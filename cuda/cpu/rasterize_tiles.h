@@ -22,8 +22,10 @@ template <int K> struct alignas(64) Splat : Brush {
 };
 
 struct Inputs {
-  const float *means2d, *conics, *opacities, *features;
-  int64_t count, channels;
+  const float* rows;
+  int64_t count, stride, channels;
+
+  const float* row(int64_t i) const { return rows + stride * i; }
 };
 
 struct Image {
@@ -46,9 +48,9 @@ template <class S> Aligned<S> allocate(int64_t count) {
 }
 
 template <int K> Splat<K> pack(const Inputs& in, int64_t i) {
-  const float *mean = in.means2d + 2 * i, *conic = in.conics + 3 * i;
-  Splat<K> s{brush_of(mean[0], mean[1], conic[0], conic[1], conic[2], in.opacities[i]), {}};
-  for (int k = 0; k < K; ++k) s.features[k] = k < in.channels ? in.features[i * in.channels + k] : 0.0f;
+  const float* row = in.row(i);
+  Splat<K> s{brush_of(row), {}};
+  for (int k = 0; k < K; ++k) s.features[k] = k < in.channels ? row[FEATURES + k] : 0.0f;
   return s;
 }
 

@@ -1,14 +1,13 @@
-#include "../spherical_harmonics.h"
-#include "pool.h"
-
 #include <algorithm>
+
+#include "harmonics_loop.h"
+#include "pool.h"
 
 using namespace scenekit;
 
 namespace {
 
 constexpr int LANES = WIDTH;
-constexpr int MOST = 25;  // basis functions of degree 4
 
 // Directions of a block of samples as lanes; lanes beyond `count` hold zeros.
 void gather(const float* directions, int count, Wide* axes) {
@@ -16,24 +15,6 @@ void gather(const float* directions, int count, Wide* axes) {
   for (int s = 0; s < count; ++s) {
     for (int axis = 0; axis < 3; ++axis) axes[axis][s] = directions[3 * s + axis];
   }
-}
-
-void basis_of(const Wide* axes, int degree, Wide* basis) {
-  sh_basis<Wide>(axes[0], axes[1], axes[2], degree, [basis](int k, Wide value) { basis[k] = value; });
-}
-
-// Red, green, blue and nothing: reads no further than it must, for the last color in memory.
-SK_LEAF Row<4>::type color_at(const float* from) { return Row<4>::type{from[0], from[1], from[2], 0.0f}; }
-
-void put_color(float* to, Row<4>::type color) {
-  for (int c = 0; c < 3; ++c) to[c] = color[c];
-}
-
-// The four-lane stores run one float over; the next color overwrites it, so they must go upwards.
-SK_LEAF void spread(const Wide* basis, int s, int64_t used, int64_t stored, Row<4>::type color, float* to) {
-  for (int64_t k = 0; k + 1 < used; ++k) store(to + 3 * k, basis[k][s] * color);
-  put_color(to + 3 * (used - 1), basis[used - 1][s] * color);
-  std::fill(to + 3 * used, to + 3 * stored, 0.0f);
 }
 
 }  // namespace
@@ -70,15 +51,11 @@ SCENEKIT_EXPORT void scenekit_harmonic_colors(const float* coefficients, const f
   parallel(count, 2048, [=](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; i += LANES) {
       int block = (int)std::min<int64_t>(LANES, end - i);
-      Wide axes[3], basis[MOST];
+      Wide axes[3], basis[MOST_HARMONICS];
       gather(directions + 3 * i, block, axes);
       basis_of(axes, (int)degree, basis);
       for (int s = 0; s < block; ++s) {
-        const float* from = coefficients + (i + s) * stored * 3;
-        Row<4>::type sum = {};
-        for (int64_t k = 0; k + 1 < used; ++k) sum += basis[k][s] * load<4>(from + 3 * k);
-        sum += basis[used - 1][s] * color_at(from + 3 * (used - 1));
-        put_color(colors + 3 * (i + s), sum);
+        put_color(colors + 3 * (i + s), weighted_colors(basis, s, 0, used, coefficients + (i + s) * stored * 3));
       }
     }
   });
@@ -93,13 +70,13 @@ SCENEKIT_EXPORT void scenekit_harmonic_colors_backward(const float* gradient, co
   parallel(count, 2048, [=](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; i += LANES) {
       int block = (int)std::min<int64_t>(LANES, end - i);
-      Wide axes[3], basis[MOST], slope[3], dots[MOST] = {};
+      Wide axes[3], basis[MOST_HARMONICS], slope[3], dots[MOST_HARMONICS] = {};
       gather(directions + 3 * i, block, axes);
       basis_of(axes, (int)degree, basis);
       for (int s = 0; s < block; ++s) {
         const float* g = gradient + 3 * (i + s);
         int64_t at = (i + s) * stored * 3;
-        if (coefficient_result) spread(basis, s, used, stored, color_at(g), coefficient_result + at);
+        if (coefficient_result) spread_color(basis, s, 0, used, stored, color_at(g), coefficient_result + at);
         if (!direction_result) continue;
         const float* from = coefficients + at;
         for (int64_t k = 0; k < used; ++k) {

@@ -67,36 +67,35 @@ Window window_at(int64_t y, const Shape& shape) {
   return w;
 }
 
-void moments_down(const float* x, const float* y, int64_t at, const Shape& shape, Rows<5>& rows) {
+void moments_down(const float* x, const float* y, int64_t at, const Shape& shape, Rows<4>& rows) {
   Window w = window_at(at, shape);
-  float* to[5] = {rows.inside(0), rows.inside(1), rows.inside(2), rows.inside(3), rows.inside(4)};
+  float* to[4] = {rows.inside(0), rows.inside(1), rows.inside(2), rows.inside(3)};
   sweep(shape.row, [&](auto lane, int64_t i) __attribute__((always_inline)) {
     using T = decltype(lane);
-    T sums[5] = {};
+    T sums[4] = {};
     for (int64_t k = w.first; k <= w.last; ++k) {
       int64_t from = (at + k) * shape.row + i;
       T a = read<T>(x + from), b = read<T>(y + from);
       T wa = a * TAP[k + SSIM_RADIUS], wb = b * TAP[k + SSIM_RADIUS];
       sums[0] += wa;
       sums[1] += wb;
-      sums[2] += wa * a;
-      sums[3] += wb * b;
-      sums[4] += wa * b;
+      sums[2] += wa * a + wb * b;
+      sums[3] += wa * b;
     }
-    for (int n = 0; n < 5; ++n) __builtin_memcpy(to[n] + i, &sums[n], sizeof(T));
+    for (int n = 0; n < 4; ++n) __builtin_memcpy(to[n] + i, &sums[n], sizeof(T));
   });
 }
 
-template <class T> SK_LEAF Moments<T> moments_along(const Rows<5>& rows, int64_t i) {
-  T m[5];
+template <class T> SK_LEAF Moments<T> moments_along(const Rows<4>& rows, int64_t i) {
+  T m[4];
   rows.blur(i, m);
-  return {m[0], m[1], m[2], m[3], m[4]};
+  return {m[0], m[1], m[2], m[3]};
 }
 
 void derivative_rows(const float* gradient, const float* x, const float* y, const Shape& shape, float* maps) {
   const int64_t plane = shape.height * shape.row;
   parallel(shape.height, GRAIN, [=](int64_t begin, int64_t end, int) {
-    Rows<5> rows(shape);
+    Rows<4> rows(shape);
     for (int64_t at = begin; at < end; ++at) {
       moments_down(x, y, at, shape, rows);
       sweep(shape.row, [&](auto lane, int64_t i) __attribute__((always_inline)) {
@@ -110,9 +109,38 @@ void derivative_rows(const float* gradient, const float* x, const float* y, cons
   });
 }
 
-void maps_down(const float* maps, int64_t at, const Shape& shape, Rows<3>& rows) {
+// The terms of a row, and the derivatives of its indices where they are wanted; `shape` is that of one image, the row
+// `at` of one, and `maps` those of all `size` values.
+void loss_row(const float* x, const float* y, int64_t at, const Shape& shape, Rows<4>& rows, int64_t size,
+              double (&sums)[2], float* maps) {
+  moments_down(x, y, at, shape, rows);
+  Wide differences{}, indices{};
+  double rest[2] = {};
+  sweep(shape.row, [&](auto lane, int64_t i) __attribute__((always_inline)) {
+    using T = decltype(lane);
+    int64_t to = at * shape.row + i;
+    const Moments<T> m = moments_along<T>(rows, i);
+    T difference = read<T>(x + to) - read<T>(y + to), index = ssim_index(m);
+    difference = max(difference, -difference);
+    if constexpr (sizeof(T) == sizeof(Wide)) {
+      differences += difference;
+      indices += index;
+    } else {
+      rest[0] += difference;
+      rest[1] += index;
+    }
+    if (!maps) return;
+    T by[3];
+    ssim_derivatives<T>(m, splat<T>(1.0f), by[0], by[1], by[2]);
+    for (int n = 0; n < 3; ++n) __builtin_memcpy(maps + n * size + to, &by[n], sizeof(T));
+  });
+  for (int i = 0; i < WIDTH; ++i) rest[0] += differences[i], rest[1] += indices[i];
+  sums[0] = rest[0], sums[1] = rest[1];
+}
+
+// `plane` floats lie between the maps.
+void maps_down(const float* maps, int64_t plane, int64_t at, const Shape& shape, Rows<3>& rows) {
   Window w = window_at(at, shape);
-  const int64_t plane = shape.height * shape.row;
   float* to[3] = {rows.inside(0), rows.inside(1), rows.inside(2)};
   sweep(shape.row, [&](auto lane, int64_t i) __attribute__((always_inline)) {
     using T = decltype(lane);
@@ -130,7 +158,7 @@ SCENEKIT_EXPORT void scenekit_ssim(const float* image, const float* target, int6
                                    int64_t channels, float* result) {
   const Shape shape{height, width * channels, channels};
   parallel(height, GRAIN, [=](int64_t begin, int64_t end, int) {
-    Rows<5> rows(shape);
+    Rows<4> rows(shape);
     for (int64_t at = begin; at < end; ++at) {
       moments_down(image, target, at, shape, rows);
       sweep(shape.row, [&](auto lane, int64_t i) __attribute__((always_inline)) {
@@ -152,13 +180,55 @@ SCENEKIT_EXPORT void scenekit_ssim_backward(const float* gradient, const float* 
   parallel(height, GRAIN, [=](int64_t begin, int64_t end, int) {
     Rows<3> rows(shape);
     for (int64_t at = begin; at < end; ++at) {
-      maps_down(maps, at, shape, rows);
+      maps_down(maps, height * shape.row, at, shape, rows);
       sweep(shape.row, [&](auto lane, int64_t i) __attribute__((always_inline)) {
         using T = decltype(lane);
         int64_t to = at * shape.row + i;
         T by[3];
         rows.blur(i, by);
         T sum = by[0] + 2.0f * read<T>(image + to) * by[1] + read<T>(target + to) * by[2];
+        __builtin_memcpy(result + to, &sum, sizeof(T));
+      });
+    }
+  });
+}
+
+// `partial` [count * height, 2] receives each row's sums of differences and of indices. `maps` may be null.
+SCENEKIT_EXPORT void scenekit_l1_dssim(const float* images, const float* targets, int64_t count, int64_t height,
+                                       int64_t width, int64_t channels, double* partial, float* maps) {
+  const Shape shape{height, width * channels, channels};
+  const int64_t plane = height * shape.row;
+  parallel(count * height, GRAIN, [=](int64_t begin, int64_t end, int) {
+    Rows<4> rows(shape);
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t image = row / height * plane;
+      double sums[2];
+      loss_row(images + image, targets + image, row % height, shape, rows, count * plane, sums,
+               maps ? maps + image : nullptr);
+      partial[2 * row] = sums[0], partial[2 * row + 1] = sums[1];
+    }
+  });
+}
+
+// `steps` are what a difference and a derivative of an index weigh in the gradient.
+SCENEKIT_EXPORT void scenekit_l1_dssim_backward(const float* steps, const float* images, const float* targets,
+                                                const float* maps, int64_t count, int64_t height, int64_t width,
+                                                int64_t channels, float* result) {
+  const Shape shape{height, width * channels, channels};
+  const int64_t plane = height * shape.row;
+  const float step = steps[0], scale = steps[1];
+  parallel(count * height, GRAIN, [=](int64_t begin, int64_t end, int) {
+    Rows<3> rows(shape);
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t image = row / height * plane, at = row % height;
+      maps_down(maps + image, count * plane, at, shape, rows);
+      sweep(shape.row, [&](auto lane, int64_t i) __attribute__((always_inline)) {
+        using T = decltype(lane);
+        const int64_t to = image + at * shape.row + i;
+        T by[3], x = read<T>(images + to), y = read<T>(targets + to);
+        rows.blur(i, by);
+        const T zero{}, one = splat<T>(step);
+        T sum = select(x > y, one, select(x < y, -one, zero)) + scale * (by[0] + 2.0f * x * by[1] + y * by[2]);
         __builtin_memcpy(result + to, &sum, sizeof(T));
       });
     }

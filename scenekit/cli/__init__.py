@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -50,6 +51,8 @@ def _guarded(run: Callable[[list[str]], None], arguments: list[str]) -> int:
 
     try:
         with terminating():
+            if os.environ.get("SCENEKIT_KERNELS"):
+                import_module("scenekit.kernels.adapters").adapted()  # what it names must be there
             run(arguments)
     except BadInput as error:
         return _refuse(str(error))

@@ -11,7 +11,9 @@ import torch
 
 from scenekit.cli.options import parse
 from scenekit.kernels import OPS, Op, native
-from scenekit.kernels.gpu import launch
+from scenekit.kernels.adapters import adapted
+from scenekit.kernels.choice import ours_serve
+from scenekit.kernels.gpu import launch, mlp_half
 from scenekit.kernels.gpu.compile import missing as compiler_missing
 
 
@@ -36,6 +38,8 @@ def run(arguments: list[str]) -> None:
     print(f"torch {facts['torch']}, {facts['threads']} threads, {facts['processor']}")
     print(f"CPU library: {facts['cpu_library']}")
     print(f"GPU: {facts['gpu']}")
+    if facts["gpu_networks"]:
+        print(f"networks on the GPU: {facts['gpu_networks']}")
     for name, server in facts["operators"].items():
         print(f"  {name:32} {server:20} {facts['gpu_operators'].get(name, '')}".rstrip())
     for advice in facts["advice"]:
@@ -52,6 +56,7 @@ def examine() -> dict[str, Any]:
         "cuda": torch.cuda.is_available(),
         "cpu_library": native.describe(),
         "gpu": _gpu(),
+        "gpu_networks": _networks() if torch.cuda.is_available() else "",
         "operators": {
             name: "C library, float32" if compiled and op.cpu is not None else "torch reference"
             for name, op in OPS.items()
@@ -69,7 +74,18 @@ def _gpu() -> str:
     return f"{torch.cuda.get_device_name(0)}, sm_{major}{minor}"
 
 
+def _networks() -> str:
+    """What the products of small networks are."""
+    if mlp_half.allowed():
+        return "half precision on tensor cores, sums in float32"
+    always = os.environ.get("SCENEKIT_PRECISION", "") == "float32"
+    return "exact float32" if always else "exact float32; in training half precision, sums in float32"
+
+
 def _on_gpu(op: Op) -> str:
+    theirs = adapted().get(op.name)
+    if theirs is not None:
+        return theirs.server
     if op.cuda is None or not launch.available() or compiler_missing():
         return "torch reference"
     return f"CUDA, {', '.join(str(dtype).removeprefix('torch.') for dtype in op.cuda_dtypes)}"
@@ -77,7 +93,7 @@ def _on_gpu(op: Op) -> str:
 
 def _advice(compiled: bool) -> list[str]:
     advice = []
-    if os.environ.get("SCENEKIT_KERNELS", "").lower() == "reference":
+    if not ours_serve():
         advice.append("unset SCENEKIT_KERNELS to use the compiled loops")
     elif not compiled:
         advice.append("install a C++ compiler (g++ or clang++) and reinstall scenekit")

@@ -38,16 +38,19 @@ class Cameras:
         return len(self.sizes)
 
     def __getitem__(self, index: int | slice | Sequence[int]) -> Cameras:
-        """Cameras of an index, a slice or a list of indices; always a batch."""
-        chosen = range(len(self))[index] if isinstance(index, slice) else index
-        rows = [chosen] if isinstance(chosen, int) else list(chosen)
+        """Cameras of an index, a slice or a list of indices; always a batch, a view for the first two."""
+        if isinstance(index, int):
+            index = slice(index, index + 1 or None)
+        # A list would go to the GPU as a tensor, and the host wait for that.
+        rows = index if isinstance(index, slice) else list(index)
+        numbers = range(len(self))[rows] if isinstance(rows, slice) else rows
         return Cameras(
             self.world_from_camera[rows],
             self.intrinsics[rows],
-            tuple(self.sizes[row] for row in rows),
+            tuple(self.sizes[row] for row in numbers),
             None if self.times is None else self.times[rows],
             None if self.view_ids is None else self.view_ids[rows],
-            None if self.lenses is None else tuple(self.lenses[row] for row in rows),
+            None if self.lenses is None else tuple(self.lenses[row] for row in numbers),
         )
 
     @property

@@ -32,8 +32,9 @@ class Rendering:
         normals: unit normals in scene, multiplied by opacity.
         terms: auxiliary losses, already weighted, by name.
         trace: intermediates by name: ``samples`` (count) from volumes, in training also ``weights``,
-            ``deltas``, ``distances`` and ``offsets``, and ``served`` where some rays had no room; ``means2d``
-            (gradient retained), ``radii``, ``visible`` and ``sizes`` from splats.
+            ``deltas``, ``distances`` and ``offsets``, and ``served`` where some rays had no room; ``rows`` (gradient
+            retained), ``visible``, ``sizes`` and ``splats`` (count) from splats. Counts may be tensors: who reads one
+            waits for the GPU.
     """
 
     color: Float[Tensor, "*b 3"]
@@ -216,7 +217,8 @@ class Splats:
         quaternions: wxyz, any length but zero.
         scales: standard deviations along the axes.
         opacities: in [0, 1].
-        harmonics: spherical-harmonic coefficients of the colour; K is 1, 4, 9 or 16.
+        harmonics_dc, harmonics_rest: spherical-harmonic coefficients of the colour, the constant one and the others:
+            apart, as they are learnt, so that no step joins them. K is (d + 1)^2 - 1 for a degree d.
         degree: the highest degree in use; the coefficients beyond it are ignored.
         terms: auxiliary losses of the primitives themselves, already weighted; training alone fills them.
     """
@@ -225,7 +227,8 @@ class Splats:
     quaternions: Float[Tensor, "N 4"]
     scales: Float[Tensor, "N 3"]
     opacities: Float[Tensor, " N"]
-    harmonics: Float[Tensor, "N K 3"]
+    harmonics_dc: Float[Tensor, "N 1 3"]
+    harmonics_rest: Float[Tensor, "N K 3"]
     degree: int
     terms: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
@@ -240,6 +243,15 @@ class Primitives(Protocol):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """What learns, and how."""
+        ...
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """What :class:`Primitives` or a :class:`Field` may also be: one that does something else as training goes on."""
+
+    def stage(self, context: Context) -> Hashable:
+        """Whatever in a training pass hangs on progress."""
         ...
 
 

@@ -72,7 +72,7 @@ class Lens:
     @property
     def intrinsics(self) -> tuple[float, float, float, float]:
         """fx, fy, cx, cy in pixels."""
-        if self.model in OURS:
+        if self.model in OURS or self.model == "PINHOLE":  # without pycolmap, which takes a while to load
             fx, fy, cx, cy = self.parameters
             return fx, fy, cx, cy
         camera = self.camera()
@@ -92,6 +92,10 @@ class Lens:
 
     def resized(self, size: tuple[int, int]) -> Lens:
         """The lens of the same photograph at another size; only what is measured in pixels changes."""
+        if self.model == "PINHOLE":
+            across, down = size[0] / self.size[0], size[1] / self.size[1]
+            scaled = (value * factor for value, factor in zip(self.parameters, (across, down) * 2, strict=True))
+            return replace(self, size=size, parameters=tuple(scaled))
         camera = self.camera()
         camera.rescale(*size)
         exact = list(self.parameters)

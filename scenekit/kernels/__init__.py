@@ -1,6 +1,6 @@
 """Differentiable operators: per op one public checked function, a plain-torch reference, native bodies."""
 
-from scenekit.kernels.adam import ADAM, adam_
+from scenekit.kernels.adam import ADAM, adam_, adam_numbers
 from scenekit.kernels.assign_fours import ASSIGN_FOURS, assign_fours_
 from scenekit.kernels.composite import COMPOSITE, COMPOSITE_BACKWARD, Composited, composite
 from scenekit.kernels.grid_layout import GridLayout
@@ -15,6 +15,7 @@ from scenekit.kernels.neighbourhood_means import NEIGHBOURHOOD_MEANS, neighbourh
 from scenekit.kernels.op import Op
 from scenekit.kernels.project import PROJECT, PROJECT_BACKWARD, Projected, project
 from scenekit.kernels.rasterize import RASTERIZE, RASTERIZE_BACKWARD, Raster, rasterize
+from scenekit.kernels.ray_points import RAY_POINTS, ray_points
 from scenekit.kernels.rbf import adaptive_rbf, rbf_neurons
 from scenekit.kernels.simplex_grid import SIMPLEX_GRID, SIMPLEX_GRID_BACKWARD, simplex_grid, simplex_layout
 from scenekit.kernels.spherical_harmonics import (
@@ -26,7 +27,7 @@ from scenekit.kernels.spherical_harmonics import (
     harmonics_by_recurrence,
     spherical_harmonics,
 )
-from scenekit.kernels.ssim import SSIM, SSIM_BACKWARD, ssim
+from scenekit.kernels.ssim import L1_DSSIM, L1_DSSIM_BACKWARD, SSIM, SSIM_BACKWARD, l1_dssim, ssim
 from scenekit.kernels.trace_hash_grid import TRACE_HASH_GRID, GridField, Stretches, trace_hash_grid
 
 OPS: dict[str, Op] = {
@@ -42,6 +43,8 @@ OPS: dict[str, Op] = {
         HASH_GRID_BACKWARD,
         INTERSECT,
         LIT_COUNTS,
+        L1_DSSIM,
+        L1_DSSIM_BACKWARD,
         MARCH,
         MLP,
         MLP_BACKWARD,
@@ -51,6 +54,7 @@ OPS: dict[str, Op] = {
         PROJECT_BACKWARD,
         RASTERIZE,
         RASTERIZE_BACKWARD,
+        RAY_POINTS,
         SIMPLEX_GRID,
         SIMPLEX_GRID_BACKWARD,
         SPHERICAL_HARMONICS,
@@ -74,6 +78,7 @@ __all__ = [
     "Stretches",
     "Tiles",
     "adam_",
+    "adam_numbers",
     "adaptive_rbf",
     "assign_fours_",
     "composite",
@@ -81,6 +86,7 @@ __all__ = [
     "harmonics_by_recurrence",
     "hash_grid",
     "intersect",
+    "l1_dssim",
     "lit_counts",
     "march",
     "mlp",
@@ -90,6 +96,7 @@ __all__ = [
     "project",
     "rasterize",
     "ray_cube",
+    "ray_points",
     "rbf_neurons",
     "simplex_grid",
     "simplex_layout",

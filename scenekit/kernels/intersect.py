@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from jaxtyping import Float, Int, Int32, Int64
+from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
 from scenekit.core.checks import check_same_kind, check_shape
@@ -16,6 +15,7 @@ from scenekit.kernels.op import register
 
 TILE = 16
 LEAST_ALPHA = 1 / 255  # fainter contributions are skipped
+FEATURES = 6  # the first column of a row that holds one
 SLACK = 1.001  # the visible ellipse grows by this in squared radius, so that rounding loses no pixel
 PIECES = 16  # of the depth order, counted and filled side by side (as in cuda/cpu/intersect.cpp)
 
@@ -36,10 +36,7 @@ class Tiles:
 
 
 def intersect(
-    means2d: Float[Tensor, "N 2"],
-    radii: Int[Tensor, "N 2"],
-    conics: Float[Tensor, "N 3"],
-    opacities: Float[Tensor, "N"],
+    rows: Float[Tensor, "N P"],
     depths: Float[Tensor, "N"],
     size: tuple[int, int],
     *,
@@ -47,25 +44,29 @@ def intersect(
 ) -> Tiles:
     """List per tile of an image of ``size`` (width, height) the Gaussians to be seen in it, nearest first.
 
-    A Gaussian is listed where the ellipse alpha >= 1/255 touches the rectangle of the tile's pixel centres,
-    and nowhere if a radius is 0 or its conic is not positive definite. Equal depths keep the order of the
-    indices. With a ``capacity`` there are that many indices, of which ``offsets`` says how many are used, and
-    nothing is read back from a GPU; where more are needed, the farthest Gaussians' tiles are left out. Not
-    differentiable. Raises ValueError for a wrong shape, an empty image or a capacity below 0, TypeError for
-    dtypes that differ.
+    A row begins as :class:`~scenekit.kernels.project.Projected` has it, with mean, conic and opacity. A Gaussian is
+    listed where the ellipse alpha >= 1/255 touches the rectangle of the tile's pixel centres, and nowhere if its conic
+    is not positive definite. Equal depths keep the order of the indices. With a ``capacity`` there are that many
+    indices, of which ``offsets`` says how many are used, and nothing is read back from a GPU; where more are needed,
+    the farthest Gaussians' tiles are left out. Not differentiable. Raises ValueError for a wrong shape, an empty image
+    or a capacity below 0, TypeError for dtypes that differ.
     """
     sizes: dict[str, int] = {}
-    check_shape("means2d", means2d, ("N", 2), sizes)
-    check_shape("radii", radii, ("N", 2), sizes)
-    check_shape("conics", conics, ("N", 3), sizes)
-    check_shape("opacities", opacities, ("N",), sizes)
+    check_shape("rows", rows, ("N", "P"), sizes)
     check_shape("depths", depths, ("N",), sizes)
-    check_same_kind("means2d", means2d, conics=conics, opacities=opacities, depths=depths)
+    check_same_kind("rows", rows, depths=depths)
+    check_columns(sizes["P"])
     check_size(size)
     if capacity is not None and capacity < 0:
         raise ValueError(f"capacity: wanted 0 or more, found {capacity}")
-    room = -1 if capacity is None else capacity
-    return Tiles(*INTERSECT(means2d, radii.to(torch.int32), conics, opacities, depths, *size, room))
+    with torch.no_grad():
+        return Tiles(*INTERSECT(rows, depths, *size, -1 if capacity is None else capacity))
+
+
+def check_columns(columns: int, features: int = 0) -> None:
+    """Raise ValueError for rows too short to hold a Gaussian with so many features."""
+    if columns < FEATURES + features:
+        raise ValueError(f"rows: wanted at least {FEATURES + features} columns, found {columns}")
 
 
 def check_size(size: tuple[int, int]) -> None:
@@ -79,23 +80,14 @@ def columns(pixels: int) -> int:
     return (pixels + TILE - 1) // TILE
 
 
-def _reference(
-    means2d: Tensor,
-    radii: Tensor,
-    conics: Tensor,
-    opacities: Tensor,
-    depths: Tensor,
-    width: int,
-    height: int,
-    capacity: int,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _reference(rows: Tensor, depths: Tensor, width: int, height: int, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
     order = torch.sort(depths, stable=True).indices
     pairs = []
     for start, some in enumerate(order.split(1024)):
-        touched = _touches(means2d[some], radii[some], conics[some], opacities[some], width, height)
-        pairs.append(torch.nonzero(touched) + torch.tensor([1024 * start, 0], device=means2d.device))
+        touched = _touches(rows[some], width, height)
+        pairs.append(torch.nonzero(touched) + torch.tensor([1024 * start, 0], device=rows.device))
     listed = torch.cat(pairs)
-    needed = torch.tensor(len(listed), device=means2d.device)
+    needed = torch.tensor(len(listed), device=rows.device)
     rank, tile = (listed if capacity < 0 else listed[:capacity]).unbind(-1)
     by_tile = torch.sort(tile, stable=True).indices
     counts = torch.bincount(tile, minlength=columns(width) * columns(height))
@@ -109,19 +101,18 @@ def _filled(gaussians: Tensor, capacity: int) -> Tensor:
     return torch.cat([gaussians, gaussians.new_zeros(missing)]) if missing > 0 else gaussians
 
 
-def _touches(means2d: Tensor, radii: Tensor, conics: Tensor, opacities: Tensor, width: int, height: int) -> Tensor:
+def _touches(rows: Tensor, width: int, height: int) -> Tensor:
     """Whether each Gaussian's ellipse meets each tile's rectangle of pixel centres, [N T]."""
-    a, b, c = (x[:, None, None] for x in conics.unbind(-1))
-    left, right = _edges(means2d[:, 0], width)
-    top, bottom = _edges(means2d[:, 1], height)
+    a, b, c, opacities = (x[:, None, None] for x in rows[:, 2:FEATURES].unbind(-1))
+    left, right = _edges(rows[:, 0], width)
+    top, bottom = _edges(rows[:, 1], height)
     left, right, top, bottom = left[:, None, :], right[:, None, :], top[:, :, None], bottom[:, :, None]
     x, y = torch.clamp(torch.zeros_like(left), left, right), torch.clamp(torch.zeros_like(top), top, bottom)
     # The least of a x^2 + 2 b x y + c y^2 over a rectangle lies at its centre or on an edge that faces it.
     on_x = [(x, torch.clamp(-b * x / c, top, bottom)), (torch.clamp(-b * y / a, left, right), y)]
     least = torch.stack([a * u * u + 2 * b * u * v + c * v * v for u, v in on_x]).amin(0)
-    reach = 2 * SLACK * torch.log(opacities / LEAST_ALPHA)[:, None, None]
-    valid = (radii > 0).all(-1) & (opacities >= LEAST_ALPHA)
-    valid = valid[:, None, None] & (a > 0) & (c > 0) & (a * c > b * b)
+    reach = 2 * SLACK * torch.log(opacities / LEAST_ALPHA)
+    valid = (opacities >= LEAST_ALPHA) & (a > 0) & (c > 0) & (a * c > b * b)
     return (valid & (least <= reach)).flatten(1)
 
 
@@ -132,44 +123,32 @@ def _edges(centers: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
     return first - centers[:, None], last - centers[:, None]
 
 
-def _cpu(
-    means2d: Tensor,
-    radii: Tensor,
-    conics: Tensor,
-    opacities: Tensor,
-    depths: Tensor,
-    width: int,
-    height: int,
-    capacity: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    arguments = (means2d, radii, conics, opacities, depths, width, height, capacity)
-    if not native.serves(means2d, conics, opacities, depths):
-        return _reference(*arguments)
-    splats = [x.contiguous() for x in (means2d, conics, opacities, radii, depths)]
-    count, tiles = means2d.shape[0], columns(width) * columns(height)
+def _cpu(rows: Tensor, depths: Tensor, width: int, height: int, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
+    if not native.serves(rows, depths):
+        return _reference(rows, depths, width, height, capacity)
+    count, tiles = rows.shape[0], columns(width) * columns(height)
     sights = torch.empty(7 * count)
     order = torch.empty(count + 1, dtype=torch.int32)
     cursors = torch.empty(PIECES * tiles, dtype=torch.int32)
     offsets = torch.empty(tiles + 1, dtype=torch.int64)
-    native.call("intersect_count", *splats, count, width, height, sights, order, cursors, offsets)
+    sizes = (count, rows.shape[1], width, height)
+    native.call("intersect_count", rows.contiguous(), depths.contiguous(), *sizes, sights, order, cursors, offsets)
     needed = offsets[-1].clone()
     if 0 <= capacity < int(needed):
-        return _reference(*arguments)
+        return _reference(rows, depths, width, height, capacity)
     gaussians = torch.empty(int(needed), dtype=torch.int32)
     native.call("intersect_fill", sights, order, count, width, height, cursors, gaussians)
     return _filled(gaussians, capacity), offsets, needed
 
 
-def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-    means2d, width, height, capacity = arguments[0], *arguments[5:]
+def _fake(rows: Tensor, depths: Tensor, width: int, height: int, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
     found = torch.library.get_ctx().new_dynamic_size() if capacity < 0 else capacity
-    offsets = means2d.new_empty(columns(width) * columns(height) + 1, dtype=torch.int64)
-    return means2d.new_empty(found, dtype=torch.int32), offsets, offsets.new_empty(())
+    offsets = rows.new_empty(columns(width) * columns(height) + 1, dtype=torch.int64)
+    return rows.new_empty(found, dtype=torch.int32), offsets, offsets.new_empty(())
 
 
 INTERSECT = register(
-    "intersect(Tensor means2d, Tensor radii, Tensor conics, Tensor opacities, Tensor depths,"
-    " int width, int height, int capacity) -> (Tensor, Tensor, Tensor)",
+    "intersect(Tensor rows, Tensor depths, int width, int height, int capacity) -> (Tensor, Tensor, Tensor)",
     _reference,
     fake=_fake,
     cpu=_cpu,

@@ -249,7 +249,7 @@ def _reference(*arguments: Any) -> _Results:
     owners, middles, lengths = (torch.cat(column) for column in zip(*parts, strict=True))
     order = owners.argsort(stable=True)
     dtype = a.jitter.dtype
-    return _arranged(middles[order].to(dtype), lengths[order].to(dtype), taken, a.capacity, a.counts)
+    return arranged(middles[order].to(dtype), lengths[order].to(dtype), taken, a.capacity, a.counts)
 
 
 def _most(a: _Arguments) -> int:
@@ -257,7 +257,7 @@ def _most(a: _Arguments) -> int:
     return a.max_samples if a.counts is None or not len(a.counts) else min(a.max_samples, int(a.counts.max()))
 
 
-def _arranged(distances: Tensor, deltas: Tensor, found: Tensor, capacity: int, counts: Tensor | None) -> _Results:
+def arranged(distances: Tensor, deltas: Tensor, found: Tensor, capacity: int, counts: Tensor | None) -> _Results:
     """The op's results, from all the samples that were ``found`` [R] in each ray."""
     kept = found if counts is None else counts
     ends = kept.cumsum(0)
@@ -288,7 +288,7 @@ def _cpu(*arguments: Any) -> _Results:
     native.call("march", *rays, count, *cells, *steps, offsets, handle)
     distances, deltas = (a.near.new_empty(int(offsets[-1])) for _ in range(2))
     native.call("march_take", handle, offsets, count, distances, deltas)
-    return _arranged(distances, deltas, offsets.diff(), a.capacity, a.counts)
+    return arranged(distances, deltas, offsets.diff(), a.capacity, a.counts)
 
 
 def _cuda(*arguments: Any) -> _Results:

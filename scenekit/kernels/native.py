@@ -8,7 +8,6 @@ serve, and ``doctor`` and one line on standard error say so.
 from __future__ import annotations
 
 import ctypes
-import os
 import platform
 import sys
 from functools import cache
@@ -18,8 +17,9 @@ import torch
 from torch import Tensor
 
 from scenekit import resources
+from scenekit.kernels.choice import ours_serve
 
-ABI = 5  # must equal SCENEKIT_ABI in cuda/cpu/pool.h: a stale library is refused, not called
+ABI = 6  # must equal SCENEKIT_ABI in cuda/cpu/pool.h: a stale library is refused, not called
 
 
 def _instruction_sets() -> tuple[str, ...]:
@@ -39,7 +39,7 @@ def _suffix() -> str:
 @cache
 def library() -> ctypes.CDLL | None:
     """The C library, or None where the references must serve."""
-    if os.environ.get("SCENEKIT_KERNELS", "").lower() == "reference":
+    if not ours_serve():
         return None
     for name in _instruction_sets():
         file = resources.native(f"libscenekit_{name}.{_suffix()}")
@@ -69,7 +69,7 @@ def _warn(reason: str) -> None:
 
 def describe() -> str:
     """One phrase for ``doctor``: what serves on the CPU."""
-    if os.environ.get("SCENEKIT_KERNELS", "").lower() == "reference":
+    if not ours_serve():
         return "torch references (SCENEKIT_KERNELS=reference)"
     handle = library()
     return "torch references (no compiled library)" if handle is None else Path(str(handle._name)).name

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from scenekit.kernels.adapters import adapted
 from scenekit.kernels.gpu import launch
 
 LIBRARY = torch.library.Library("scenekit", "DEF")
@@ -77,7 +78,11 @@ def register(
 def _where_served(
     name: str, body: Callable[..., Any], reference: Callable[..., Any], dtypes: tuple[torch.dtype, ...]
 ) -> Callable[..., Any]:
-    """The kernels take tensors of one GPU, floating ones of ``dtypes``; all else goes to the reference."""
+    """Kernels take tensors of one GPU, floating ones of ``dtypes``; all else goes to the reference.
+
+    Those of another library come first where it was asked for and takes such arguments; ours keep a fixed order of sums
+    where torch asks for one.
+    """
     plain, lists = _positions(name)
     accepted = frozenset((*dtypes, *(d for d in _DTYPES if not d.is_floating_point)))
 
@@ -89,6 +94,11 @@ def _where_served(
         for x in tensors:
             if x.get_device() != index or x.dtype not in accepted:
                 return reference(*arguments)
+        theirs = adapted().get(name)
+        if theirs is not None and not torch.are_deterministic_algorithms_enabled():
+            found = theirs.body(*arguments)
+            if found is not NotImplemented:
+                return found
         return (body if launch.available() else reference)(*arguments)
 
     return choose

@@ -14,10 +14,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scenekit.core.checks import check_same_kind, check_shape
+from scenekit.core.checks import check_shape
 from scenekit.kernels import native
 from scenekit.kernels.gpu import rasterize as on_gpu
-from scenekit.kernels.intersect import LEAST_ALPHA, TILE, Tiles, check_size, columns, intersect
+from scenekit.kernels.intersect import (
+    FEATURES,
+    LEAST_ALPHA,
+    TILE,
+    Tiles,
+    check_columns,
+    check_size,
+    columns,
+    intersect,
+)
 from scenekit.kernels.op import below_autograd, once_differentiable, reference_gradients, register
 
 __all__ = ["Raster", "Tiles", "intersect", "rasterize"]
@@ -40,63 +49,46 @@ class Raster:
     opacities: Float[Tensor, "H W"]
 
 
-def rasterize(
-    means2d: Float[Tensor, "N 2"],
-    conics: Float[Tensor, "N 3"],
-    opacities: Float[Tensor, "N"],
-    features: Float[Tensor, "N D"],
-    tiles: Tiles,
-    size: tuple[int, int],
-) -> Raster:
-    """Blend Gaussians into an image of ``size`` (width, height) pixels; D is 1 to 8.
+def rasterize(rows: Float[Tensor, "N P"], tiles: Tiles, size: tuple[int, int], channels: int = 3) -> Raster:
+    """Blend Gaussians into an image of ``size`` (width, height) pixels, with 1 to 8 channels.
 
-    Positions are in pixels, centres at +0.5; ``conics`` holds xx, xy, yy of the inverse covariance. Gradients
-    reach the four tensors. Raises ValueError for a wrong shape, TypeError for dtypes that differ.
+    A row is x, y, in pixels, centres at +0.5; xx, xy, yy of the inverse covariance; opacity; then features, of which
+    the first ``channels`` are blended. Gradients reach the rows. Raises ValueError for a wrong shape.
     """
     sizes: dict[str, int] = {}
-    check_shape("means2d", means2d, ("N", 2), sizes)
-    check_shape("conics", conics, ("N", 3), sizes)
-    check_shape("opacities", opacities, ("N",), sizes)
-    check_shape("features", features, ("N", "D"), sizes)
-    check_same_kind("means2d", means2d, conics=conics, opacities=opacities, features=features)
-    if not 1 <= sizes["D"] <= MOST_CHANNELS:
-        raise ValueError(f"features: wanted 1 to {MOST_CHANNELS} channels, found {sizes['D']}")
+    check_shape("rows", rows, ("N", "P"), sizes)
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise ValueError(f"channels: wanted 1 to {MOST_CHANNELS}, found {channels}")
+    check_columns(sizes["P"], channels)
     check_size(size)
     check_shape("tiles.gaussians", tiles.gaussians, ("I",), {})
     check_shape("tiles.offsets", tiles.offsets, (columns(size[0]) * columns(size[1]) + 1,), {})
-    image, transmittances, _ = RASTERIZE(means2d, conics, opacities, features, tiles.gaussians, tiles.offsets, *size)
-    return Raster(image, 1 - transmittances)
+    image, opacities, _, _ = RASTERIZE(rows, tiles.gaussians, tiles.offsets, channels, *size)
+    return Raster(image, opacities)
 
 
-def _reference(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-    means2d, conics, opacities, features, gaussians, offsets, width, height = arguments
-    starts = offsets.tolist()
-    rows = []
+def _reference(
+    rows: Tensor, gaussians: Tensor, offsets: Tensor, channels: int, width: int, height: int
+) -> tuple[Tensor, ...]:
+    starts, used = offsets.tolist(), rows[:, : FEATURES + channels]
+    bands = []
     for top in range(0, height, TILE):
-        row = []
+        band = []
         for left in range(0, width, TILE):
             tile = top // TILE * columns(width) + left // TILE
-            seen = gaussians[starts[tile] : starts[tile + 1]].long()
-            splats = (means2d[seen], conics[seen], opacities[seen], features[seen])
-            row.append(_blend_tile(*splats, (left, min(left + TILE, width)), (top, min(top + TILE, height))))
-        rows.append([torch.cat(parts, 1) for parts in zip(*row, strict=True)])
-    image, transmittances, stops = (torch.cat(parts) for parts in zip(*rows, strict=True))
-    return image, transmittances, stops
+            seen = used[gaussians[starts[tile] : starts[tile + 1]].long()]
+            band.append(_blend_tile(seen, (left, min(left + TILE, width)), (top, min(top + TILE, height))))
+        bands.append([torch.cat(parts, 1) for parts in zip(*band, strict=True)])
+    image, opacities, transmittances, stops = (torch.cat(parts) for parts in zip(*bands, strict=True))
+    return image, opacities, transmittances.detach(), stops
 
 
-def _blend_tile(
-    means2d: Tensor,
-    conics: Tensor,
-    opacities: Tensor,
-    features: Tensor,
-    columns: tuple[int, int],
-    rows: tuple[int, int],
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Features [h w D], transmittance [h w] and how many Gaussians were open to each pixel [h w]."""
-    y, x = torch.meshgrid(torch.arange(*rows), torch.arange(*columns), indexing="ij")
-    pixels = (torch.stack([x, y], -1).to(means2d) + 0.5).unsqueeze(-2)
-    dx, dy = (pixels - means2d).unbind(-1)
-    a, b, c = conics.unbind(-1)
+def _blend_tile(splats: Tensor, across: tuple[int, int], down: tuple[int, int]) -> tuple[Tensor, ...]:
+    """Features [h w D], opacity and transmittance [h w], how many Gaussians were open to each pixel [h w]."""
+    y, x = torch.meshgrid(torch.arange(*down), torch.arange(*across), indexing="ij")
+    pixels = (torch.stack([x, y], -1).to(splats) + 0.5).unsqueeze(-2)
+    dx, dy = (pixels - splats[:, :2]).unbind(-1)
+    a, b, c, opacities = splats[:, 2:FEATURES].unbind(-1)
     sigma = 0.5 * (a * dx * dx + c * dy * dy) + b * dx * dy
     alpha = torch.clamp(opacities * torch.exp(-sigma), max=MOST_ALPHA)
     alpha = torch.where(alpha >= LEAST_ALPHA, alpha, torch.zeros_like(alpha))
@@ -105,70 +97,62 @@ def _blend_tile(
     is_open = after >= LEAST_TRANSMITTANCE
     before = torch.cat([torch.ones_like(after[..., :1]), after[..., :-1]], -1)
     weights = torch.where(is_open, alpha * before, torch.zeros_like(alpha))
-    return weights @ features, 1 - weights.sum(-1), is_open.sum(-1).to(torch.int32)
+    seen = weights.sum(-1)
+    return weights @ splats[:, FEATURES:], seen, 1 - seen, is_open.sum(-1).to(torch.int32)
 
 
-def _cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-    tensors, (width, height) = arguments[:6], arguments[6:]
-    if not native.serves(*tensors):
+def _cpu(*arguments: Any) -> tuple[Tensor, ...]:
+    rows, gaussians, offsets, channels, width, height = arguments
+    if not native.serves(rows, gaussians, offsets):
         return _reference(*arguments)
     outputs = _fake(*arguments)
-    native.call("rasterize", *_dense(tensors), *tensors[3].shape, width, height, *outputs)
+    lists = (gaussians.contiguous(), offsets.contiguous())
+    native.call("rasterize", rows.contiguous(), *lists, *rows.shape, channels, width, height, *outputs)
     return outputs
 
 
-def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-    features, width, height = arguments[3], arguments[6], arguments[7]
-    image = features.new_empty(height, width, features.shape[1])
-    return image, features.new_empty(height, width), features.new_empty(height, width, dtype=torch.int32)
+def _fake(rows: Tensor, gaussians: Tensor, offsets: Tensor, channels: int, width: int, height: int) -> Any:
+    image, one = rows.new_empty(height, width, channels), rows.new_empty(height, width)
+    return image, one, torch.empty_like(one), torch.empty_like(one, dtype=torch.int32)
 
 
-# The arguments of the backward op: the gradients to the picture and to the transmittances, the six tensors
-# of the op, and its last two results.
+# The arguments of the backward op: the gradients to the picture and to the opacities, the three tensors of the op, and
+# its last two results.
 
 
-def _backward_reference(*arguments: Any) -> tuple[Tensor, ...]:
-    height, width = arguments[9].shape
-    inputs = (*arguments[2:8], width, height)
-    return tuple(reference_gradients(_reference, inputs, (0, 1, 2, 3), arguments[:2]))
+def _backward_reference(*arguments: Any) -> Tensor:
+    (height, width, channels), inputs = arguments[0].shape, arguments[2:5]
+    return reference_gradients(_reference, (*inputs, channels, width, height), (0,), arguments[:2])[0]
 
 
-def _backward_cpu(*arguments: Any) -> tuple[Tensor, ...]:
+def _backward_cpu(*arguments: Any) -> Tensor:
     if not native.serves(*arguments):
         return _backward_reference(*arguments)
-    height, width = arguments[9].shape
-    outputs = _backward_fake(*arguments)
-    native.call("rasterize_backward", *_dense(arguments), *arguments[5].shape, width, height, *outputs)
-    return outputs
-
-
-def _backward_fake(*arguments: Any) -> tuple[Tensor, ...]:
-    return tuple(x.new_empty(x.shape) for x in arguments[2:6])
-
-
-def _dense(tensors: tuple[Tensor, ...]) -> list[Tensor]:
-    return [x.contiguous() for x in tensors]
+    (height, width, channels), rows = arguments[0].shape, arguments[2]
+    result = rows.new_empty(rows.shape)
+    dense = [x.contiguous() for x in arguments]
+    native.call("rasterize_backward", *dense, *rows.shape, channels, width, height, result)
+    return result
 
 
 class _Rasterize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-        image, transmittances, stops = below_autograd("rasterize", *arguments)
-        ctx.save_for_backward(*arguments[:6], transmittances, stops)
-        ctx.mark_non_differentiable(stops)
-        return image, transmittances, stops
+    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, ...]:
+        image, opacities, transmittances, stops = below_autograd("rasterize", *arguments)
+        ctx.save_for_backward(*arguments[:3], transmittances, stops)
+        ctx.mark_non_differentiable(transmittances, stops)
+        return image, opacities, transmittances, stops
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, image: Tensor, transmittances: Tensor, stops: Tensor | None) -> tuple[Any, ...]:
-        found = torch.ops.scenekit.rasterize_backward(image, transmittances, *ctx.saved_tensors)
-        wanted = zip(found, ctx.needs_input_grad[:4], strict=True)
-        return (*(g if needed else None for g, needed in wanted), None, None, None, None)
+    def backward(ctx: Any, image: Tensor, opacities: Tensor, *_: Tensor | None) -> tuple[Any, ...]:
+        found = torch.ops.scenekit.rasterize_backward(image, opacities, *ctx.saved_tensors)
+        return found, None, None, None, None, None
 
 
 RASTERIZE = register(
-    "rasterize(Tensor means2d, Tensor conics, Tensor opacities, Tensor features, Tensor gaussians,"
-    " Tensor offsets, int width, int height) -> (Tensor, Tensor, Tensor)",
+    "rasterize(Tensor rows, Tensor gaussians, Tensor offsets, int channels, int width, int height)"
+    " -> (Tensor, Tensor, Tensor, Tensor)",
     _reference,
     fake=_fake,
     cpu=_cpu,
@@ -176,11 +160,10 @@ RASTERIZE = register(
     autograd=_Rasterize,
 )
 RASTERIZE_BACKWARD = register(
-    "rasterize_backward(Tensor image_gradient, Tensor transmittance_gradient, Tensor means2d, Tensor conics,"
-    " Tensor opacities, Tensor features, Tensor gaussians, Tensor offsets, Tensor transmittances,"
-    " Tensor stops) -> (Tensor, Tensor, Tensor, Tensor)",
+    "rasterize_backward(Tensor image_gradient, Tensor opacity_gradient, Tensor rows, Tensor gaussians,"
+    " Tensor offsets, Tensor transmittances, Tensor stops) -> Tensor",
     _backward_reference,
-    fake=_backward_fake,
+    fake=lambda *arguments: arguments[2].new_empty(arguments[2].shape),
     cpu=_backward_cpu,
     cuda=on_gpu.rasterize_backward,
 )

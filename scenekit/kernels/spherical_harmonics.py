@@ -32,7 +32,7 @@ def spherical_harmonics(directions: Float[Tensor, "N 3"], degree: int) -> Float[
     independent: directions are not normalised here.
     """
     check_shape("directions", directions, ("N", 3), {})
-    _check_degree(degree)
+    check_degree(degree)
     return SPHERICAL_HARMONICS(directions, degree)
 
 
@@ -48,7 +48,7 @@ def harmonic_colors(
     check_shape("coefficients", coefficients, ("N", "K", 3), sizes)
     check_shape("directions", directions, ("N", 3), sizes)
     check_same_kind("coefficients", coefficients, directions=directions)
-    _check_degree(degree)
+    check_degree(degree)
     if sizes["K"] < (degree + 1) ** 2:
         raise ValueError(f"coefficients: degree {degree} wants {(degree + 1) ** 2} of them, found {sizes['K']}")
     return HARMONIC_COLORS(coefficients, directions, degree)
@@ -108,12 +108,14 @@ def _azimuthal(directions: Tensor, degree: int) -> tuple[Tensor, Tensor]:
     return torch.stack(cosines, 1), torch.stack(sines, 1)
 
 
-def _check_degree(degree: int) -> None:
+def check_degree(degree: int) -> None:
+    """Raise ValueError where there are no polynomials of that degree."""
     if not 0 <= degree <= MAX_DEGREE:
         raise ValueError(f"degree: wanted 0 to {MAX_DEGREE}, found {degree}")
 
 
-def _reference(directions: Tensor, degree: int) -> Tensor:
+def basis_of(directions: Tensor, degree: int) -> Tensor:
+    """The plain torch body."""
     x, y, z = directions.unbind(-1)
     xx, yy, zz, xy, yz, xz = x * x, y * y, z * z, x * y, y * z, x * z
     basis = [torch.full_like(x, C0)]
@@ -153,12 +155,12 @@ def _reference(directions: Tensor, degree: int) -> Tensor:
 
 
 def _backward_reference(gradient: Tensor, directions: Tensor, degree: int) -> Tensor:
-    return reference_gradients(_reference, (directions, degree), (0,), (gradient,))[0]
+    return reference_gradients(basis_of, (directions, degree), (0,), (gradient,))[0]
 
 
 def _cpu(directions: Tensor, degree: int) -> Tensor:
     if not native.serves(directions):
-        return _reference(directions, degree)
+        return basis_of(directions, degree)
     directions = directions.contiguous()
     basis = directions.new_empty(directions.shape[0], (degree + 1) ** 2)
     native.call("spherical_harmonics", directions, directions.shape[0], degree, basis)
@@ -190,7 +192,7 @@ class _SphericalHarmonics(torch.autograd.Function):
 
 SPHERICAL_HARMONICS = register(
     "spherical_harmonics(Tensor directions, int degree) -> Tensor",
-    _reference,
+    basis_of,
     fake=lambda directions, degree: directions.new_empty(directions.shape[0], (degree + 1) ** 2),
     cpu=_cpu,
     cuda=on_gpu.basis,
@@ -206,7 +208,7 @@ SPHERICAL_HARMONICS_BACKWARD = register(
 
 
 def _colors_reference(coefficients: Tensor, directions: Tensor, degree: int) -> Tensor:
-    basis = _reference(directions, degree)
+    basis = basis_of(directions, degree)
     return (basis[..., None] * coefficients[:, : basis.shape[1]]).sum(1)
 
 

@@ -5,7 +5,7 @@ What is not foreseen here is compiled where it is first launched, a few tenths o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,8 +19,10 @@ from scenekit.kernels.gpu import (
     launch,
     march,
     mlp,
+    mlp_half,
     project,
     rasterize,
+    ray_points,
     spherical_harmonics,
     ssim,
     trace_hash_grid,
@@ -37,21 +39,28 @@ from scenekit.representations.networks import ColorLayers, RadianceNetworks
 from scenekit.representations.signal import SignalField
 from scenekit.representations.triplane import TriplaneEncoding
 
-SLOW = {"mlp": 0, "grid": 1}
+SLOW = {"mlp_half_backward": 0, "mlp": 1, "mlp_half": 2, "grid": 3}
 
 
 def begin_compiling(learning: nn.Module, device: torch.device) -> None:
     """Compile in the background what ``learning``, a renderer or a field, will need on ``device``."""
     if device.type == "cuda" and launch.available():
         index = torch.cuda.current_device() if device.index is None else device.index
-        compiling.prepare(foreseen(learning), launch.architecture(index))
+        memory = launch.shared_memory(torch.device("cuda", index))
+        compiling.prepare(foreseen(learning, memory), launch.architecture(index))
 
 
-def foreseen(learning: nn.Module) -> list[Source]:
-    """Sources for training and for looking at it, those that take longest to compile first."""
-    found = [adam.SOURCE, ssim.SOURCE]
+def foreseen(learning: nn.Module, memory: int) -> list[Source]:
+    """Sources for training and for looking at it, those that take longest to compile first.
+
+    ``memory`` is what a multiprocessor has, in bytes of shared memory: what networks are specialised by.
+    """
+    found = [adam.SOURCE, ssim.source(3)]
     for module in learning.modules():
         found += NEEDED.get(type(module), lambda _: [])(module)
+        for weights in NETWORKS.get(type(module), lambda _: [])(module):
+            widths = [weights[0].shape[1], *(weight.shape[0] for weight in weights)]
+            found += [mlp.SOURCE, *mlp_half.sources(widths, memory)]
     return sorted(dict.fromkeys(found), key=lambda source: SLOW.get(source.file, len(SLOW)))
 
 
@@ -59,8 +68,8 @@ def _grid(simplices: bool, dimensions: int, table: torch.Tensor) -> Source:
     return grids.source("simplex_grid" if simplices else "hash_grid", dimensions, table.shape[1], table.dtype)
 
 
-def _networks(module: RadianceNetworks | ColorLayers) -> list[Source]:
-    return [mlp.SOURCE, spherical_harmonics.source(module.config.harmonics_degree)]
+def _directional(module: RadianceNetworks | ColorLayers) -> list[Source]:
+    return [spherical_harmonics.source(module.config.harmonics_degree)]
 
 
 def _dense(module: DenseGridField) -> list[Source]:
@@ -74,22 +83,30 @@ def _traced(module: GridRadianceField) -> list[Source]:
     return trace_hash_grid.sources(trace_hash_grid.Shape.of(encoding.table, encoding.layout.simplices, *weights))
 
 
-def _rasterized(_: SplatRenderer[GaussianModel]) -> list[Source]:
+def _rasterized(renderer: SplatRenderer[GaussianModel]) -> list[Source]:
     pictures = [rasterize.source(n, file) for n in (3, 4) for file in ("rasterize", "rasterize_backward")]
-    return [project.SOURCE, intersect.source(1), *pictures]
+    stored = renderer.primitives.harmonics_rest.shape[1]
+    # The degree rises as training goes on.
+    degrees = range(renderer.primitives.config.harmonics_degree + 1)
+    projections = [project.specialised(degree, stored if degree else 0, False) for degree in degrees]
+    return [*projections, intersect.source(1), *pictures]
 
+
+# Weights [out in] of each network, layer by layer.
+NETWORKS: dict[type[nn.Module], Callable[[Any], Sequence[Sequence[torch.Tensor]]]] = {
+    RadianceNetworks: lambda x: [x.density_weights, x.color_weights],
+    ColorLayers: lambda x: [x.color_weights],
+    SignalField: lambda x: [x.weights],
+}
 
 NEEDED: dict[type[nn.Module], Callable[[Any], list[Source]]] = {
-    RadianceNetworks: _networks,
-    ColorLayers: _networks,
-    SignalField: lambda _: [mlp.SOURCE],
+    RadianceNetworks: _directional,
+    ColorLayers: _directional,
     GridEncoding: lambda x: [_grid(x.layout.simplices, x.dimensions, x.table)],
     GridRadianceField: _traced,
     TriplaneEncoding: lambda x: [_grid(False, 2, x.planes[0])],
     Factors: lambda x: [_grid(False, len(axes), table) for axes, table in zip(x.axes, x.tables, strict=True)],
     DenseGridField: _dense,
-    VolumeRenderer: lambda _: [march.SOURCE, composite.source(3), composite.source(0)],
+    VolumeRenderer: lambda _: [march.SOURCE, ray_points.SOURCE, composite.source(3), composite.source(0)],
     SplatRenderer: _rasterized,
-    # The degree rises as training goes on.
-    GaussianModel: lambda x: [spherical_harmonics.source(n) for n in range(x.config.harmonics_degree + 1)],
 }

@@ -14,7 +14,7 @@ from scenekit.core.point_fields import PointField
 from scenekit.core.protocols import Controller
 from scenekit.core.transforms import Similarity
 from scenekit.data.signals import Facts
-from scenekit.data.signals.surface import FILLED
+from scenekit.data.signals.distances import FILLED
 from scenekit.recipes.background import BackgroundChoice
 from scenekit.renderers.background import BLACK, WHITE
 from scenekit.renderers.flat import FlatRenderer, PanoramaRenderer

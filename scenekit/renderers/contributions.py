@@ -8,7 +8,7 @@ from torch import Tensor
 
 from scenekit.core.cameras import Cameras
 from scenekit.core.protocols import Splats
-from scenekit.kernels.intersect import intersect
+from scenekit.kernels.intersect import FEATURES, intersect
 from scenekit.kernels.project import project
 from scenekit.kernels.rasterize import rasterize
 
@@ -21,23 +21,15 @@ def contributions(
     A picture is linear in what its splats show: the weights are the gradient of its sum by a feature of theirs.
     """
     total = torch.zeros_like(splats.opacities)
-    poses = cameras.camera_from_world
     for index, size in enumerate(cameras.sizes):
+        camera = (cameras.world_from_camera[index], cameras.intrinsics[index], size)
         with torch.no_grad():
-            flat = project(
-                splats.means,
-                splats.quaternions,
-                splats.scales,
-                poses[index],
-                cameras.intrinsics[index],
-                size,
-                near=near,
-            )
-            opacities = splats.opacities * flat.compensations if antialiased else splats.opacities
-            tiles = intersect(flat.means2d, flat.radii, flat.conics, opacities, flat.depths, size)
-        shown = torch.zeros_like(flat.depths)[:, None].requires_grad_()
+            shapes = (splats.means, splats.quaternions, splats.scales, splats.opacities)
+            flat = project(*shapes, *camera, antialiased=antialiased, near=near)
+            tiles = intersect(flat.rows, flat.depths, size)
+        rows = flat.rows.requires_grad_()
         with torch.enable_grad():
-            picture = rasterize(flat.means2d, flat.conics, opacities, shown, tiles, size).features
-            (weights,) = torch.autograd.grad(picture.sum(), shown)
-        total += weights[:, 0]
+            picture = rasterize(rows, tiles, size, channels=1).features
+            (gradient,) = torch.autograd.grad(picture.sum(), rows)
+        total += gradient[:, FEATURES]
     return total

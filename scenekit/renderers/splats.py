@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -10,13 +11,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels
-from scenekit.core.protocols import EVAL, Batching, Context, ParameterGroup, Primitives, Rendering, Splats
+from scenekit.core.protocols import EVAL, Batching, Context, ParameterGroup, Primitives, Rendering, Splats, Staged
 from scenekit.kernels.intersect import Tiles, intersect
 from scenekit.kernels.project import Projected, project
 from scenekit.kernels.rasterize import rasterize
-from scenekit.kernels.spherical_harmonics import harmonic_colors
 from scenekit.renderers.tangent import Face, faces_of, read_off
-from scenekit.renderers.tile_room import TileRoom
+from scenekit.renderers.tile_room import Frame, TileRoom
 
 SomePrimitives = TypeVar("SomePrimitives", bound=Primitives)
 
@@ -24,10 +24,14 @@ SomePrimitives = TypeVar("SomePrimitives", bound=Primitives)
 class SplatRenderer(nn.Module, Generic[SomePrimitives]):
     """Renders any :class:`~scenekit.core.protocols.Primitives`, one camera after another.
 
-    The trace holds, for C pinholes and N splats: ``means2d``, a tuple of C tensors [N 2] in pixels that keep
-    their gradients while training; ``radii`` [C N 2] in pixels, 0 where culled; ``visible`` [C N]; ``sizes``,
-    (width, height) of each pinhole; ``splats``, how many were visible in all. A camera is one pinhole, or with
-    another lens the faces it is seen through (``renderers/tangent.py``).
+    The trace holds, for C pinholes and N splats: ``rows``, a tuple of C tensors [N 12] as ``kernels/project.py`` has
+    them, x and y in pixels first, that keep their gradients while training; ``visible``, as many [N]; ``sizes``,
+    (width, height) of each pinhole; ``splats``, a tensor, how many were visible in all; ``frames``, what
+    ``tile_room.py`` is to know of each. A camera is one pinhole, or with another lens the faces it is seen through
+    (``renderers/tangent.py``).
+
+    In training nothing is read back from a GPU once a frame of the same size was rendered and noted, so that steps can
+    be recorded.
     """
 
     batching: ClassVar[Batching] = "images"
@@ -65,6 +69,17 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
         views = [self._seen(splats, cameras[index], with_depth, room) for index in range(len(cameras))]
         return _gathered(views, cameras, splats, pixels)
 
+    def stage(self, context: Context) -> Hashable:
+        """What the primitives do, and the room of lists; None before a frame was counted."""
+        rooms = self._room.stage()
+        staged = self.primitives.stage(context) if isinstance(self.primitives, Staged) else ()
+        return (rooms, staged) if rooms else None
+
+    def note(self, rendering: Rendering) -> None:
+        """How much room the lists needed."""
+        if rendering.opacity.is_cuda:
+            self._room.note(rendering.trace["frames"])
+
     def parameter_groups(self) -> list[ParameterGroup]:
         """The primitives'."""
         return self.primitives.parameter_groups()
@@ -84,60 +99,46 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
     ) -> _View:
         """A pinhole's picture."""
         size = camera.sizes[0]
-        intrinsics = camera.intrinsics[0]
-        shapes = (splats.means, splats.quaternions, splats.scales)
         flat = project(
-            *shapes, camera.camera_from_world[0], intrinsics.detach(), size, near=self.near if near is None else near
+            splats.means,
+            splats.quaternions,
+            splats.scales,
+            splats.opacities,
+            camera.world_from_camera[0],
+            camera.intrinsics[0],
+            size,
+            harmonics=(splats.harmonics_dc, splats.harmonics_rest),
+            degree=splats.degree,
+            antialiased=self.antialiased,
+            near=self.near if near is None else near,
         )
-        if intrinsics.requires_grad:
-            flat = _through(intrinsics, flat)
-        if flat.means2d.requires_grad:
-            flat.means2d.retain_grad()
-        opacities = splats.opacities * flat.compensations if self.antialiased else splats.opacities
-        features = colors_from(splats, camera.centres[0])
-        if with_depth:
-            features = torch.cat([features, flat.depths[:, None]], -1)
-        with torch.no_grad():
-            tiles = listed(flat, opacities, size, room)
-        raster = rasterize(flat.means2d, flat.conics, opacities, features, tiles, size)
-        return _View(raster.features, raster.opacities, (flat,), camera.sizes)
+        if flat.rows.requires_grad:
+            flat.rows.retain_grad()
+        tiles = listed(flat, size, room)
+        raster = rasterize(flat.rows, tiles, size, channels=4 if with_depth else 3)
+        frame = Frame(size, len(tiles.gaussians), tiles.needed)
+        return _View(raster.features, raster.opacities, (_Pinhole(flat, frame),))
 
 
-def listed(flat: Projected, opacities: Tensor, size: tuple[int, int], room: TileRoom | None) -> Tiles:
+def listed(flat: Projected, size: tuple[int, int], room: TileRoom | None) -> Tiles:
     """The splats of every tile, in ``room`` if there is any."""
     capacity = None if room is None else room.of(size)
-    tiles = intersect(flat.means2d, flat.radii, flat.conics, opacities, flat.depths, size, capacity=capacity)
-    if room is not None:
-        room.note(size, capacity, tiles)
-    return tiles
+    return intersect(flat.rows, flat.depths, size, capacity=capacity)
 
 
-def _through(intrinsics: Float[Tensor, "4"], flat: Projected) -> Projected:
-    """The same projection, whose gradients reach the intrinsics too: ellipses scale with the focal lengths.
-
-    The blur, which does not scale, is counted as if it did.
-    """
-    given = intrinsics.detach()
-    zoom, centre = intrinsics[:2] / given[:2], given[2:]
-    means2d = (flat.means2d - centre) * zoom + intrinsics[2:]
-    shrink = torch.stack([zoom[0] * zoom[0], zoom[0] * zoom[1], zoom[1] * zoom[1]])
-    return replace(flat, means2d=means2d, conics=flat.conics / shrink)
-
-
-def colors_from(splats: Splats, centre: Float[Tensor, "3"]) -> Float[Tensor, "N 3"]:
-    """Colours seen from ``centre``: ``max(0, 1/2 + sum_k c_k Y_k(direction))``."""
-    directions = nn.functional.normalize(splats.means - centre, dim=-1)
-    return (harmonic_colors(splats.harmonics, directions, splats.degree) + 0.5).clamp(min=0)
+@dataclass(frozen=True)
+class _Pinhole:
+    projected: Projected
+    frame: Frame
 
 
 @dataclass(frozen=True)
 class _View:
-    """Features and opacities of one camera, and what each pinhole behind them projected."""
+    """Features and opacities of one camera, and the pinholes behind them."""
 
     features: Float[Tensor, "H W D"]
     opacities: Float[Tensor, "H W"]
-    projected: tuple[Projected, ...]
-    sizes: tuple[tuple[int, int], ...]
+    pinholes: tuple[_Pinhole, ...]
 
 
 def _assembled(faces: tuple[Face, ...], views: list[_View], size: tuple[int, int]) -> _View:
@@ -152,23 +153,28 @@ def _assembled(faces: tuple[Face, ...], views: list[_View], size: tuple[int, int
             values = torch.cat([values[:, :3], depth[:, None], values[:, 4:]], -1)
         picture = picture.index_copy(0, face.pixels, values)
     picture = picture.reshape(height, width, channels + 1)
-    projected = tuple(flat for view in views for flat in view.projected)
-    return _View(picture[..., :-1], picture[..., -1], projected, tuple(size for view in views for size in view.sizes))
+    return _View(picture[..., :-1], picture[..., -1], tuple(pinhole for view in views for pinhole in view.pinholes))
 
 
 def _gathered(views: list[_View], cameras: Cameras, splats: Splats, pixels: Pixels | None) -> Rendering:
     """The views as one rendering, whole or at ``pixels``."""
     width, height = cameras.sizes[0] if cameras.sizes else (0, 0)
     blank = splats.means.new_zeros(0, height, width)
-    opacity = torch.stack([view.opacities for view in views]) if views else blank
-    features = torch.stack([view.features for view in views]) if views else blank[..., None].expand(0, -1, -1, 4)
+    opacity = _stacked([view.opacities for view in views]) if views else blank
+    features = _stacked([view.features for view in views]) if views else blank[..., None].expand(0, -1, -1, 4)
     if pixels is not None:
         rows = _rows(pixels, width, height)
         opacity, features = opacity.flatten()[rows], features.flatten(0, 2)[rows]
     depth = None
     if features.shape[-1] > 3:
         depth = features[..., 3] / opacity.clamp(min=1e-10)
-    return Rendering(features[..., :3], opacity, depth, terms=splats.terms, trace=_trace(views))
+        features = features[..., :3]
+    return Rendering(features, opacity, depth, terms=splats.terms, trace=_trace(views))
+
+
+def _stacked(pictures: list[Tensor]) -> Tensor:
+    """One picture, as in most steps, is not copied."""
+    return pictures[0][None] if len(pictures) == 1 else torch.stack(pictures)
 
 
 def _rows(pixels: Pixels, width: int, height: int) -> Int[Tensor, " R"]:
@@ -178,16 +184,12 @@ def _rows(pixels: Pixels, width: int, height: int) -> Int[Tensor, " R"]:
 
 
 def _trace(views: list[_View]) -> dict[str, Any]:
-    projected = [flat for view in views for flat in view.projected]
-    sizes = tuple(size for view in views for size in view.sizes)
-    if not projected:
-        return {"means2d": (), "sizes": sizes, "splats": 0}
-    radii = torch.stack([flat.radii for flat in projected])
-    visible = (radii > 0).all(-1)
+    pinholes = [pinhole for view in views for pinhole in view.pinholes]
+    visible = tuple(pinhole.projected.depths > 0 for pinhole in pinholes)
     return {
-        "means2d": tuple(flat.means2d for flat in projected),
-        "radii": radii,
+        "rows": tuple(pinhole.projected.rows for pinhole in pinholes),
         "visible": visible,
-        "sizes": sizes,
-        "splats": int(visible.sum()),
+        "sizes": tuple(pinhole.frame.size for pinhole in pinholes),
+        "splats": sum(seen.sum() for seen in visible),
+        "frames": tuple(pinhole.frame for pinhole in pinholes),
     }

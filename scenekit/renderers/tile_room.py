@@ -9,47 +9,67 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from scenekit.kernels.intersect import Tiles
-
-SPARE = 1.5  # times what was needed
+SPARE = 1.5  # times what was needed: what room is given
+LEAST_SPARE = 1.1  # times what was needed: room that is less than that grows
 Size = tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Frame:
+    """What the lists of a frame were.
+
+    Attributes:
+        size: of the picture.
+        room: how many entries there were.
+        needed: how many would have been needed.
+    """
+
+    size: Size
+    room: int
+    needed: Tensor | None
+
+
 class TileRoom:
-    """Owns the copies under way. ``of`` before a frame, ``note`` after it."""
+    """Owns the copies under way. ``of`` for a frame, ``note`` after it."""
 
     def __init__(self) -> None:
         self._rooms: dict[Size, int] = {}
-        self._under_way: deque[tuple[Size, int | None, Callable[[], int | None]]] = deque()
+        self._under_way: deque[tuple[Frame, Callable[[], int | None]]] = deque()
 
     def of(self, size: Size) -> int | None:
         """How many entries to give the lists of a frame; None where none of that size was seen."""
-        while self._under_way and (needed := self._under_way[0][2]()) is not None:
-            noted, room, _ = self._under_way.popleft()
-            self._learn(noted, room, needed)
         return self._rooms.get(size)
 
-    def note(self, size: Size, room: int | None, tiles: Tiles) -> None:
-        """What the lists of a frame with this room were."""
-        assert tiles.needed is not None
-        if room is None:
-            self._learn(size, None, len(tiles.gaussians))
-        elif not (tiles.needed.is_cuda and torch.cuda.is_current_stream_capturing()):
-            self._under_way.append((size, room, _later(tiles.needed)))
+    def stage(self) -> tuple[tuple[Size, int], ...]:
+        """The rooms of all sizes: frames of a recording have those that it was made with."""
+        return tuple(self._rooms.items())
 
-    def _learn(self, size: Size, room: int | None, needed: int) -> None:
-        if room is not None and needed > room:
+    def note(self, frames: Iterable[Frame]) -> None:
+        """What the lists of the frames of a step were."""
+        while self._under_way and (needed := self._under_way[0][1]()) is not None:
+            self._learn(self._under_way.popleft()[0], needed)
+        for frame in frames:
+            assert frame.needed is not None
+            if frame.size in self._rooms:
+                self._under_way.append((frame, _later(frame.needed)))
+            else:
+                self._learn(frame, frame.room)
+
+    def _learn(self, frame: Frame, needed: int) -> None:
+        if needed > frame.room:
             print(
-                f"scenekit: the farthest {needed - room} of {needed} (splat, tile) pairs had no room in a training "
-                "frame; the next has more",
+                f"scenekit: the farthest {needed - frame.room} of {needed} (splat, tile) pairs had no room in a "
+                "training frame; the next has more",
                 file=sys.stderr,
             )
-        self._rooms[size] = max(self._rooms.get(size, 0), int(SPARE * needed) + 1024)
+        if self._rooms.get(frame.size, 0) < LEAST_SPARE * needed + 1:
+            self._rooms[frame.size] = int(SPARE * needed) + 1024
 
 
 def _later(count: Tensor) -> Callable[[], int | None]:

@@ -12,7 +12,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
-from scenekit.core.protocols import EVAL, Batching, Context, Field, ParameterGroup, Regularized, Rendering, Tracer
+from scenekit.core.protocols import (
+    EVAL,
+    Batching,
+    Context,
+    Field,
+    ParameterGroup,
+    Regularized,
+    Rendering,
+    Staged,
+    Tracer,
+)
 from scenekit.core.rays import Rays, Samples, Way, rays_of
 from scenekit.kernels.composite import INVISIBLE, composite
 from scenekit.kernels.march import Marched, StepRule, march, ray_cube
@@ -82,8 +92,9 @@ class VolumeRenderer(nn.Module):
         return self.field.parameter_groups()
 
     def stage(self, context: Context) -> Hashable:
-        """How long steps are; None where there are as many samples as there are."""
-        return None if self.room is None else (self.room, self.rule(context))
+        """How long steps are, and what the field does; None where there are as many samples as there are."""
+        staged = self.field.stage(context) if isinstance(self.field, Staged) else ()
+        return None if self.room is None else (self.room, self.rule(context), staged)
 
     def note(self, rendering: Rendering) -> None:
         """Nothing: the room is given."""

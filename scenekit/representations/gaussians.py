@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -65,6 +65,7 @@ class Gaussians:
         gradient_threshold: 3DGS's, on screen positions in normalised device coordinates.
         regularization: weight of the mean opacity and the mean scale in the loss; MCMC wants 0.01.
         compact: keep the Gaussians in a sorted square grid, and the grid smooth, so that files of them are small.
+        selective: leave alone what a photograph did not see, moments included (gsplat's selective Adam).
         rates: learning rates.
     """
 
@@ -82,6 +83,7 @@ class Gaussians:
     gradient_threshold: float = 2e-4
     regularization: float = 0.0
     compact: bool = False
+    selective: bool = False
     rates: GaussianRates = field(default_factory=GaussianRates)
 
     def build(
@@ -153,24 +155,27 @@ class GaussianModel(nn.Module):
             return self.config.harmonics_degree
         return min(self.config.harmonics_degree, int(progress / self.config.harmonics_interval))
 
+    def stage(self, context: Context) -> Hashable:
+        """The degree in use."""
+        return self.degree(context.progress)
+
     def splats(self, cameras: Cameras, context: Context) -> Splats:
         """The Gaussians, activated; the same for every camera."""
         degree = self.degree(context.progress)
         scales, opacities = self.log_scales.exp(), self.opacity_logits.sigmoid()
-        in_use = self.harmonics_rest[:, : (degree + 1) ** 2 - 1]
-        harmonics = torch.cat([self.harmonics_dc, in_use], 1) if degree else self.harmonics_dc
         weight, terms = self.config.regularization, {}
         if context.training and weight > 0:
             terms = {"opacities": weight * opacities.mean(), "scales": weight * scales.mean()}
         if context.training and self.config.compact:
             terms["smoothness"] = smoothness(self.opacity_logits, self.quaternions)
-        return Splats(self.means, self.quaternions, scales, opacities, harmonics, degree, terms)
+        harmonics = (self.harmonics_dc, self.harmonics_rest)
+        return Splats(self.means, self.quaternions, scales, opacities, *harmonics, degree, terms)
 
     def medium(self) -> MixtureMedium:
         """The space that the Gaussians fill; see :class:`~scenekit.core.protocols.Mixture`."""
-        everything = torch.cat([self.harmonics_dc, self.harmonics_rest], 1)
-        scales, opacities = self.log_scales.exp(), self.opacity_logits.sigmoid()
-        return MixtureMedium(Splats(self.means, self.quaternions, scales, opacities, everything, 0))
+        shapes = (self.means, self.quaternions, self.log_scales.exp())
+        colors = (self.harmonics_dc, self.harmonics_rest)
+        return MixtureMedium(Splats(*shapes, self.opacity_logits.sigmoid(), *colors, degree=0))
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """One group for each parameter, for each learns at a rate of its own."""
@@ -185,7 +190,13 @@ class GaussianModel(nn.Module):
             "harmonics_rest": rates.harmonics_rest,
         }
         return [
-            ParameterGroup(name, {name: p}, exponential(first[name], first[name] * last[name]), rows=True)
+            ParameterGroup(
+                name,
+                {name: p},
+                exponential(first[name], first[name] * last[name]),
+                sparse=self.config.selective,
+                rows=True,
+            )
             for name, p in self.learnable.items()
         ]
 

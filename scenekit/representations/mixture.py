@@ -36,7 +36,7 @@ class MixtureMedium:
         self.whiten = turn.transpose(-1, -2) / scales[..., None]
         self.opacities = splats.opacities.detach().clamp(max=OPAQUE)
         # The constant part alone: what depends on direction belongs to surfaces, and is learnt from renderings.
-        self.colors = (splats.harmonics[:, 0].detach() * C0 + 0.5).clamp(0, 1)
+        self.colors = (splats.harmonics_dc[:, 0].detach() * C0 + 0.5).clamp(0, 1)
         self.cells = Cells(self.means, REACH * scales.amax(-1)) if len(scales) else None
 
     @torch.no_grad()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from scenekit.core.protocols import Context, ParameterGroup
 from scenekit.training.capture import Recorder
 from scenekit.training.objective import Objective, Outcome
 from scenekit.training.ranks import average_gradients
-from scenekit.training.readings import Reading, reading_of, summed
+from scenekit.training.readings import Asked, Reading, summed
 
 LATE = 1  # steps that are issued before the numbers of one are read
 KEPT_EVERY = 64  # steps between two copies of the state
@@ -31,9 +31,7 @@ class _Sent:
     """Numbers under way."""
 
     numbers: Tensor
-    outcome: Outcome
-    index: int
-    progress: float
+    asked: Asked
     landed: torch.cuda.Event
 
 
@@ -45,9 +43,11 @@ class Late:
         share: of the work of a step.
         groups: what learns.
         generator: of the training, on the GPU.
-        spoilt: what the optimizer raises where it met a gradient that is no number.
+        bad: of every parameter, whether the optimizer has met a gradient that is no number.
         state: of the training, and how it is put back.
     """
+
+    late: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -55,12 +55,12 @@ class Late:
         share: Share,
         groups: list[ParameterGroup],
         generator: torch.Generator,
-        spoilt: Tensor,
+        bad: Tensor,
         state: tuple[Callable[[], Mapping[str, Any]], Callable[[Mapping[str, Any]], None]],
     ) -> None:
         self.share = share
         self.groups = groups
-        self.spoilt = spoilt
+        self.bad = bad
         self._recorder = Recorder(objective, generator)
         self._state, self._put_back = state
         self._sent: deque[_Sent] = deque()
@@ -72,11 +72,12 @@ class Late:
             self._copies.append((index, copied(self._state())))
         outcome, numbers = self._recorder.step(look, context)
         average_gradients(self.share, self.groups)
-        numbers = torch.cat([summed(numbers, self.share), self.spoilt.double()])
+        numbers = torch.cat([summed(numbers, self.share), self.bad.double()])
         pinned = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True).copy_(numbers, non_blocking=True)
         landed = torch.cuda.Event()
         landed.record()
-        self._sent.append(_Sent(pinned, outcome, index, context.progress, landed))
+        asked = Asked(index, context.progress, outcome.unit, tuple(outcome.terms))
+        self._sent.append(_Sent(pinned, asked, landed))
         return outcome
 
     def due(self) -> Reading | None:
@@ -90,10 +91,8 @@ class Late:
     def _read(self) -> Reading:
         sent = self._sent.popleft()
         sent.landed.synchronize()
-        *numbers, spoilt = sent.numbers
-        reading = reading_of(
-            torch.stack(numbers), sent.outcome, self.share, sent.index, sent.progress, spoilt=bool(spoilt)
-        )
+        numbers, bad = sent.numbers.split([len(sent.numbers) - len(self.bad), len(self.bad)])
+        reading = sent.asked.reading(numbers, self.share, spoilt=bool(bad.any()))
         if not reading.finite:
             self._back(reading)
         return reading
@@ -103,7 +102,7 @@ class Late:
         self._sent.clear()
         index, state = next(copy for copy in reversed(self._copies) if copy[0] <= reading.index)
         self._put_back(copied(state))
-        self.spoilt.zero_()
+        self.bad.zero_()
         raise reading.trouble(f"the state of step {index} is kept")
 
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scenekit.kernels.ssim import ssim
+from scenekit.kernels.ssim import l1_dssim as terms_of
 
 Loss = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
@@ -22,11 +22,9 @@ def l1_dssim(weight: float) -> Loss:
     """``(1 - weight) * L1 + weight * (1 - SSIM)`` over whole images (3D Gaussian Splatting, eq. 7)."""
 
     def loss(predicted: Float[Tensor, "C H W 3"], target: Float[Tensor, "C H W 3"]) -> dict[str, Tensor]:
-        terms = {"l1": (1 - weight) * (predicted - target).abs().mean()}
-        if weight > 0:
-            maps = [ssim(p, t).mean() for p, t in zip(predicted, target, strict=True)]
-            terms["dssim"] = weight * (1 - torch.stack(maps).mean())
-        return terms
+        if weight == 0:
+            return {"l1": (predicted - target).abs().mean()}
+        return dict(zip(("l1", "dssim"), terms_of(predicted, target, weight), strict=True))
 
     return loss
 

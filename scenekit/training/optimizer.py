@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from scenekit.core.protocols import Change, ParameterGroup
-from scenekit.kernels.adam import adam_
+from scenekit.kernels.adam import NUMBERS, adam_, adam_numbers
 
 
 class Optimizer:
-    """Adam with a rate per group; moments follow the rows that densification keeps, copies and makes."""
+    """Adam with a rate per group; moments follow the rows that densification keeps, copies and makes.
+
+    Attributes:
+        groups: what learns.
+        bad: of every parameter, whether a guarded update has met a gradient of it that is no number.
+    """
 
     def __init__(self, groups: Sequence[ParameterGroup]) -> None:
         self.groups = list(groups)
@@ -21,36 +26,66 @@ class Optimizer:
         if len(set(names)) != len(names):
             raise ValueError(f"parameter names: wanted each once, found {sorted(names)}")
         self.count = 0
-        device = next((p.device for group in self.groups for p in group.parameters.values()), torch.device("cpu"))
-        self.spoilt = torch.zeros(1, device=device, dtype=torch.int32)
+        device = next((p.device for _, p, _ in self._listed()), None)
+        self._numbers = torch.zeros(len(names), NUMBERS, device=device)
+        self.bad = torch.zeros(len(names), dtype=torch.int32, device=device)
         self._moments = {
             name: (torch.zeros_like(p), torch.zeros_like(p))
             for group in self.groups
             for name, p in group.parameters.items()
         }
 
-    def step(self, progress: float) -> None:
+    def step(self, progress: float, *, guarded: bool = False) -> None:
         """One step for every parameter that has a gradient; the gradients are dropped."""
+        self.advance(progress)
+        self.update(guarded=guarded)
+
+    def advance(self, progress: float) -> None:
+        """Count a step, and put its rates and corrections where :meth:`update` reads them.
+
+        Stays outside of a CUDA graph that captures updates; does not wait for the device.
+        """
         self.count += 1
+        rows: list[list[float]] = []
         for group in self.groups:
-            rate = group.learning_rate(progress)
-            for name, parameter in group.parameters.items():
-                if parameter.grad is None:
-                    continue
-                first, second = self._moments[name]
-                adam_(
-                    parameter.data,
-                    parameter.grad,
-                    first,
-                    second,
-                    learning_rate=rate,
-                    betas=group.betas,
-                    eps=group.eps,
-                    weight_decay=group.weight_decay,
-                    step=self.count,
-                    sparse=group.sparse,
-                )
+            row = adam_numbers(
+                learning_rate=group.learning_rate(progress),
+                betas=group.betas,
+                eps=group.eps,
+                weight_decay=group.weight_decay,
+                step=self.count,
+            )
+            rows += [row] * len(group.parameters)
+        if rows:
+            self._numbers.copy_(torch.tensor(rows, dtype=torch.float32), non_blocking=True)
+
+    def update(self, *, clear: bool = False, guarded: bool = False) -> None:
+        """Change every parameter that has a gradient by the numbers of the last :meth:`advance`.
+
+        Gradients are dropped, or with ``clear`` kept as zeros. ``guarded`` leaves entries alone whose gradient is NaN
+        or infinite and remembers in ``bad`` which parameters had any.
+        """
+        taken = [(row, *part) for row, part in enumerate(self._listed()) if part[1].grad is not None]
+        if not taken:
+            return
+        adam_(
+            [parameter.data for _, _, parameter, _ in taken],
+            [parameter.grad for _, _, parameter, _ in taken if parameter.grad is not None],
+            [self._moments[name][0] for _, name, _, _ in taken],
+            [self._moments[name][1] for _, name, _, _ in taken],
+            self._numbers,
+            rows=[row for row, *_ in taken],
+            sparse=[group.sparse for *_, group in taken],
+            clear=clear,
+            bad=self.bad if guarded else None,
+        )
+        if not clear:
+            for _, _, parameter, _ in taken:
                 parameter.grad = None
+
+    def _listed(self) -> Iterator[tuple[str, torch.nn.Parameter, ParameterGroup]]:
+        """All parameters in the order of their rows of numbers."""
+        return ((name, p, group) for group in self.groups for name, p in group.parameters.items())
 
     def apply(self, change: Change) -> None:
         """Give every ``rows`` group its new rows and put replaced values in place, without this step's gradients."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -17,11 +17,16 @@ from scenekit.core.context import Share
 from scenekit.core.protocols import Context, ParameterGroup
 from scenekit.training.objective import Objective, Outcome
 from scenekit.training.ranks import average_gradients
-from scenekit.training.readings import Reading, numbers_of, reading_of, summed
+from scenekit.training.readings import Asked, Reading, numbers_of, summed
 
 
 class Passes(Protocol):
-    """How gradients come to stand, and how numbers come back."""
+    """How gradients come to stand, and how numbers come back.
+
+    ``late`` says that nobody has looked at the gradients when the optimizer takes them.
+    """
+
+    late: ClassVar[bool]
 
     def run(self, look: Any, context: Context, index: int) -> Outcome:
         """What ``look`` showed; gradients stand, the mean over the processes."""
@@ -42,6 +47,8 @@ class Watched:
     ``run`` raises TrainingDiverged with the step and the term or parameter that is no number.
     """
 
+    late: ClassVar[bool] = False
+
     def __init__(self, objective: Objective, share: Share, groups: Sequence[ParameterGroup]) -> None:
         self.objective = objective
         self.share = share
@@ -53,7 +60,7 @@ class Watched:
         outcome = self.objective.losses(look, context)
         loss = torch.stack(list(outcome.terms.values())).sum()
         numbers = summed(numbers_of(outcome, loss).cpu(), self.share)
-        reading = reading_of(numbers, outcome, self.share, index, context.progress)
+        reading = Asked(index, context.progress, outcome.unit, tuple(outcome.terms)).reading(numbers, self.share)
         if not reading.finite:
             raise reading.trouble("the last good state is kept")
         loss.backward()

@@ -94,7 +94,7 @@ class Training:
             self.passes = Watched(self.objective, self.share, groups)
         else:
             state = (self.state_dict, self.load_state_dict)
-            self.passes = Late(self.objective, self.share, groups, self.generator, self.optimizer.spoilt, state)
+            self.passes = Late(self.objective, self.share, groups, self.generator, self.optimizer.bad, state)
 
     @property
     def progress(self) -> float:
@@ -175,7 +175,7 @@ def _issue(training: Training) -> None:
         change = controller.after_backward(outcome.rendering or NOTHING, context)
         if change is not None:
             training.optimizer.apply(change)
-    training.optimizer.step(context.progress)
+    training.optimizer.step(context.progress, guarded=training.passes.late)
     for controller in (*training.controllers, *([training.averages] if training.averages else [])):
         controller.after_step(context)
 

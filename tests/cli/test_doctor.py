@@ -29,7 +29,9 @@ def test_every_operator_with_kernels_is_named_with_its_types(
         name for name, op in OPS.items() if op.cuda is None
     }
     doctor.run([])
-    assert "GPU: a GPU, sm_90" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "GPU: a GPU, sm_90" in said
+    assert "networks on the GPU: exact float32; in training half precision" in said
 
 
 @pytest.mark.usefixtures("gpu")

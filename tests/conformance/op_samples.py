@@ -19,6 +19,7 @@ from torch import Generator, Tensor
 from scenekit.kernels.grid_layout import GridLayout
 from scenekit.kernels.march import StepRule
 from scenekit.kernels.simplex_grid import simplex_layout
+from scenekit.kernels.ssim import L1_DSSIM
 
 from . import splat_samples as splats
 
@@ -151,6 +152,12 @@ def _fog(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]
     return alphas, normal(generator, dtype, samples, 3), uniform(generator, dtype, samples), offsets
 
 
+def _on_rays(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Samples of some of the rays, not in their order."""
+    owners = torch.randint(max(1, rows), (3 * rows,), generator=generator)
+    return (*(normal(generator, dtype, rows, 3) for _ in range(2)), owners, normal(generator, dtype, 3 * rows))
+
+
 def _walls(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
     """Rays of 0 to 89 samples of eighths, which add up without rounding, and some samples that are nobody's."""
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), (torch.arange(rows) * 37 % 90).cumsum(0)])
@@ -166,9 +173,15 @@ def _fog_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[
 
 
 def _step(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
-    gradient = normal(generator, dtype, rows) * (uniform(generator, dtype, rows) < 0.5)
-    moments = normal(generator, dtype, rows), uniform(generator, dtype, rows)
-    return normal(generator, dtype, rows), gradient, *moments, [0.01, 0.9, 0.99, 1e-8, 0.1], 3, True
+    """A sparse parameter and two small dense ones; a gradient is infinite somewhere, and all are cleared."""
+    shapes = (rows,), (3, min(rows, 5)), (min(rows, 1),)
+    parameters, gradients = ([normal(generator, dtype, *shape) for shape in shapes] for _ in range(2))
+    gradients[0] *= uniform(generator, dtype, rows) < 0.5
+    gradients[1][0, :1] = torch.inf
+    moments = [normal(generator, dtype, *s) for s in shapes], [uniform(generator, dtype, *s) for s in shapes]
+    numbers = torch.tensor([[0.02, 0.9, 0.99, 1e-6, 0.1, 3.0], [0.03, 0.8, 0.9, 1e-6, 0.0, 2.0]], dtype=dtype)
+    bad = torch.zeros(2, dtype=torch.int32)
+    return parameters, gradients, *moments, numbers, [0, 1, 0], [True, False, False], True, bad
 
 
 def _grid_to_sort(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
@@ -188,6 +201,19 @@ def _pictures_backward(generator: Generator, dtype: torch.dtype, rows: int) -> t
     return normal(generator, dtype, rows, 9, 3), *_pictures(generator, dtype, rows)
 
 
+def _loss(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Two images; no value near its target, where the difference has no gradient."""
+    targets = uniform(generator, dtype, 2, rows, 9, 3)
+    error = normal(generator, dtype, 2, rows, 9, 3)
+    return targets + 0.1 * (error + 0.1 * error.sign()), targets, 0.2, True
+
+
+def _loss_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    arguments = _loss(generator, dtype, rows)
+    maps = L1_DSSIM.reference(*arguments)[2]
+    return *normal(generator, dtype, 2).unbind(), *arguments[:2], maps, 0.2
+
+
 SAMPLES: dict[str, Sample] = {
     "adam_": Sample(_step, rows=100_000),
     # Which rows move where hangs on the rounding of sums.
@@ -204,14 +230,16 @@ SAMPLES: dict[str, Sample] = {
     "lit_counts": Sample(_walls, rows=500, half=None),
     # Which steps are samples hangs on the rounding of positions.
     "march": Sample(_marched, rows=1000, reference_dtype=torch.float32, half=None),
+    "l1_dssim": Sample(_loss, differentiable=(0,), tolerance=1e-4),
+    "l1_dssim_backward": Sample(_loss_backward, tolerance=1e-4),
     "mlp": Sample(_mlp, differentiable=(0, 1), rows=9001),
     "mlp_backward": Sample(_mlp_backward, rows=9001),
     "neighbourhood_means": Sample(lambda g, dtype, n: (normal(g, dtype, n + 9, 11, 3), 4), rows=40),
     # Which points are nearest hangs on rounding.
     "nearest": Sample(_points, rows=700, reference_dtype=torch.float32, half=None),
-    "project": Sample(splats.gaussians, differentiable=(0, 1, 2, 3), rows=2500, half=None),
+    "project": Sample(splats.gaussians, differentiable=tuple(range(8)), rows=2500, half=None),
     "project_backward": Sample(splats.gaussians_backward, rows=2500, half=None),
-    "rasterize": Sample(splats.picture, differentiable=(0, 1, 2, 3), half=None),
+    "rasterize": Sample(splats.picture, differentiable=(0,), half=None),
     "rasterize_backward": Sample(splats.picture_backward, half=None),
     "simplex_grid": Sample(_simplices, differentiable=(0, 1), rows=5000),
     "simplex_grid_backward": Sample(_simplices_backward, rows=5000),
@@ -221,6 +249,7 @@ SAMPLES: dict[str, Sample] = {
     ),
     "ssim": Sample(_pictures, differentiable=(0,), tolerance=1e-4),
     "ssim_backward": Sample(_pictures_backward, tolerance=1e-4),
+    "ray_points": Sample(_on_rays, differentiable=(0, 1), rows=1000),
     # Where samples stand, and which are the last, hangs on rounding, as for march.
     "trace_hash_grid": Sample(_traced, tolerance=2e-4, rows=3000, reference_dtype=torch.float32, half=None),
 }

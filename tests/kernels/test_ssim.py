@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from scenekit.kernels.ssim import SSIM, ssim
+from scenekit.kernels import native
+from scenekit.kernels.ssim import SSIM, l1_dssim, ssim
 
 
 def _images(height: int, width: int, channels: int, dtype: torch.dtype = torch.float32):
@@ -73,6 +74,61 @@ def test_the_target_is_refused_a_gradient():
     image, target = _images(12, 12, 3)
     with pytest.raises(NotImplementedError, match="swap"):
         ssim(image, target.requires_grad_()).sum().backward()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("weight", [0.2, 1.0])
+def test_the_loss_is_made_of_means_of_its_parts(channels: int, weight: float):
+    pairs = [_images(20, 31, channels), _images(20, 31, channels)[::-1]]
+    images, targets = (torch.stack(parts) for parts in zip(*pairs, strict=True))
+    mine, theirs = images.clone().requires_grad_(), images.double().requires_grad_()
+    l1, dssim = l1_dssim(mine, targets, weight)
+    difference = (theirs - targets.double()).abs().mean()
+    index = torch.stack([ssim(x, y).mean() for x, y in zip(theirs, targets.double(), strict=True)]).mean()
+    assert float(l1) == pytest.approx((1 - weight) * float(difference), rel=1e-5)
+    assert float(dssim) == pytest.approx(weight * (1 - float(index)), rel=1e-4)
+    (l1 + 2 * dssim).backward()
+    ((1 - weight) * difference - 2 * weight * index).backward()
+    assert mine.grad is not None
+    assert theirs.grad is not None
+    assert (mine.grad.double() - theirs.grad).abs().max() < 1e-4 * theirs.grad.abs().max()
+
+
+def test_the_loss_of_equal_images_is_nothing_and_has_no_gradient():
+    image = _images(15, 12, 3)[1][None].requires_grad_()
+    l1, dssim = l1_dssim(image, image.detach(), 0.2)
+    (l1 + dssim).backward()
+    assert float(l1) == 0
+    assert float(dssim) == pytest.approx(0, abs=1e-6)
+    assert image.grad is not None
+    assert image.grad.abs().max() < 1e-6
+
+
+def test_every_number_of_threads_gives_the_same_loss():
+    handle = native.library()
+    if handle is None:
+        pytest.skip("no compiled library")
+    image, target = (x[None] for x in _images(60, 50, 3))
+    image.requires_grad_()
+
+    def run(threads: int) -> list[Tensor]:
+        handle.scenekit_set_threads(threads)
+        terms = l1_dssim(image, target, 0.2)
+        return [*terms, *torch.autograd.grad(sum(terms), image)]
+
+    try:
+        runs = run(1), run(2)
+    finally:
+        handle.scenekit_set_threads(torch.get_num_threads())
+    assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
+
+
+@pytest.mark.bad_input
+def test_a_loss_of_many_channels_or_shapes_is_refused():
+    with pytest.raises(ValueError, match="wanted 1 to 4 channels, found 5"):
+        l1_dssim(torch.zeros(1, 4, 5, 5), torch.zeros(1, 4, 5, 5), 0.2)
+    with pytest.raises(ValueError, match="targets: wanted shape"):
+        l1_dssim(torch.zeros(1, 4, 5, 3), torch.zeros(2, 4, 5, 3), 0.2)
 
 
 @pytest.mark.bad_input

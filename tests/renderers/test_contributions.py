@@ -19,6 +19,7 @@ def _splats(means: list[list[float]], opacities: list[float]) -> Splats:
         torch.full((count, 3), 0.2),
         torch.tensor(opacities),
         torch.zeros(count, 1, 3),
+        torch.zeros(count, 0, 3),
         0,
     )
 

@@ -54,7 +54,8 @@ class Five:
     def splats(self, cameras: Cameras, context: Context) -> Splats:
         given = self.parameters
         return Splats(given["means"], torch.nn.functional.normalize(given["quaternions"], dim=-1),
-                      given["log_scales"].exp(), given["opacity_logits"].sigmoid(), given["harmonics"], 1)  # fmt: skip
+                      given["log_scales"].exp(), given["opacity_logits"].sigmoid(),
+                      given["harmonics"][:, :1], given["harmonics"][:, 1:], 1)  # fmt: skip
 
     def parameter_groups(self) -> list[ParameterGroup]:
         return []

@@ -36,9 +36,8 @@ class Balls:
     def splats(self, cameras: Cameras, context: Context) -> Splats:
         count = len(self.means)
         quaternions = torch.tensor([1.0, 0, 0, 0]).expand(count, 4)
-        return Splats(
-            self.means, quaternions, torch.full((count, 3), SIGMA), torch.full((count,), 0.9), self.colors, degree=0
-        )
+        shapes = (self.means, quaternions, torch.full((count, 3), SIGMA), torch.full((count,), 0.9))
+        return Splats(*shapes, self.colors, self.colors[:, :0], degree=0)
 
     def parameter_groups(self):
         return []
@@ -130,5 +129,5 @@ def test_gradients_reach_splats_and_poses_through_every_face() -> None:
     assert pose.grad is not None
     assert pose.grad.isfinite().all()
     assert balls.means.grad.abs().sum(-1).gt(0).float().mean() > 0.5
-    assert len(rendering.trace["means2d"]) == 5
-    assert rendering.trace["visible"].shape == (5, 60)
+    assert len(rendering.trace["rows"]) == 5
+    assert [seen.shape for seen in rendering.trace["visible"]] == [(60,)] * 5

@@ -19,10 +19,11 @@ def model_of(log_scales: list[float], opacities: list[float]) -> GaussianModel:
 
 def seen(lengths: list[float], visible: list[bool] | None = None) -> Rendering:
     """A rendering whose screen gradients have these lengths in normalised device coordinates."""
-    means2d = torch.zeros(len(lengths), 2, requires_grad=True)
-    means2d.grad = torch.stack([torch.tensor(lengths) / (WIDTH / 2), torch.zeros(len(lengths))], -1)
-    mask = torch.tensor([visible or [True] * len(lengths)])
-    trace = {"means2d": (means2d,), "visible": mask, "sizes": ((WIDTH, HEIGHT),)}
+    rows = torch.zeros(len(lengths), 12, requires_grad=True)
+    rows.grad = torch.zeros_like(rows)
+    rows.grad[:, 0] = torch.tensor(lengths) / (WIDTH / 2)
+    mask = torch.tensor(visible or [True] * len(lengths))
+    trace = {"rows": (rows,), "visible": (mask,), "sizes": ((WIDTH, HEIGHT),)}
     return Rendering(torch.zeros(1, HEIGHT, WIDTH, 3), torch.zeros(1, HEIGHT, WIDTH), trace=trace)
 
 

@@ -91,3 +91,35 @@ def test_a_replaced_parameter_takes_any_shape_and_starts_its_moments_anew() -> N
     state = optimizer.state_dict()
     assert torch.equal(state["first"]["plane"], torch.zeros(4, 4))
     assert state["first"]["other"].all()
+
+
+def test_an_update_repeats_with_the_numbers_of_the_last_advance() -> None:
+    ours, whole = group("a"), group("a")
+    halves, steps = Optimizer([ours]), Optimizer([whole])
+    for seed in range(3):
+        gradient = torch.randn(3, 2, generator=torch.Generator().manual_seed(seed))
+        ours.parameters["a"].grad, whole.parameters["a"].grad = gradient.clone(), gradient
+        halves.advance(0.0)
+        halves.update(clear=True)
+        steps.step(0.0)
+        kept = ours.parameters["a"].grad
+        assert kept is not None
+        assert not kept.any()
+    assert torch.equal(ours.parameters["a"], whole.parameters["a"])
+
+
+def test_a_guarded_update_names_parameters_whose_gradient_is_no_number() -> None:
+    groups = [group("a"), group("b"), group("c")]
+    before = groups[1].parameters["b"].detach().clone()
+    optimizer = Optimizer(groups)
+    for part, name in zip(groups[:2], "ab", strict=True):
+        part.parameters[name].grad = torch.ones(3, 2)
+    grad = groups[1].parameters["b"].grad
+    assert grad is not None
+    grad[1, 1] = torch.nan
+    optimizer.advance(0.0)
+    optimizer.update(guarded=True)
+    assert optimizer.bad.tolist() == [name == "b" for group in optimizer.groups for name in group.parameters]
+    moved = groups[1].parameters["b"].detach() - before
+    assert moved[1, 1] == 0
+    assert (moved.flatten()[:3] < 0).all()

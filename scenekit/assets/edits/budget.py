@@ -43,6 +43,7 @@ def as_splats(cloud: GaussianCloud) -> Splats:
         cloud.quaternions,
         cloud.log_scales.exp(),
         cloud.opacity_logits.sigmoid(),
-        cloud.harmonics,
+        cloud.harmonics[:, :1],
+        cloud.harmonics[:, 1:],
         min(3, cloud.degree),
     )

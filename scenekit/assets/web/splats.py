@@ -66,7 +66,7 @@ def dequantise(node: Mapping[str, Any], raw: Mapping[tuple[str, int], bytes]) ->
     ]
     if not parts:
         none = torch.zeros(0, 3)
-        return Splats(none, torch.zeros(0, 4), none, none[:, 0], none[:, None], 0)
+        return Splats(none, torch.zeros(0, 4), none, none[:, 0], none[:, None], none[:, None][:, :0], 0)
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
     return Splats(*columns, degree=node["degree"])
 
@@ -76,7 +76,7 @@ def _base(part: Splats) -> tuple[dict[str, Any], bytes]:
     # The box as the manifest will hold it: both sides count from the same numbers.
     places = _steps(part.means, lower, (upper - lower) / 65535, 65535)
     logs = part.scales.clamp(min=1e-30).log().clamp(LEAST_LOG_SCALE, MOST_LOG_SCALE)
-    colors = part.harmonics[:, 0] * C0 + 0.5
+    colors = part.harmonics_dc[:, 0] * C0 + 0.5
     arrays = [places.T.numpy().astype("<u2")]
     ranges = {}
     for name, values in (("log_scale", logs), ("color", colors)):
@@ -109,7 +109,7 @@ def _packed_quaternions(quaternions: Tensor) -> np.ndarray:
 
 
 def _harmonics(part: Splats, degree: int) -> tuple[list[float], bytes]:
-    rest = part.harmonics[:, 1 : (degree + 1) ** 2]
+    rest = part.harmonics_rest[:, : (degree + 1) ** 2 - 1]
     scales, rounded = [0.0] * len(BANDS), torch.zeros_like(rest)
     for band, (begin, end) in enumerate(BANDS[:degree]):
         scales[band] = float(rest[:, begin:end].abs().max()) / 127
@@ -118,7 +118,7 @@ def _harmonics(part: Splats, degree: int) -> tuple[list[float], bytes]:
 
 
 def _block(values: Mapping[str, Any], base: bytes, rest_bytes: bytes, scales: Sequence[float]) -> list[Tensor]:
-    """Means, quaternions, scales, opacities and harmonics of a block."""
+    """Means, quaternions, scales, opacities, constant and other harmonics of a block."""
     n = values["count"]
     places = torch.from_numpy(np.frombuffer(base, "<u2", 3 * n).astype(np.float32)).reshape(3, n).T
     lower, upper = torch.tensor(values["lower"]), torch.tensor(values["upper"])
@@ -129,10 +129,9 @@ def _block(values: Mapping[str, Any], base: bytes, rest_bytes: bytes, scales: Se
     steps = torch.from_numpy(np.frombuffer(rest_bytes, np.int8).astype(np.float32)).reshape(-1, 3, n)
     bands = [torch.full((end - begin, 1), scale) for (begin, end), scale in zip(BANDS, scales, strict=False)]
     constant = ((colors - 0.5) / C0)[:, None]
-    beyond = [steps.permute(2, 0, 1) * torch.cat(bands)[: len(steps)]] if bands else []
-    harmonics = torch.cat([constant, *beyond], 1)
+    beyond = steps.permute(2, 0, 1) * torch.cat(bands)[: len(steps)] if bands else constant[:, :0]
     opacities = torch.from_numpy(rest[10 * n :]) / 255
-    return [lower + (upper - lower) / 65535 * places, quaternions, logs.exp(), opacities, harmonics]
+    return [lower + (upper - lower) / 65535 * places, quaternions, logs.exp(), opacities, constant, beyond]
 
 
 def _ranged(steps: np.ndarray, limits: Sequence[float]) -> Tensor:
@@ -157,6 +156,7 @@ def _rows(splats: Splats, rows: Tensor) -> Splats:
         splats.quaternions[rows],
         splats.scales[rows],
         splats.opacities[rows],
-        splats.harmonics[rows],
+        splats.harmonics_dc[rows],
+        splats.harmonics_rest[rows],
         splats.degree,
     )

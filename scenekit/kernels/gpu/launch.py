@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-import os
 import struct
 import sys
 import threading
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scenekit.kernels.choice import ours_serve
 from scenekit.kernels.gpu.compile import Source, cubin, library
 
 WARP = 32
@@ -40,7 +40,7 @@ _THREAD = _Thread()
 @cache
 def available() -> bool:
     """Whether kernels can be compiled and launched here; one line on standard error says why not."""
-    if os.environ.get("SCENEKIT_KERNELS", "").lower() == "reference" or not torch.cuda.is_available():
+    if not ours_serve() or not torch.cuda.is_available():
         return False
     packages = missing()
     if packages:
@@ -170,10 +170,10 @@ def aligned(tensor: Tensor) -> Tensor:
     return tensor.clone() if tensor.data_ptr() % 16 else tensor
 
 
-def refuse_if_deterministic(name: str, reason: str = "adds in the order that threads arrive") -> None:
-    """Raises RuntimeError where ``torch.use_deterministic_algorithms`` is on: this op has no such body."""
-    if torch.are_deterministic_algorithms_enabled():
-        raise RuntimeError(f"{name}: {reason} on a GPU; train on a CPU, or with SCENEKIT_KERNELS=reference")
+def standing(rows: Tensor) -> tuple[Tensor, bool]:
+    """Rows [N W] as kernels walk them: memory that is :func:`aligned`, and whether it is [W N], by feature."""
+    by_feature = rows.stride(0) < rows.stride(1)
+    return aligned(rows.t() if by_feature else rows), by_feature
 
 
 @cache

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scenekit.kernels.gpu.compile import Source
-from scenekit.kernels.gpu.launch import WARP, aligned, blocks_for, launch, multiprocessors, shared_memory
+from scenekit.kernels.gpu.launch import WARP, aligned, blocks_for, launch, multiprocessors, shared_memory, standing
 
 MOST_WIDTH, MOST_LAYERS = 128, 5  # what registers of a warp hold, and what compiles in seconds
 SIDE = 16  # samples or channels of a square
@@ -33,6 +33,7 @@ class Plan:
         blocks: that a multiprocessor holds.
         sums_stay: whether a block's gradients of weights are kept in registers, or in memory of its own.
         weights_stay: whether the weights of all layers lie in shared memory, or those of one layer at a time.
+        ahead: whether rows are brought into the L2 cache a tile ahead of their use.
     """
 
     warps: int
@@ -40,6 +41,7 @@ class Plan:
     blocks: int
     sums_stay: bool = True
     weights_stay: bool = True
+    ahead: bool = True
 
     @property
     def tile(self) -> int:
@@ -54,11 +56,12 @@ class Plan:
             "HEIGHT": self.height,
             "BLOCKS": self.blocks,
             "WEIGHTS_STAY": int(self.weights_stay),
+            "AHEAD": int(self.ahead),
         }
 
 
 # The first that fits is taken: many warps, which hide what others wait for, before much of anything in registers.
-FORWARD = (Plan(4, 2, 4), Plan(4, 2, 3), Plan(8, 2, 1), Plan(8, 2, 1, weights_stay=False))
+FORWARD = (Plan(4, 2, 4), Plan(8, 2, 1), Plan(8, 2, 1, weights_stay=False))
 BACKWARD = (
     Plan(4, 2, 3),
     Plan(8, 1, 2),
@@ -71,47 +74,102 @@ BACKWARD = (
 )
 
 
+@dataclass(frozen=True)
+class Launch:
+    """What the launches of one network on one GPU have in common.
+
+    Attributes:
+        source: specialised by widths and plan.
+        tile: samples that a block takes at once.
+        blocks: that the GPU holds.
+        threads: of a block.
+        shared: bytes of shared memory of a block.
+    """
+
+    source: Source
+    tile: int
+    blocks: int
+    threads: int
+    shared: int
+
+    def blocks_for(self, count: int) -> int:
+        """No more than there are tiles."""
+        return min(self.blocks, blocks_for(count, self.tile))
+
+
+def allowed() -> bool:
+    """Whether torch's own switch allows products of less than float32."""
+    try:
+        return torch.get_float32_matmul_precision() != "highest"
+    except RuntimeError:  # it was set by its newer name, which the older one does not know of
+        return torch.backends.cuda.matmul.fp32_precision not in ("ieee", "none")
+
+
 def takes(widths: Sequence[int], device: torch.device) -> bool:
     """Whether the kernels have room for such layers on such a GPU."""
-    fits = min(widths) > 0 and max(widths) <= MOST_WIDTH and len(widths) - 1 <= MOST_LAYERS
-    return fits and backward_plan(tuple(widths), shared_memory(device)) is not None
+    memory = shared_memory(device)
+    return None not in (forward_plan(tuple(widths), memory), backward_plan(tuple(widths), memory))
 
 
-def forward(inputs: Tensor, weights: Tensor, widths: Sequence[int]) -> Tensor:
-    """Outputs [S O]."""
-    inputs, weights, count = aligned(inputs), aligned(weights), inputs.shape[0]
-    plan = forward_plan(tuple(widths), shared_memory(inputs.device))
-    assert plan is not None, "takes() has said so"
+def forward(inputs: Tensor, weights: Tensor, widths: Sequence[int], plan: Plan | None = None) -> Tensor:
+    """Outputs [S O] of inputs that stand by sample or by feature; ``plan`` is for comparing them."""
+    (inputs, by_feature), weights, count = standing(inputs), aligned(weights), inputs.shape[0]
+    plan = plan or forward_plan(tuple(widths), shared_memory(inputs.device))
+    of = _forward(tuple(widths), plan, inputs.device)
     result = inputs.new_empty(count, widths[-1])
-    blocks = min(plan.blocks * multiprocessors(inputs.device), blocks_for(count, plan.tile))
-    shared = _weight_bytes(widths, plan)
-    launch(source(plan, widths), "mlp_half", blocks, WARP * plan.warps, inputs, count, weights, result, shared=shared)
+    arguments = (inputs, by_feature, count, weights, result)
+    launch(of.source, "mlp_half", of.blocks_for(count), of.threads, *arguments, shared=of.shared)
     return result
 
 
 def backward(
-    gradient: Tensor, inputs: Tensor, weights: Tensor, widths: Sequence[int], to_inputs: bool
+    gradient: Tensor,
+    inputs: Tensor,
+    weights: Tensor,
+    widths: Sequence[int],
+    to_inputs: bool,
+    plan: Plan | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of inputs (empty where not wanted) and weights; the same bits always."""
-    gradient, inputs, weights, count = aligned(gradient), aligned(inputs), aligned(weights), inputs.shape[0]
-    plan = backward_plan(tuple(widths), shared_memory(inputs.device))
-    assert plan is not None, "takes() has said so"
-    built = backward_source(plan, widths)
-    blocks = min(plan.blocks * multiprocessors(inputs.device), blocks_for(count, plan.tile))
-    parts = torch.empty(
-        min(MOST_PARTS, blocks_for(gradient.numel(), 4 * LARGEST_FOURS * LARGEST_THREADS)),
-        dtype=torch.int32,
-        device=inputs.device,
-    )
-    launch(built, "mlp_half_largest", len(parts), LARGEST_THREADS, gradient, gradient.numel(), parts)
-    entries = _weight_squares(widths) * SIDE**2
+    """Gradients of inputs (as they stand; empty where not wanted) and weights; the same bits always.
+
+    ``plan`` as in forward.
+    """
+    count, (inputs, by_feature) = inputs.shape[0], standing(inputs)
+    gradient, weights = aligned(gradient), aligned(weights)
+    plan = plan or backward_plan(tuple(widths), shared_memory(inputs.device))
+    of = _backward(tuple(widths), plan, inputs.device)
+    blocks, entries = of.blocks_for(count), _weight_squares(widths) * SIDE**2
+    of_largest = min(MOST_PARTS, blocks_for(gradient.numel(), 4 * LARGEST_FOURS * LARGEST_THREADS))
+    parts = torch.empty(of_largest, dtype=torch.int32, device=inputs.device)
     sums, for_weights = inputs.new_empty(blocks, entries), torch.empty_like(weights)
     for_inputs = torch.empty_like(inputs) if to_inputs else None
-    arguments = (gradient, inputs, count, weights, parts, len(parts), sums, for_inputs)
-    shared = _weight_bytes(widths, plan) + _value_bytes(widths, plan)
-    launch(built, "mlp_half_backward", blocks, WARP * plan.warps, *arguments, shared=shared)
-    launch(built, "mlp_half_sum", entries // WARP, WARP * SUM_WARPS, sums, blocks, for_weights)
-    return inputs.new_empty(0) if for_inputs is None else for_inputs, for_weights
+    launch(of.source, "mlp_half_largest", of_largest, LARGEST_THREADS, gradient, gradient.numel(), parts)
+    arguments = (gradient, inputs, by_feature, count, weights, parts, of_largest, sums, for_inputs)
+    launch(of.source, "mlp_half_backward", blocks, of.threads, *arguments, shared=of.shared)
+    launch(of.source, "mlp_half_sum", entries // WARP, WARP * SUM_WARPS, sums, blocks, for_weights)
+    if for_inputs is None:
+        return inputs.new_empty(0), for_weights
+    return for_inputs.t() if by_feature else for_inputs, for_weights
+
+
+@lru_cache(maxsize=64)
+def _forward(widths: tuple[int, ...], plan: Plan | None, device: torch.device) -> Launch:
+    assert plan is not None, "takes() has said so"
+    blocks = plan.blocks * multiprocessors(device)
+    return Launch(source(plan, widths), plan.tile, blocks, WARP * plan.warps, _weight_bytes(widths, plan))
+
+
+@lru_cache(maxsize=64)
+def _backward(widths: tuple[int, ...], plan: Plan | None, device: torch.device) -> Launch:
+    assert plan is not None, "takes() has said so"
+    blocks, shared = plan.blocks * multiprocessors(device), _weight_bytes(widths, plan) + _value_bytes(widths, plan)
+    return Launch(backward_source(plan, widths), plan.tile, blocks, WARP * plan.warps, shared)
+
+
+def sources(widths: Sequence[int], memory: int) -> list[Source]:
+    """Of both passes, for multiprocessors with so many bytes of shared memory; none where the kernels have no room."""
+    there, back = forward_plan(tuple(widths), memory), backward_plan(tuple(widths), memory)
+    return [] if there is None or back is None else [source(there, widths), backward_source(back, widths)]
 
 
 def source(plan: Plan, widths: Sequence[int]) -> Source:
@@ -131,7 +189,7 @@ def forward_plan(widths: tuple[int, ...], memory: int) -> Plan | None:
     def fits(plan: Plan) -> bool:
         return _live(widths, plan) <= _registers(plan) and _shares(plan, _weight_bytes(widths, plan), memory)
 
-    return next(filter(fits, FORWARD), None)
+    return next(filter(fits, FORWARD), None) if _served(widths) else None
 
 
 @lru_cache(maxsize=64)
@@ -143,7 +201,11 @@ def backward_plan(widths: tuple[int, ...], memory: int) -> Plan | None:
         shared = _weight_bytes(widths, plan) + _value_bytes(widths, plan)
         return _live(widths, plan) + sums <= _registers(plan) and _shares(plan, shared, memory)
 
-    return next(filter(fits, BACKWARD), None)
+    return next(filter(fits, BACKWARD), None) if _served(widths) else None
+
+
+def _served(widths: Sequence[int]) -> bool:
+    return min(widths) > 0 and max(widths) <= MOST_WIDTH and len(widths) - 1 <= MOST_LAYERS
 
 
 def _squares(width: int) -> int:

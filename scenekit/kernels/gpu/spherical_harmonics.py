@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from scenekit.kernels.gpu.compile import Source
-from scenekit.kernels.gpu.launch import blocks_for, launch
+from scenekit.kernels.gpu.launch import aligned, blocks_for, launch
 
 THREADS = 128
 
@@ -32,10 +33,9 @@ def basis_backward(gradient: Tensor, directions: Tensor, degree: int) -> Tensor:
 
 def colors(coefficients: Tensor, directions: Tensor, degree: int) -> Tensor:
     """Colours [N 3] of coefficients [N stored 3]."""
-    coefficients, directions = coefficients.contiguous(), directions.contiguous()
-    count, stored = coefficients.shape[:2]
+    coefficients, directions, count = _used(coefficients, degree), directions.contiguous(), directions.shape[0]
     result = torch.empty_like(directions)
-    arguments = (coefficients, directions, count, stored, result)
+    arguments = (coefficients, directions, count, result)
     launch(source(degree), "harmonic_colors", blocks_for(count, THREADS), THREADS, *arguments)
     return result
 
@@ -44,15 +44,20 @@ def colors_backward(
     gradient: Tensor, coefficients: Tensor, directions: Tensor, degree: int, wanted: Sequence[bool]
 ) -> tuple[Tensor, Tensor]:
     """Gradients to coefficients and directions; empty where not wanted."""
-    inputs = coefficients.contiguous(), directions.contiguous()
-    count, stored = coefficients.shape[:2]
+    inputs, count = (_used(coefficients, degree), directions.contiguous()), directions.shape[0]
     results = [torch.empty_like(x) if want else None for x, want in zip(inputs, wanted, strict=True)]
-    arguments = (gradient.contiguous(), *inputs, count, stored, *results)
+    arguments = (gradient.contiguous(), *inputs, count, *results)
     launch(source(degree), "harmonic_colors_backward", blocks_for(count, THREADS), THREADS, *arguments)
     first, second = (x.new_empty(0) if r is None else r for x, r in zip(inputs, results, strict=True))
-    return first, second
+    unused = coefficients.shape[1] - inputs[0].shape[1]
+    return torch.nn.functional.pad(first, (0, 0, 0, unused)) if wanted[0] and unused else first, second
 
 
+def _used(coefficients: Tensor, degree: int) -> Tensor:
+    return aligned(coefficients[:, : (degree + 1) ** 2])
+
+
+@cache
 def source(degree: int) -> Source:
     """Specialised by degree."""
     return Source.of("spherical_harmonics", DEGREE=degree)

@@ -92,14 +92,14 @@ class DefaultDensification:
     def _gather(self, rendering: Rendering, share: Share) -> None:
         if len(self.seen) != len(self.model):  # another controller has dropped rows since: none has a gradient yet
             self._forget_gradients(len(self.model))
-        means2d, sizes = rendering.trace["means2d"], rendering.trace["sizes"]
+        tables, sizes = rendering.trace["rows"], rendering.trace["sizes"]
         lengths, seen = torch.zeros_like(self.lengths), torch.zeros_like(self.seen)
-        for means, visible, (width, height) in zip(means2d, rendering.trace["visible"], sizes, strict=True):
-            if means.grad is None:
+        for rows, visible, (width, height) in zip(tables, rendering.trace["visible"], sizes, strict=True):
+            if rows.grad is None:
                 continue
             # The loss is a mean over the batch; 3DGS's threshold is meant for a batch of one.
-            unit = means.grad.new_tensor([width / 2, height / 2]) * len(means2d)
-            lengths += (means.grad * unit).norm(dim=-1) * visible
+            x, y = rows.grad[:, :2].unbind(-1)
+            lengths += torch.hypot(x * (width / 2 * len(tables)), y * (height / 2 * len(tables)))
             seen += visible
         total(share, lengths, seen)
         self.lengths += lengths

@@ -38,7 +38,7 @@ def random_splats(count, degree=3, seed=0, size=0.08):
     opacities = torch.rand(count, generator=make)
     harmonics = normal(count, (degree + 1) ** 2, 3) * 0.15
     harmonics[:, 0] = normal(count, 3)
-    return Splats(means, normal(count, 4), scales, opacities, harmonics, degree)
+    return Splats(means, normal(count, 4), scales, opacities, harmonics[:, :1], harmonics[:, 1:], degree)
 
 
 def ring(count=4, size=(160, 100)):

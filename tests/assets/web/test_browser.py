@@ -99,7 +99,8 @@ def test_two_scenes_that_overlap_are_blended_as_one(tmp_path, open_page):
         quaternions=torch.cat([a.quaternions, b.quaternions]),
         scales=torch.cat([a.scales, b.scales / shift.scale]),
         opacities=torch.cat([a.opacities, b.opacities]),
-        harmonics=torch.cat([torch.cat([a.harmonics, rest], 1), b.harmonics]),
+        harmonics_dc=torch.cat([a.harmonics_dc, b.harmonics_dc]),
+        harmonics_rest=torch.cat([torch.cat([a.harmonics_rest, rest], 1), b.harmonics_rest]),
     )
     with browser.served(tmp_path / "page") as address:
         page = open_page(address)
@@ -160,7 +161,7 @@ def test_a_volume_hides_the_splats_behind_it_and_ends_at_a_wall(tmp_path, open_p
     splats = random_splats(2, degree=0)
     splats.means[:] = torch.tensor([[0.0, 0.0, 0.9], [0.0, 0.0, -0.9]])
     splats.scales[:], splats.opacities[:] = 0.05, 1.0
-    splats.harmonics[:] = torch.tensor([[[-2.0, 2.0, -2.0]], [[-2.0, -2.0, 2.0]]])  # green at +z, blue at -z
+    splats.harmonics_dc[:] = torch.tensor([[[-2.0, 2.0, -2.0]], [[-2.0, -2.0, 2.0]]])  # green at +z, blue at -z
     white = torch.ones(3, 3)
     wall = Shape("mesh", "wall", torch.tensor([[-9.0, -9.0, 0.6], [9.0, -9.0, 0.6], [0.0, 9.0, 0.6]]), white,
                  triangles=torch.tensor([[0, 1, 2]]))  # fmt: skip
@@ -198,7 +199,7 @@ def test_shapes_hide_the_splats_behind_them_and_not_those_before(tmp_path, open_
     splats = random_splats(2, degree=0)
     splats.means[:] = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]])
     splats.scales[:], splats.opacities[:] = 0.2, 1.0
-    splats.harmonics[:] = torch.tensor([[[-2.0, 2.0, -2.0]], [[-2.0, -2.0, 2.0]]])  # green in front, blue behind
+    splats.harmonics_dc[:] = torch.tensor([[[-2.0, 2.0, -2.0]], [[-2.0, -2.0, 2.0]]])  # green in front, blue behind
     scene = splat_scene(splats)
     export_web(scene, tmp_path / "page", shapes=[wall])
     with browser.served(tmp_path / "page") as address:
@@ -248,7 +249,9 @@ def test_keys_buttons_and_the_mouse_move_the_view(tmp_path, open_page):
 def test_a_finger_turns_the_view_and_two_fingers_come_closer(tmp_path, open_page):
     splats = random_splats(2, degree=0)
     splats.means[:], splats.scales[:], splats.opacities[:] = 0.0, 0.1, 1.0
-    splats.harmonics[:] = torch.tensor([[[-2.0, -2.0, -2.0]], [[2.0, -2.0, -2.0]]])  # black in the middle, red beside
+    splats.harmonics_dc[:] = torch.tensor(
+        [[[-2.0, -2.0, -2.0]], [[2.0, -2.0, -2.0]]]
+    )  # black in the middle, red beside
     splats.means[1, 0], splats.scales[1] = 0.3, 0.03
     page_of(tmp_path / "page", splat_scene(splats))
     with browser.served(tmp_path / "page") as address:

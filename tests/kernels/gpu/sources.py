@@ -15,6 +15,7 @@ from scenekit.kernels.gpu import (
     mlp_half,
     project,
     rasterize,
+    ray_points,
     spherical_harmonics,
     ssim,
     trace_hash_grid,
@@ -34,16 +35,20 @@ def _networks(widths: tuple[int, ...], forward: mlp_half.Plan, backward: mlp_hal
 SOURCES: list[Source] = [
     adam.SOURCE,
     *(composite.source(channels) for channels in (0, 3, 32)),
-    *(intersect.source(tiles) for tiles in (1, 1 << 15)),
+    *(intersect.source(tiles) for tiles in (1, 1107, 2**16, 2**16 + 1)),
     march.SOURCE,
     lit_counts.SOURCE,
-    project.SOURCE,
+    ray_points.SOURCE,
+    *(
+        project.specialised(*each)
+        for each in ((-1, 0, False), (0, 0, True), (1, 15, True), (3, 15, False), (4, 24, True))
+    ),
     *(rasterize.source(channels, file) for channels in (1, 3, 4, 8) for file in ("rasterize", "rasterize_backward")),
     mlp.SOURCE,
     *_networks((32, 64, 16), mlp_half.FORWARD[0], mlp_half.BACKWARD[0]),
     *_networks((32, 64, 64, 3), mlp_half.FORWARD[0], mlp_half.BACKWARD[1]),
     *_networks((20, 100, 128, 5), mlp_half.FORWARD[-1], mlp_half.BACKWARD[-1]),
-    ssim.SOURCE,
+    *(ssim.source(channels) for channels in (1, 3, 4)),
     *(spherical_harmonics.source(degree) for degree in (0, 3, 4)),
     grids.source("hash_grid", 3, 2, torch.float32),
     grids.source("hash_grid", 3, 4, torch.float16),
