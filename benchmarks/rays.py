@@ -54,7 +54,7 @@ class Row:
     told: Callable[[Any, float], dict[str, Any]] = lambda _, __: {}  # of the result and the time
     recorded: bool = True
     products: str = "highest"
-    shared_by: str = ""  # the function that says how many lanes a ray has
+    shared_by: str = ""  # what launches it, where a ray may have more lanes or fewer
 
 
 def rays_of_picture(width: int, height: int, device: torch.device) -> Stretches:
@@ -219,7 +219,8 @@ def measure(row: Row, device: torch.device, variants: bool) -> Iterator[dict[str
     if not variants or not row.shared_by:
         return
     for lanes in (1, 2, 4, 8, 16, 32):
-        with patch(f"{module}.lanes_of", lambda _, lanes=lanes: lanes):
+        name, value = ("LANES", lanes) if row.shared_by == "march" else ("lanes_of", lambda _, lanes=lanes: lanes)
+        with patch(f"{module}.{name}", value):
             yield {**_timed(row, device), "lanes": lanes}
     if row.shared_by == "trace_hash_grid":
         with patch(f"{module}.PAIRS", True):

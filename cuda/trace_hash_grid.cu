@@ -106,8 +106,8 @@ __device__ __forceinline__ void look_ahead(const Group& group, const Rays& rays,
 
 // Gives a ray to every group without one, as long as there are any.
 __device__ __forceinline__ void take_rays(const Group& group, const Rays& rays, const StepRule& rule,
-                                          const CellBits& bits, Waiting& waiting, Follower& f, Networks& networks,
-                                          const Pixels& pixels) {
+                                          const CellBits& bits, bool shaded, Waiting& waiting, Follower& f,
+                                          Networks& networks, const Pixels& pixels) {
   for (;;) {
     const unsigned vacant = __ballot_sync(ALL, f.ray < 0 && group.own == 0);
     if (!vacant) return;
@@ -124,7 +124,7 @@ __device__ __forceinline__ void take_rays(const Group& group, const Rays& rays, 
     f.ray = found.x;
     rays.enter(rule, bits, f.ray, f.march);
     f.march.next = found.y;
-    networks.face(rays.directions + 3ll * f.ray);
+    if (shaded) networks.face(rays.directions + 3ll * f.ray);
   }
 }
 
@@ -171,7 +171,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
   Follower f;
   for (;;) {
     if (__popc(__ballot_sync(ALL, f.ray < 0)) >= VACANT)
-      take_rays(group, rays, rule, bits, waiting, f, networks, pixels);
+      take_rays(group, rays, rule, bits, shaded, waiting, f, networks, pixels);
     if (!__any_sync(ALL, f.ray >= 0)) return;
     const Found found = search(group, rule, bits, most, f);
     if (__any_sync(ALL, found.is)) {

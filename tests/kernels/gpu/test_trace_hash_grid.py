@@ -21,7 +21,7 @@ FIELDS = [  # features of a row, width of layers, outputs of the density, degree
     (2, 64, 16, 3, torch.float32),
     (4, 32, 15, 4, torch.float16),
     (1, 20, 1, 0, torch.bfloat16),
-    (8, 64, 33, 1, torch.float16),
+    (8, 48, 20, 1, torch.float16),
 ]
 
 
