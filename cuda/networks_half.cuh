@@ -55,7 +55,9 @@ class Networks {
   __device__ __forceinline__ float density(bool) {
     __syncwarp();
     float own = 0.0f;
-    through<0>(load_activations<2, OF_ENCODING>(encodings_), [&](int o, const Sums<2>& sums) {
+    Fragments<2, OF_ENCODING> in;
+    load_activations<OF_ENCODING, OF_ENCODING>(encodings_, in, 0);
+    through<0>(in, [&](int o, const Sums<2>& sums) {
       keep(sums, features_, o);
       if (o == 0) own = of_lane<0>(sums);
     });
@@ -63,16 +65,19 @@ class Networks {
   }
 
   __device__ __forceinline__ void color(bool, float (&raw)[3]) {
+<<<<<<< HEAD
     __syncwarp();
     const auto harmonics = load_activations<2, OF_HARMONICS>(harmonics_);
+=======
+>>>>>>> radiance
     Fragments<2, OF_FEATURES + OF_HARMONICS> in;
+    load_activations<OF_HARMONICS, OF_HARMONICS>(harmonics_, in, OF_FEATURES);
 #pragma unroll
     for (int r = 0; r < 2; ++r)
 #pragma unroll
-      for (int c = 0; c < OF_FEATURES + OF_HARMONICS; ++c)
+      for (int c = 0; c < OF_FEATURES; ++c)
 #pragma unroll
-        for (int q = 0; q < 4; ++q)
-          in.of[r][c][q] = c < OF_FEATURES ? features_.of[r][c][q] : harmonics.of[r][c - OF_FEATURES][q];
+        for (int q = 0; q < 4; ++q) in.of[r][c][q] = features_.of[r][c][q];
     through<DENSITY_LAYERS>(in, [&](int, const Sums<2>& sums) {
       raw[0] = of_lane<0>(sums);
       raw[1] = of_lane<1>(sums);
@@ -81,12 +86,18 @@ class Networks {
   }
 
  private:
+<<<<<<< HEAD
   // The e-th eight channels of this lane's sample.
   __device__ static __forceinline__ void put(const float* channels, unsigned* to, int wide, int e) {
     unsigned* square = to + (lane_index() / 16 * wide + e / 2) * SQUARE;
     const auto pair = [channels](int p) { return pack_halves(channels[2 * p], channels[2 * p + 1]); };
     *(uint2*)(square + activation_word(lane_index() % 16, e % 2 * 4)) = make_uint2(pair(0), pair(2));
     *(uint2*)(square + activation_word(lane_index() % 16, e % 2 * 4 + 1)) = make_uint2(pair(1), pair(3));
+=======
+  // Sixteen channels of this lane's sample as a row of square `c` of its strip.
+  __device__ static __forceinline__ void put(const float* channels, unsigned* to, int wide, int c) {
+    put_row(channels, to + (lane_index() / 16 * wide + c) * SQUARE, lane_index() % 16);
+>>>>>>> radiance
   }
 
   // Channel C, 0 to 3, of this lane's sample.

@@ -133,6 +133,16 @@ __device__ __forceinline__ unsigned pack_rectified(float low, float high) {
 #endif
 }
 
+__device__ __forceinline__ void unpack_halves(unsigned both, float& low, float& high) {
+#if defined(SCENEKIT_EMULATED)
+  low = (float)emulated_bits<_Float16>((unsigned short)both);
+  high = (float)emulated_bits<_Float16>((unsigned short)(both >> 16));
+#else
+  asm("{ .reg .b16 l, h; mov.b32 {l, h}, %2; cvt.f32.f16 %0, l; cvt.f32.f16 %1, h; }"
+      : "=f"(low), "=f"(high) : "r"(both));
+#endif
+}
+
 // The two halves of `values`, each where the half of `where` is positive, else a zero.
 __device__ __forceinline__ unsigned keep_where_positive(unsigned values, unsigned where) {
 #if defined(SCENEKIT_EMULATED)

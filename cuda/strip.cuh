@@ -9,9 +9,10 @@
 
 namespace scenekit {
 
-// Square and row of a strip's sample.
-template <int TALL> __device__ constexpr int square_of(int sample) { return sample % (2 * TALL) / 2; }
-template <int TALL> __device__ constexpr int row_of(int sample) { return sample / (2 * TALL) + sample % 2 * 8; }
+// The strip's sample at a row of a square.
+template <int TALL> __device__ constexpr int sample_at(int square, int row) {
+  return row % 8 * (2 * TALL) + 2 * square + row / 8;
+}
 
 // The first of this lane's samples.
 template <int TALL> __device__ __forceinline__ long long own_samples(long long first) {

@@ -18,6 +18,7 @@ from scenekit.core.protocols import (
     Context,
     Field,
     ParameterGroup,
+    Radiant,
     Regularized,
     Rendering,
     Staged,
@@ -128,19 +129,17 @@ class VolumeRenderer(nn.Module):
         if context.training:
             # Where samples lie does not follow the rays' gradients; what the field says there does.
             fixed = replace(rays, origins=rays.origins.detach(), directions=rays.directions.detach())
-            way = self.way(fixed, context)
-            marched = (
-                lit(self.field, fixed, way) if self.room is None else lit_within(self.field, fixed, way, self.room)
-            )
+            marched = self._lit(fixed, self.way(fixed, context))
             samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
-            density, features = self.field.density(samples)
+            density, colors = _radiance(self.field, samples)
+            alphas = -torch.expm1(-density * samples.deltas)
         else:
             marched, density, features = reached(
                 Cropped(self.field, context), rays, _march(rays, self.way(rays, context))
             )
             samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
-        alphas = -torch.expm1(-density * samples.deltas)
-        colors = self._colors(alphas, features, samples, marched, context)
+            alphas = -torch.expm1(-density * samples.deltas)
+            colors = self._seen_colors(alphas, features, samples, marched)
         composited = composite(alphas, colors, marched.distances, marched.offsets)
         return Rendering(
             color=composited.colors,
@@ -153,12 +152,10 @@ class VolumeRenderer(nn.Module):
     def _lit(self, rays: Rays, way: Way) -> Marched:
         return lit(self.field, rays, way) if self.room is None else lit_within(self.field, rays, way, self.room)
 
-    def _colors(
-        self, alphas: Tensor, features: Tensor, samples: Samples, marched: Marched, context: Context
+    def _seen_colors(
+        self, alphas: Tensor, features: Tensor, samples: Samples, marched: Marched
     ) -> Float[Tensor, "S 3"]:
-        """Every sample's colour; outside training, of those that are seen at all."""
-        if context.training:
-            return self.field.color(features, samples)
+        """Colours of the samples that are seen at all."""
         blank = alphas.new_zeros(len(samples), 0)
         weights = composite(alphas, blank, marched.distances, marched.offsets).weights
         seen = (weights > INVISIBLE).nonzero().squeeze(-1)
@@ -209,6 +206,14 @@ def lit(field: Field, rays: Rays, way: Way, behind: int = 0) -> Marched:
             return found
         counts = found.offsets.diff()
     return first_samples(marched, torch.minimum(counts + behind, marched.offsets.diff()))
+
+
+def _radiance(field: Field, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S 3"]]:
+    """Density and colour of every sample."""
+    if isinstance(field, Radiant):
+        return field.radiance(samples)
+    density, features = field.density(samples)
+    return density, field.color(features, samples)
 
 
 def _march(rays: Rays, way: Way) -> Marched:

@@ -58,7 +58,7 @@ def test_what_a_step_in_half_precision_launches_was_foreseen(
 ):
     with half_allowed():
         launched, seen = _step("hash_grid", monkeypatch, request)
-    assert any(source.file == "mlp_half_backward" for source in launched)
+    assert any(source.file == "radiance_backward" for source in launched)
     assert launched <= seen
 
 

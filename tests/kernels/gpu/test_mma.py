@@ -17,8 +17,6 @@ pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
 
 # One warp takes 32 samples through the layer, back, and through a square of shared memory.
 KERNEL = """
-#include <cuda_fp16.h>
-
 #include "CUDA/strip.cuh"
 using namespace scenekit;
 
@@ -27,7 +25,7 @@ extern "C" __global__ void layer(const float* x, long long by_feature, long long
   SK_DYNAMIC_SHARED(unsigned, weights);
   unsigned* values = weights + squares(FAN_OUT) * squares(FAN_IN) * SQUARE;
   const int warp = threadIdx.x / 32;
-  load_weights<FAN_OUT, FAN_IN, true>(w, weights, warp, blockDim.x / 32);
+  load_columns<FAN_OUT, FAN_IN, 0, FAN_IN, true>(w, weights, squares(FAN_IN), 0, warp, blockDim.x / 32);
   __syncthreads();
   if (warp != 0) return;
   const auto a = read_strip<FAN_IN, HEIGHT>(x, by_feature, 0, count, 1.0f);
@@ -39,20 +37,23 @@ extern "C" __global__ void layer(const float* x, long long by_feature, long long
   dense_back<squares(FAN_IN)>(b, weights, [&](int i, const Sums<HEIGHT>& sums) {
     write_strip<FAN_IN>(sums, i, 1.0f, back, by_feature, 0, count);
   });
-  store(a, values);
+  store<squares(FAN_IN), squares(FAN_IN)>(a, values);
   __syncwarp();
-  const auto same = load_activations<HEIGHT, squares(FAN_IN)>(values);
+  Fragments<HEIGHT, squares(FAN_IN)> same;
+  load_activations<squares(FAN_IN), squares(FAN_IN)>(values, same, 0);
   bool whole = true;
   for (int r = 0; r < HEIGHT; ++r)
     for (int c = 0; c < squares(FAN_IN); ++c)
       for (int q = 0; q < 4; ++q) whole = whole && same.of[r][c][q] == a.of[r][c][q];
-  for (int i = threadIdx.x; i < 16 * HEIGHT * squares(FAN_IN) * 8; i += 32) {
-    const int sample = i / (squares(FAN_IN) * 8), pair = i % (squares(FAN_IN) * 8);
-    const unsigned* square = values + (square_of<HEIGHT>(sample) * squares(FAN_IN) + pair / 8) * SQUARE;
-    const unsigned word = square[activation_word(row_of<HEIGHT>(sample), pair % 8)];
-    for (int h = 0; h < 2; ++h)
-      if (whole && sample < count && 2 * pair + h < FAN_IN)
-        rows[sample * FAN_IN + 2 * pair + h] = __half2float(__ushort_as_half((unsigned short)(word >> 16 * h)));
+  for (int i = threadIdx.x; i < 16 * HEIGHT * squares(FAN_IN); i += 32) {
+    const int row = i % 16, r = i / 16 % HEIGHT, c = i / 16 / HEIGHT, sample = sample_at<HEIGHT>(r, row);
+    float channels[16];
+    unsigned* square = values + (r * squares(FAN_IN) + c) * SQUARE;
+    get_row(square, row, channels);
+    put_row(channels, square, row);
+    get_row(square, row, channels);
+    for (int k = 0; k < 16; ++k)
+      if (whole && sample < count && 16 * c + k < FAN_IN) rows[sample * FAN_IN + 16 * c + k] = channels[k];
   }
 }
 """
