@@ -65,11 +65,7 @@ class Networks {
   }
 
   __device__ __forceinline__ void color(bool, float (&raw)[3]) {
-<<<<<<< HEAD
     __syncwarp();
-    const auto harmonics = load_activations<2, OF_HARMONICS>(harmonics_);
-=======
->>>>>>> radiance
     Fragments<2, OF_FEATURES + OF_HARMONICS> in;
     load_activations<OF_HARMONICS, OF_HARMONICS>(harmonics_, in, OF_FEATURES);
 #pragma unroll
@@ -86,18 +82,12 @@ class Networks {
   }
 
  private:
-<<<<<<< HEAD
   // The e-th eight channels of this lane's sample.
   __device__ static __forceinline__ void put(const float* channels, unsigned* to, int wide, int e) {
     unsigned* square = to + (lane_index() / 16 * wide + e / 2) * SQUARE;
     const auto pair = [channels](int p) { return pack_halves(channels[2 * p], channels[2 * p + 1]); };
     *(uint2*)(square + activation_word(lane_index() % 16, e % 2 * 4)) = make_uint2(pair(0), pair(2));
     *(uint2*)(square + activation_word(lane_index() % 16, e % 2 * 4 + 1)) = make_uint2(pair(1), pair(3));
-=======
-  // Sixteen channels of this lane's sample as a row of square `c` of its strip.
-  __device__ static __forceinline__ void put(const float* channels, unsigned* to, int wide, int c) {
-    put_row(channels, to + (lane_index() / 16 * wide + c) * SQUARE, lane_index() % 16);
->>>>>>> radiance
   }
 
   // Channel C, 0 to 3, of this lane's sample.

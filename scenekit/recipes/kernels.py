@@ -71,7 +71,8 @@ def _networks(module: nn.Module, memory: int) -> list[Source]:
     ]
     alone = [mlp_half.sources(widths, memory) for widths in networks]
     if isinstance(module, RadianceNetworks):
-        together = radiance.sources(radiance.Shape(*networks, module.config.harmonics_degree), memory)
+        density, color = networks
+        together = radiance.sources(radiance.Shape(density, color, module.config.harmonics_degree), memory)
         if together:
             alone = [together, *(passes[:1] for passes in alone)]
     return [mlp.SOURCE] * bool(networks) + [source for passes in alone for source in passes]
