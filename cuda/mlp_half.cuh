@@ -6,7 +6,7 @@
 // memory for the whole time, or one layer's at a time; AHEAD, whether rows are asked for a tile ahead of their use.
 #pragma once
 
-#include "mma.cuh"
+#include "strip.cuh"
 
 namespace scenekit {
 

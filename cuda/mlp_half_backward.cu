@@ -67,6 +67,7 @@ struct Work {
   bool fresh;                 // this tile is the block's first
   Scale scale;
   float *sums, *for_inputs;   // this block's sums; null where nobody wants gradients of inputs
+  bool by_feature;            // how inputs and their gradients stand
 
   // Squares [TILE / 16][squares(WIDTH[V])] of all of the block's samples, and those of this warp.
   template <int V> __device__ __forceinline__ unsigned* all_values() const {
@@ -167,7 +168,7 @@ __device__ __forceinline__ void go_back(const Fragments<TALL, squares(WIDTH[L + 
     if (of.for_inputs) {
       const unsigned* weights = layer_weights<L>(of.weights, of.memory);
       dense_back<IN>(gradient, weights, [&](int c, const Sums<TALL>& found) {
-        write_rows<WIDTH[0]>(found, c, of.scale.back, of.for_inputs, of.first, of.count);
+        write_strip<WIDTH[0]>(found, c, of.scale.back, of.for_inputs, of.by_feature, of.first, of.count);
       });
     }
     __syncthreads();  // before the next tile's values go there
@@ -199,11 +200,11 @@ extern "C" __global__ void __launch_bounds__(LARGEST_THREADS)
 }
 
 // A block takes every gridDim.x-th tile, the last ones first: what mlp_half_largest read of the gradient a moment ago
-// is still in the L2 cache. `sums` holds 256 floats for each square of weights a block; `for_inputs` may
-// be null.
+// is still in the L2 cache. `sums` holds 256 floats for each square of weights a block; `for_inputs`, which stands as
+// inputs do, may be null.
 extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
-    mlp_half_backward(const float* gradient, const float* inputs, long long count, const float* weights,
-                      const int* parts, long long part_count, float* sums, float* for_inputs) {
+    mlp_half_backward(const float* gradient, const float* inputs, long long by_feature, long long count,
+                      const float* weights, const int* parts, long long part_count, float* sums, float* for_inputs) {
   SK_DYNAMIC_SHARED(unsigned, memory);
   load_layers_that_stay(weights, memory);
   const Scale scale = find_scale(parts, (int)part_count);
@@ -212,13 +213,14 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
   const long long start = ((count - 1) / TILE - blockIdx.x) * TILE, stride = (long long)gridDim.x * TILE;
   for (long long tile = start; tile >= 0; tile -= stride) {
     const long long first = tile + threadIdx.x / 32 * STRIP;
-    const auto in = read_rows<WIDTH[0], TALL>(inputs, first, count, 1.0f);
-    const auto out = read_rows<WIDTH[LAYERS], TALL>(gradient, first, count, scale.there);
+    const auto in = read_strip<WIDTH[0], TALL>(inputs, by_feature, first, count, 1.0f);
+    const auto out = read_strip<WIDTH[LAYERS], TALL>(gradient, false, first, count, scale.there);
     if constexpr (AHEAD) {
-      prefetch_rows<WIDTH[0], TALL>(inputs, first - stride, count);
-      prefetch_rows<WIDTH[LAYERS], TALL>(gradient, first - stride, count);
+      prefetch_strip<WIDTH[0], TALL>(inputs, by_feature, first - stride, count);
+      prefetch_strip<WIDTH[LAYERS], TALL>(gradient, false, first - stride, count);
     }
-    const Work of{weights, memory, memory + WEIGHT_WORDS, first, count, tile == start, scale, sums, for_inputs};
+    const Work of{weights, memory, memory + WEIGHT_WORDS, first, count, tile == start, scale, sums, for_inputs,
+                  (bool)by_feature};
     find_values<0>(in, of);
     store(out, of.own_values<LAYERS>());
     go_back<LAYERS - 1>(out, kept, of);

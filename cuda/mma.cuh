@@ -8,7 +8,8 @@
 //   weights:     a row for an output, blocks (upper, left), (upper, right), (lower, left), (lower, right)
 //
 // Channels have an order of their own within a square, the same everywhere, in which lane l has channels l % 4 * 4 and
-// the three after it of samples l / 4 and l / 4 + 8: a row of float32 is read and written 16 bytes at a time.
+// the three after it of rows l / 4 and l / 4 + 8: four floats of a sample are read and written at once (strip.cuh, which
+// also says what samples the rows are).
 #pragma once
 
 #include "ptx.cuh"
@@ -29,7 +30,7 @@ __device__ constexpr int channel_of(int column) {
   return (column >> 1 & 3) * 4 + (column >> 3) * 2 + (column & 1);
 }
 
-// Word of a square of activations that holds channels 2 `pair` and the next (pair 0 to 7) of sample `row` (0 to 15).
+// Word of a square of activations that holds channels 2 `pair` and the next (pair 0 to 7) of row `row` (0 to 15).
 __device__ constexpr int activation_word(int row, int pair) {
   return (pair & 1) * 64 + (row >> 3) * 32 + (row & 7) * 4 + (pair >> 1);
 }
@@ -39,7 +40,7 @@ template <int TALL, int WIDE> struct Fragments {
   unsigned of[TALL][WIDE][4];
 };
 
-// Sums of 16 TALL samples by the 16 channels of a square. Of sample l / 4 + 8 h of of[r], channel l % 4 * 4 + c is
+// Sums of 16 TALL samples by the 16 channels of a square. Of row l / 4 + 8 h of of[r], channel l % 4 * 4 + c is
 // of[r][c / 2][2 h + c % 2].
 template <int TALL> struct Sums {
   float of[TALL][2][4];
@@ -181,60 +182,6 @@ __device__ __forceinline__ void load_weights(const float* from, unsigned* to, in
     words[0] = pack_halves(w.x, w.y);
     words[32] = pack_halves(w.z, w.w);
   }
-}
-
-// Rows [first, first + 16 TALL) of float32 `from` [count, WIDTH], times `scale`, as left operands; zeros beyond
-// `count`. `from` is a multiple of 16 bytes.
-template <int WIDTH, int TALL>
-__device__ __forceinline__ Fragments<TALL, squares(WIDTH)> read_rows(const float* from, long long first,
-                                                                     long long count, float scale) {
-  Fragments<TALL, squares(WIDTH)> to;
-#pragma unroll
-  for (int r = 0; r < TALL; ++r)
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      const long long row = first + 16 * r + 8 * h + lane_index() / 4;
-#pragma unroll
-      for (int c = 0; c < squares(WIDTH); ++c) {
-        float4 x = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-        if (row < count) x = read_four<WIDTH, true>(from + row * WIDTH, 16 * c + lane_index() % 4 * 4);
-        to.of[r][c][h] = pack_halves(x.x * scale, x.y * scale);
-        to.of[r][c][2 + h] = pack_halves(x.z * scale, x.w * scale);
-      }
-    }
-  return to;
-}
-
-// Asks for what read_rows of these rows will want.
-template <int WIDTH, int TALL>
-__device__ __forceinline__ void prefetch_rows(const float* from, long long first, long long count) {
-  const long long rows = count - first < 16 * TALL ? count - first : 16 * TALL;
-  if (first >= 0 && rows > 0) prefetch_to_l2(from + first * WIDTH, (int)rows * WIDTH * 4 & ~15);
-}
-
-// Sums times `scale` as square `c` of rows [first, first + 16 TALL) of float32 `to` [count, WIDTH], a multiple of 16
-// bytes; as far as those exist.
-template <int WIDTH, int TALL>
-__device__ __forceinline__ void write_rows(const Sums<TALL>& sums, int c, float scale, float* to, long long first,
-                                           long long count) {
-  const int channel = 16 * c + lane_index() % 4 * 4;
-#pragma unroll
-  for (int r = 0; r < TALL; ++r)
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      const long long row = first + 16 * r + 8 * h + lane_index() / 4;
-      const float of[4] = {sums.of[r][0][2 * h] * scale, sums.of[r][0][2 * h + 1] * scale,
-                           sums.of[r][1][2 * h] * scale, sums.of[r][1][2 * h + 1] * scale};
-      if (row >= count) continue;
-      float* at = to + row * WIDTH + channel;
-      if constexpr (WIDTH % 4 == 0) {
-        if (channel < WIDTH) *(float4*)at = make_float4(of[0], of[1], of[2], of[3]);
-      } else {
-#pragma unroll
-        for (int k = 0; k < 4; ++k)
-          if (channel + k < WIDTH) at[k] = of[k];
-      }
-    }
 }
 
 }  // namespace scenekit

@@ -200,14 +200,20 @@ __device__ __forceinline__ void multiply_add(float (&sums)[4], unsigned a0, unsi
 #endif
 }
 
-// Asks for `bytes` from `from` on, a multiple of 16 both, to be brought into the L2 cache; by a whole warp.
+// Asks for the 64 bytes around `from` to be brought into the L2 cache.
+__device__ __forceinline__ void prefetch_here_to_l2(const void* from) {
+#if !defined(SCENEKIT_EMULATED)
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(from)));
+#endif
+}
+
+// Asks for `bytes` from `from` on, a multiple of 16 both; by a whole warp.
 __device__ __forceinline__ void prefetch_to_l2(const void* from, int bytes) {
 #if !defined(SCENEKIT_EMULATED) && __CUDA_ARCH__ >= 900
   if (threadIdx.x % 32 == 0 && bytes > 0)
     asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(from)), "r"(bytes));
-#elif !defined(SCENEKIT_EMULATED)
-  for (int at = threadIdx.x % 32 * 64; at < bytes; at += 32 * 64)
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global((const char*)from + at)));
+#else
+  for (int at = threadIdx.x % 32 * 64; at < bytes; at += 32 * 64) prefetch_here_to_l2((const char*)from + at);
 #endif
 }
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scenekit.kernels.gpu.compile import Source
-from scenekit.kernels.gpu.launch import WARP, aligned, blocks_for, launch, multiprocessors, shared_memory
+from scenekit.kernels.gpu.launch import WARP, aligned, blocks_for, launch, multiprocessors, shared_memory, standing
 
 MOST_WIDTH, MOST_LAYERS = 128, 5  # what registers of a warp hold, and what compiles in seconds
 SIDE = 16  # samples or channels of a square
@@ -112,12 +112,12 @@ def takes(widths: Sequence[int], device: torch.device) -> bool:
 
 
 def forward(inputs: Tensor, weights: Tensor, widths: Sequence[int], plan: Plan | None = None) -> Tensor:
-    """Outputs [S O]; ``plan`` is for comparing them."""
-    inputs, weights, count = aligned(inputs), aligned(weights), inputs.shape[0]
+    """Outputs [S O] of inputs that stand by sample or by feature; ``plan`` is for comparing them."""
+    (inputs, by_feature), weights, count = standing(inputs), aligned(weights), inputs.shape[0]
     plan = plan or forward_plan(tuple(widths), shared_memory(inputs.device))
     of = _forward(tuple(widths), plan, inputs.device)
     result = inputs.new_empty(count, widths[-1])
-    arguments = (inputs, count, weights, result)
+    arguments = (inputs, by_feature, count, weights, result)
     launch(of.source, "mlp_half", of.blocks_for(count), of.threads, *arguments, shared=of.shared)
     return result
 
@@ -130,8 +130,12 @@ def backward(
     to_inputs: bool,
     plan: Plan | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of inputs (empty where not wanted) and weights; the same bits always. ``plan`` as in forward."""
-    gradient, inputs, weights, count = aligned(gradient), aligned(inputs), aligned(weights), inputs.shape[0]
+    """Gradients of inputs (as they stand; empty where not wanted) and weights; the same bits always.
+
+    ``plan`` as in forward.
+    """
+    count, (inputs, by_feature) = inputs.shape[0], standing(inputs)
+    gradient, weights = aligned(gradient), aligned(weights)
     plan = plan or backward_plan(tuple(widths), shared_memory(inputs.device))
     of = _backward(tuple(widths), plan, inputs.device)
     blocks, entries = of.blocks_for(count), _weight_squares(widths) * SIDE**2
@@ -140,10 +144,12 @@ def backward(
     sums, for_weights = inputs.new_empty(blocks, entries), torch.empty_like(weights)
     for_inputs = torch.empty_like(inputs) if to_inputs else None
     launch(of.source, "mlp_half_largest", of_largest, LARGEST_THREADS, gradient, gradient.numel(), parts)
-    arguments = (gradient, inputs, count, weights, parts, of_largest, sums, for_inputs)
+    arguments = (gradient, inputs, by_feature, count, weights, parts, of_largest, sums, for_inputs)
     launch(of.source, "mlp_half_backward", blocks, of.threads, *arguments, shared=of.shared)
     launch(of.source, "mlp_half_sum", entries // WARP, WARP * SUM_WARPS, sums, blocks, for_weights)
-    return inputs.new_empty(0) if for_inputs is None else for_inputs, for_weights
+    if for_inputs is None:
+        return inputs.new_empty(0), for_weights
+    return for_inputs.t() if by_feature else for_inputs, for_weights
 
 
 @lru_cache(maxsize=64)

@@ -77,6 +77,11 @@ def sample(widths: list[int], rows: int, scale: float = 1.0) -> tuple[Tensor, Te
     return torch.randn(rows, widths[-1], generator=g) * scale, torch.randn(rows, widths[0], generator=g), weights
 
 
+def by_feature(rows: Tensor) -> Tensor:
+    """The same rows, in memory feature after feature, as grids give them on a GPU."""
+    return rows.t().contiguous().t()
+
+
 @contextmanager
 def half_allowed() -> Iterator[None]:
     torch.set_float32_matmul_precision("high")
