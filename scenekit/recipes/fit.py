@@ -225,6 +225,7 @@ def _field(representation: Any, facts: Facts, fitting: SignalFitting, generator:
         hidden=HIDDEN.get(name, 2) if network.hidden is None else network.hidden,
         width=network.width,
         learning_rate=kind.learning_rate if network.learning_rate is None else network.learning_rate,
+        exact=kind.exact,
         generator=generator,
     )
 

@@ -44,6 +44,7 @@ class SignalKind:
         cameras: from which it is looked at, in ``scene``.
         background: behind it.
         has_psnr: whether a target PSNR means anything.
+        exact: whether half precision is too little for its values.
     """
 
     learning_rate: float
@@ -53,6 +54,7 @@ class SignalKind:
     cameras: Callable[[], Cameras]
     background: BackgroundChoice
     has_psnr: bool = True
+    exact: bool = False
 
 
 def _flat(field: PointField, facts: Facts) -> FlatRenderer:
@@ -112,6 +114,7 @@ KINDS: dict[str, SignalKind] = {
         lambda: _around(1),
         BackgroundChoice("given", WHITE),
         has_psnr=False,
+        exact=True,
     ),
     "volume": SignalKind(1e-2, squared, _volume, judge_volume, lambda: _around(2), BackgroundChoice("given", BLACK)),
 }
