@@ -38,8 +38,16 @@ def cases(device: torch.device) -> dict[str, tuple[Callable[..., Tensor], tuple[
     target, camera = random(16, 16, 3), torch.eye(4, device=device)[:3]
     intrinsics = torch.tensor([50.0, 50.0, 32.0, 32.0], device=device)
 
-    def projected(means: Tensor, quaternions: Tensor, scales: Tensor) -> Tensor:
-        return kernels.project(means, quaternions, scales, camera, intrinsics, (64, 64)).means2d
+    def projected(means: Tensor, quaternions: Tensor, scales: Tensor, opacities: Tensor, *harmonics: Tensor) -> Tensor:
+        shapes = (means, quaternions, scales, opacities, camera, intrinsics)
+        return kernels.project(*shapes, (64, 64), harmonics=(harmonics[0], harmonics[1]), degree=3).rows
+
+    def pictured(*tensors: Tensor) -> Tensor:
+        rows = projected(*tensors)
+        tiles = kernels.intersect(rows.detach(), rows[:, 9].detach().contiguous(), (64, 64), capacity=4096)
+        return kernels.rasterize(rows, tiles, (64, 64)).features
+
+    gaussians = (random(N, 3), random(N, 4), random(N, 3), random(N), random(N, 1, 3), random(N, 15, 3))
 
     return {
         "multiplication (torch)": (lambda x: 2.0 * x, (random(N),)),
@@ -48,7 +56,8 @@ def cases(device: torch.device) -> dict[str, tuple[Callable[..., Tensor], tuple[
         "composite": (lambda a, c: composite(a, c, distances, offsets).colors, (random(N), random(N, 3))),
         "ssim": (lambda image: kernels.ssim(image, target), (random(16, 16, 3),)),
         "harmonic_colors": (lambda c, d: kernels.harmonic_colors(c, d, 3), (random(N, 16, 3), random(N, 3))),
-        "project": (projected, (random(N, 3), random(N, 4), random(N, 3))),
+        "project": (projected, gaussians),
+        "project, intersect, rasterize": (pictured, gaussians),
     }
 
 
@@ -94,7 +103,7 @@ def main() -> None:
     device = torch.device(options.device)
     found = measure(device)
     for name, times in found.items():
-        print(f"{name:24}", times)
+        print(f"{name:30}", times)
     if options.output:
         options.output.write_text(json.dumps({"torch": torch.__version__, "microseconds": found}, indent=1))
 

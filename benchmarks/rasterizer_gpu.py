@@ -1,11 +1,12 @@
 """Time of splatting on a GPU, ours and gsplat's on the same Gaussians in one run: part of ``benchmarks.rasterizer``.
 
 A pass over the whole renderer (harmonics of degree 3, projection, lists, picture), one camera, forward as a picture is
-shown and forward and back to every parameter as in training; then the loss that splats learn by. "wall" is the median of
-20 calls after 10, each with the GPU idle before and waited for after it, as a user calls it; "queued" the time a call
-takes while the host is ahead of the GPU; "issue" what the host needs to ask for it; "kernels" the sum over what runs on
-the GPU, by its profiler, where the host cannot be seen; "graph" a replay of a CUDA graph that captured the call. Both
-sides take the same Gaussians, camera and gradient of the picture; how far their pictures are apart stands beside the times.
+shown and forward and back to every parameter as in training; then the loss that splats learn by. "wall" is the
+median of 20 calls after 10, each with the GPU idle before and waited for after it, as a user calls it; "queued" the
+time a call takes while the host is ahead of the GPU; "issue" what the host needs to ask for it; "kernels" the sum over
+what runs on the GPU, by its profiler, where the host cannot be seen; "graph" a replay of a CUDA graph that captured the
+call. Both sides take the same Gaussians, camera and gradient of the picture; how far their pictures are apart stands
+beside the times.
 """
 
 from __future__ import annotations
@@ -21,8 +22,6 @@ import torch
 from torch import Tensor
 
 from benchmarks.clock import timed
-from torch.autograd import DeviceType
-
 from scenekit.core.cameras import Cameras
 from scenekit.core.protocols import Context, ParameterGroup, Splats
 from scenekit.kernels.ssim import l1_dssim
@@ -97,8 +96,11 @@ class Ours:
         self.cameras, self.leaves = of.cameras, of.parameters
 
     def picture(self, training: bool) -> Tensor:
-        """[H W 3]; in training without depth."""
-        return self.renderer.render(self.cameras, context=Context(training=training)).color[0]
+        """[H W 3]; in training without depth, and with the room for lists that frames before it needed."""
+        rendering = self.renderer.render(self.cameras, context=Context(training=training))
+        if training and rendering.color.is_cuda and not torch.cuda.is_current_stream_capturing():
+            self.renderer.note(rendering)
+        return rendering.color[0]
 
 
 class Gsplat:
@@ -163,7 +165,7 @@ def kernels(body: Body) -> dict[str, Any]:
         for _ in range(QUEUE):
             body()
         torch.cuda.synchronize()
-    found = [event for event in profile.key_averages() if event.device_type == DeviceType.CUDA]
+    found = [event for event in profile.key_averages() if "CUDA" in str(event.device_type)]
     times = {event.key: event.self_device_time_total / 1000 / QUEUE for event in found}
     by_time = dict(sorted(times.items(), key=lambda item: -item[1]))
     return {

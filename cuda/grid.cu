@@ -1,11 +1,11 @@
 // The multiresolution grids. Features stand by feature, [levels * FEATURES, count]: what threads write together lies
 // together, whatever number of levels each of them takes; so does their gradient.
 //
-// A block takes few levels of many points, and blocks come level after level: at any time all of them read one level,
-// of which coarse ones fit the nearest cache.
+// A block takes a level or two of many points, and blocks come level after level: at any time all of them read one
+// level, of which coarse ones fit the nearest cache.
 //
-// Macros: SIMPLICES, whether cells are; DIMENSIONS; FEATURES and ENTRY as in entries.cuh; LANES of a point in the
-// forward pass, 1 or 2, and levels TOGETHER of a thread there; WALK and EXCHANGE as in grid_backward.cuh.
+// Macros: SIMPLICES, whether cells are; DIMENSIONS; FEATURES and ENTRY as in entries.cuh; LANES, of a warp that share a
+// point in the forward pass: 2 for cubes, 1 for simplices; WALK as in grid_backward.cuh.
 #include "cell.cuh"
 #include "grid_backward.cuh"
 
@@ -14,11 +14,8 @@ using namespace scenekit;
 namespace {
 
 constexpr int THREADS = 256;
-constexpr int WALKERS = WALK <= 4 ? 256 : 1024 / WALK;  // threads of a block in the backward pass
-constexpr int TAKEN = WALKERS * WALK;  // points of a block there
+constexpr int TAKEN = 1024, WALKERS = TAKEN / WALK;  // points and threads of a block in the backward pass
 constexpr int PLACES = WALKERS * STRETCH;
-constexpr int BLENDED = TOGETHER * F;  // features of a point that a thread or two find
-constexpr int KEPT = (BLENDED + LANES - 1) / LANES;  // of these, by each
 
 __device__ __forceinline__ void load_point(const float* positions, long long i, float* x) {
 #pragma unroll
@@ -34,89 +31,76 @@ __device__ __forceinline__ float load_entry(const Entry* from) {
 // Where a point of the block stands among the threads' stretches.
 __device__ __forceinline__ int place(int p) { return p / WALK * STRETCH + p % WALK; }
 
-// What two lanes found in halves: the even one keeps the sums of the first features, the odd one of the last.
-__device__ __forceinline__ void share(const float* found, bool odd, float* kept) {
-#pragma unroll
-  for (int f = 0; f < KEPT; ++f) {
-    const float first = found[f], last = found[BLENDED - KEPT + f];
-    kept[f] = (odd ? last : first) + __shfl_xor_sync(ALL, odd ? first : last, 1);
-  }
+// Adds what lane `side` of a point brings to the features of a level.
+__device__ __forceinline__ void blend_part(const float* x, const Level& level, const Entry* table, int side,
+                                           float* sum) {
+#if LANES == 2
+  Cell::Side half;
+  half.find(x, level, side);
+  blend_side(half, table, level.first, sum);
+#else
+  Cell cell;
+  cell.find(x, level);
+  blend(cell, table + (size_t)level.first * F, level.first & 1, sum);
+#endif
 }
 
-// KEPT entries to addresses that are multiples of 16 bytes.
-__device__ __forceinline__ void store_vectors(const float* from, Entry* to) {
-  constexpr int PER_WORD = 4 / sizeof(Entry);
-#pragma unroll
-  for (int i = 0; i < KEPT; i += 4 * PER_WORD) {
-    unsigned word[4];
-#pragma unroll
-    for (int w = 0; w < 4; ++w) {
-      word[w] = bits_of(from[i + w * PER_WORD]);
-      if constexpr (PER_WORD == 2) word[w] |= bits_of(from[i + w * 2 + 1]) << 16;
-    }
-    *(uint4*)(to + i) = make_uint4(word[0], word[1], word[2], word[3]);
-  }
+struct Share {
+  int level;
+  long long first;  // point
+};
+
+// What a block takes in the backward pass. `at_once` levels are under way together, block by block in turn, as far from
+// each other as can be: coarse ones, where many threads wait for few rows, beside fine ones, whose rows fill the cache.
+__device__ __forceinline__ Share share_of(unsigned block, unsigned stretches, unsigned levels, unsigned at_once) {
+  const unsigned groups = (levels + at_once - 1) / at_once, most = (levels + groups - 1) / groups;
+  const unsigned full = levels - (most - 1) * groups;  // groups of so many levels; the rest have one fewer
+  const bool early = block < stretches * most * full;
+  const unsigned size = early ? most : most - 1, of_group = early ? block : block - stretches * most * full;
+  const unsigned group = of_group / (stretches * size) + (early ? 0 : full), turn = of_group % (stretches * size);
+  return {(int)(group + turn % size * groups), (long long)(turn / size) * TAKEN};
 }
 
 }  // namespace
 
-// Features at the levels of block row blockIdx.y; feature f of point i goes to i * of_point + f * of_feature.
+// Features at LANES levels from blockIdx.y * LANES on, of which each lane of a point ends with one's.
 extern "C" __global__ void __launch_bounds__(THREADS)
-    grid(const float* positions, const Entry* table, long long count, long long levels, const int* layout,
-         long long of_point, long long of_feature, Entry* out) {
+    grid(const float* positions, const Entry* table, long long count, long long levels, const int* layout, Entry* out) {
   const long long thread = (long long)blockIdx.x * THREADS + threadIdx.x, i = thread / LANES;
-  const int side = thread % LANES, first = blockIdx.y * TOGETHER;
-  float x[Cell::D], found[BLENDED] = {}, kept[KEPT];
+  const int side = thread % LANES, first = blockIdx.y * LANES, own = first + side;
+  float x[Cell::D], found[LANES][F] = {};
   load_point(positions, i < count ? i : count - 1, x);
 #pragma unroll
-  for (int k = 0; k < TOGETHER; ++k) {
-    if (first + k >= levels) break;
-    const Level level = level_at(layout, first + k);
+  for (int k = 0; k < LANES; ++k)
+    if (first + k < levels) blend_part(x, level_at(layout, first + k), table, side, found[k]);
 #if LANES == 2
-    Cell::Side half;
-    half.find(x, level, side);
-    blend_side(half, table, level.first, found + k * F);
-#else
-    Cell cell;
-    cell.find(x, level);
-    blend(cell, table + (size_t)level.first * F, level.first & 1, found + k * F);
-#endif
-  }
-#if LANES == 2
-  share(found, side, kept);
-#else
-  for (int f = 0; f < KEPT; ++f) kept[f] = found[f];
-#endif
-  if (i >= count) return;
-  const int begin = first * F + side * (BLENDED - KEPT), end = (int)levels * F;
-  Entry* to = out + i * of_point + begin * of_feature;
-  if constexpr (KEPT * sizeof(Entry) % 16 == 0 && BLENDED == LANES * KEPT) {
-    if (of_feature == 1 && first + TOGETHER <= levels && end * sizeof(Entry) % 16 == 0) return store_vectors(kept, to);
-  }
 #pragma unroll
-  for (int f = 0; f < KEPT; ++f) {
-    const bool twice = side && f < LANES * KEPT - BLENDED;  // the even lane writes the one in the middle
-    if (!twice && begin + f < end) store_entry(to + f * of_feature, kept[f]);
+  for (int f = 0; f < F; ++f) {
+    const float low = found[0][f], high = found[1][f];
+    found[0][f] = (side ? high : low) + __shfl_xor_sync(ALL, side ? low : high, 1);
   }
+#endif
+  if (i >= count || own >= levels) return;
+#pragma unroll
+  for (int f = 0; f < F; ++f) store_entry(out + (own * F + f) * count + i, found[0][f]);
 }
 
-// Adds to the gradient of the table. Blocks come level after level, or all levels of their points before the next.
+// Adds to the gradient of the table.
 extern "C" __global__ void __launch_bounds__(WALKERS)
     grid_backward(const Entry* gradient, const float* positions, long long count, long long levels, const int* layout,
-                  long long mixed, float* result) {
+                  long long at_once, float* result) {
   __shared__ float points[Cell::D * PLACES], gradients[CHUNK * PLACES];
-  const long long stretches = gridDim.x / levels;
-  const int l = (int)(mixed ? blockIdx.x % levels : blockIdx.x / stretches);
-  const long long first = (mixed ? blockIdx.x / levels : blockIdx.x % stretches) * TAKEN;
-  const int held = first + TAKEN < count ? TAKEN : (int)(count - first);
-  const Level level = level_at(layout, l);
-  positions += first * Cell::D;
+  const unsigned stretches = gridDim.x / (unsigned)levels;
+  const Share share = share_of(blockIdx.x, stretches, (unsigned)levels, (unsigned)at_once);
+  const int held = share.first + TAKEN < count ? TAKEN : (int)(count - share.first);
+  const Level level = level_at(layout, share.level);
+  positions += share.first * Cell::D;
   for (int e = threadIdx.x; e < TAKEN * Cell::D; e += WALKERS)
     points[e % Cell::D * PLACES + place(e / Cell::D)] = e < held * Cell::D ? __ldg(positions + e) : 0.0f;
   for (int c = 0; c < F; c += CHUNK) {
     if (c) __syncthreads();  // all have read what was there
     for (int f = 0; f < CHUNK; ++f) {
-      const Entry* from = gradient + (l * F + c + f) * count + first;
+      const Entry* from = gradient + (share.level * F + c + f) * count + share.first;
       for (int p = threadIdx.x; p < TAKEN; p += WALKERS)
         gradients[f * PLACES + place(p)] = p < held ? load_entry(from + p) : 0.0f;
     }

@@ -2,9 +2,9 @@
 //
 // A `Cell` is one point at one level; D and VERTICES are constants; row[] and weight[] (per vertex) are filled by
 // find(x, level); slope(dots, scale, slope) adds the gradient with respect to the point. PAIRED: vertices 2j and
-// 2j + 1 are neighbours along x. `Cell::Side` is half of a cell, for two lanes that share a point: SLOTS rows and
-// weights of the vertices 2j or 2j + 1. What an instruction reads from one line of memory is then one request: rows of
-// neighbours along x mostly lie in one line.
+// 2j + 1 are neighbours along x. `Cell::Side`, of cubes, is half of a cell, for two lanes that share a point: SLOTS rows
+// and weights of the vertices 2j or 2j + 1. What an instruction reads from one line of memory is then one request: rows
+// of neighbours along x mostly lie in one line.
 //
 // Macros: those of entries.cuh.
 #pragma once

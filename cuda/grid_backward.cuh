@@ -5,9 +5,10 @@
 // A `Cell`, beside what grid.cuh says, tells whether it is() another, which vertices of another are left_behind() and
 // how to carry() sums over; pair_up() puts vertices 2j and 2j + 1 side by side that may lie in one sector.
 //
-// Macros: WALK, points of a thread; EXCHANGE: 0, a lane adds its own vertices, two at once where they lie together; 1,
-// both lanes of two add the two vertices of a pair in one instruction, which is one request where they lie in one
-// sector; 2, as 1 but for those that lie together.
+// A lane adds two vertices at once where they lie together. Of other pairs, both lanes of two add the two vertices in
+// one instruction, which is one request where they lie in one sector.
+//
+// Macro: WALK, points of a thread.
 #pragma once
 
 #include "grid.cuh"
@@ -80,17 +81,8 @@ __device__ __forceinline__ void add_vertices(const Cell& cell, const float (&sum
     }
     const float *of_a = sum[v], *of_b = sum[v + 1 < Cell::VERTICES ? v + 1 : v];
     if (which >> v & 2) b = cell.row[v + 1 < Cell::VERTICES ? v + 1 : v];
-#if EXCHANGE == 1
-    target.exchange(a, b, of_a, of_b);
-#else
     if (target.add_both(a, b, of_a, of_b)) a = b = NONE;
-#if EXCHANGE == 2
     target.exchange(a, b, of_a, of_b);
-#else
-    target.add(a, of_a);
-    target.add(b, of_b);
-#endif
-#endif
   }
 }
 

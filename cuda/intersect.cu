@@ -1,7 +1,7 @@
 // Tile intersection: Gaussians are walked in the order of their depth, so that only tiles remain to be sorted by.
+// Macros: TILE_INDEX, the type of a tile's index; BITS of it that a pass of the sort looks at.
 #include "intersect.h"
-#include "ptx.cuh"
-#include "warp.cuh"
+#include "tile_sort.cuh"
 
 using namespace scenekit;
 
@@ -37,16 +37,6 @@ __device__ __forceinline__ Sight from_lane(const Sight& s, int lane) {
   auto given = [lane](float x) { return __shfl_sync(ALL, x, lane); };
   return {given(s.x), given(s.y), given(s.half_height),
           {given(s.columns.slope), given(s.columns.reach), given(s.columns.fall), given(s.columns.apex)}};
-}
-
-// Sum over the lanes up to this one.
-__device__ __forceinline__ int running_sum(int x) {
-#pragma unroll
-  for (int step = 1; step < 32; step *= 2) {
-    const int below = __shfl_up_sync(ALL, x, step);
-    if (lane_index() >= step) x += below;
-  }
-  return x;
 }
 
 // A row of tiles to each lane; returns how many tiles there are in all, and writes them where that is wanted.
@@ -87,58 +77,22 @@ __device__ __forceinline__ int walk(const Sight& sight, const TileSpan& rows, co
   return found;
 }
 
-// What a block says to those behind it: nothing, its own sum, or the sum of all up to it; in the two lowest bits which.
-constexpr unsigned long long SILENT = 0, OWN = 1, WHOLE = 2;
-
-// The sum over all blocks before `block`, for the block's first warp, which says its own `sum` (Merrill and Garland
-// 2016). Blocks before it have begun, so that waiting for them ends.
-__device__ __forceinline__ long long sum_before(unsigned long long* said, int block, long long sum) {
-  if (lane_index() == 0) publish(said + block, (unsigned long long)sum << 2 | (block == 0 ? WHOLE : OWN));
-  long long before = 0;
-  for (int last = block - 1; last >= 0; last -= 32) {
-    const int other = last - lane_index();
-    unsigned long long word = WHOLE;
-    if (other >= 0)
-      do word = peek(said + other);
-      while ((word & 3) == SILENT);
-    const unsigned whole = __ballot_sync(ALL, (word & 3) == WHOLE);
-    // Those nearer than the first that knows everything before it, and that one.
-    const bool counts = !whole || lane_index() < __ffs((int)whole);
-    long long part = counts ? (long long)(word >> 2) : 0;
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) part += __shfl_xor_sync(ALL, part, step);
-    before += part;
-    if (whole) break;
-  }
-  if (block > 0 && lane_index() == 0) publish(said + block, (unsigned long long)(before + sum) << 2 | WHOLE);
-  return before;
-}
-
-// The sum over the threads of a block up to this one.
-__device__ __forceinline__ int sum_in_block(int x, int (&sums)[WARPS], int& all) {
-  x = running_sum(x);
-  const int warp = threadIdx.x / 32;
-  if (lane_index() == 31) sums[warp] = x;
-  __syncthreads();
-  all = 0;
-#pragma unroll
-  for (int other = 0; other < WARPS; ++other) {
-    if (other == warp) x += all;
-    all += sums[other];
-  }
-  return x;
+// How many pairs were written.
+__device__ __forceinline__ long long pairs_in(const long long* needed, long long room) {
+  const long long wanted = *needed;
+  return wanted < room ? wanted : room;
 }
 
 }  // namespace
 
 // Thread r of the blocks, numbered as they begin, writes the pairs of Gaussian order[r] behind those of all before it;
-// what lies past `room` is left out, which is the farthest. `rows` are `stride` float4 apart. `said` [1 + blocks], zeros before, is what blocks are
-// numbered and their sums are found by; `needed` receives how many pairs there are.
+// what lies past `room` is left out, which is the farthest. `rows` are `stride` float4 apart. `said` [1 + blocks], zeros
+// before, is what blocks are numbered and their sums are found by; `needed` receives how many pairs there are.
 extern "C" __global__ void __launch_bounds__(THREADS)
     intersect_walk(const float4* rows, long long stride, const long long* order, long long count, long long width,
                    long long height, unsigned long long* said, TILE_INDEX* pair_tiles, int* pair_gaussians,
                    long long room, long long* needed) {
-  __shared__ int number, sums[WARPS];
+  __shared__ int number, sums[WARPS], all;
   __shared__ long long before;
   if (threadIdx.x == 0) number = (int)atomicAdd(said, 1ull);
   __syncthreads();
@@ -155,8 +109,9 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     reached = rows_of(sight, grid);
   }
   const int found = walk<false>(sight, reached, grid, i, {});
-  int all;
-  const int behind = sum_in_block(found, sums, all);
+  const int behind = sum_in_block<WARPS>(found, sums);
+  if (threadIdx.x == THREADS - 1) all = behind;
+  __syncthreads();
   if (threadIdx.x < 32) {
     const long long sum = sum_before(said + 1, block, all);
     if (threadIdx.x == 0) before = sum;
@@ -169,14 +124,75 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     walk<true>(sight, reached, grid, i, {pair_tiles, pair_gaussians, end - found, min(end, room)});
 }
 
-// `tiles` are sorted, `places` say where each was before; thread p writes the p-th entry of the lists, and where the
-// lists of all tiles begin that lie after its predecessor's, up to its own. Pairs of no tile stand behind all others.
-extern "C" __global__ void intersect_lists(const TILE_INDEX* tiles, const long long* places, const int* unsorted,
-                                           long long pairs, long long tile_count, int* gaussians,
-                                           long long* offsets) {
-  const long long p = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-  if (p > pairs) return;
-  const long long before = p == 0 ? -1 : tiles[p - 1], own = p == pairs ? tile_count : tiles[p];
-  for (long long tile = before + 1; tile <= own; ++tile) offsets[tile] = p;
-  if (p < pairs) gaussians[p] = own == tile_count ? 0 : unsorted[places[p]];
+// How many pairs there are with each digit of each pass: `histograms` [passes, BINS], zeros before.
+extern "C" __global__ void __launch_bounds__(SORTERS)
+    intersect_histograms(const TILE_INDEX* tiles, const long long* needed, long long room, long long passes,
+                         unsigned long long* histograms) {
+  __shared__ int counts[4 * BINS];  // of four passes at most
+  for (int i = threadIdx.x; i < passes * BINS; i += SORTERS) counts[i] = 0;
+  __syncthreads();
+  const long long pairs = pairs_in(needed, room);
+  for (long long i = (long long)blockIdx.x * SORTERS + threadIdx.x; i < pairs; i += (long long)gridDim.x * SORTERS)
+    for (int pass = 0; pass < passes; ++pass) atomicAdd(counts + pass * BINS + digit_of(tiles[i], pass * BITS), 1);
+  __syncthreads();
+  for (int i = threadIdx.x; i < passes * BINS; i += SORTERS)
+    if (counts[i]) atomicAdd(histograms + i, (unsigned long long)counts[i]);
+}
+
+// One pass of the sort. `said` [1 + blocks * BINS], zeros before, as in intersect_walk. The last pass writes zeros where
+// there is room but no pair.
+extern "C" __global__ void __launch_bounds__(SORTERS, 4)
+    intersect_sort(const TILE_INDEX* tiles, const int* gaussians, const long long* needed, long long room,
+                   long long shift, const long long* histogram, unsigned long long* said, long long last,
+                   TILE_INDEX* to_tiles, int* to_gaussians) {
+  __shared__ Sorting block;
+  if (threadIdx.x == 0) block.number = (int)atomicAdd(said, 1ull);
+  for (int i = threadIdx.x; i < SORTING_WARPS * BINS; i += SORTERS) (&block.counts[0][0])[i] = 0;
+  __syncthreads();
+  const int number = block.number, warp = threadIdx.x / 32;
+  const long long begin = (long long)number * SHARE, pairs = pairs_in(needed, room);
+  if (last)
+    for (long long i = begin + threadIdx.x; i < begin + SHARE && i < room; i += SORTERS)
+      if (i >= pairs) to_gaussians[i] = 0;
+  if (begin >= pairs) return;
+  const int own = pairs - begin < SHARE ? (int)(pairs - begin) : SHARE;
+  const int mine = warp * 32 * EACH + lane_index(), there = own - mine;  // pair k of the thread is there if 32 k < there
+  TILE_INDEX keys[EACH];
+  int ranks[EACH];
+#pragma unroll
+  for (int k = 0; k < EACH; ++k) keys[k] = there > 32 * k ? tiles[begin + mine + 32 * k] : 0;
+  rank_pairs(block, keys, there, (int)shift, ranks);
+  __syncthreads();
+  place_digits(block, histogram, said + 1, number);
+  __syncthreads();
+#pragma unroll
+  for (int k = 0; k < EACH; ++k) {
+    if (there <= 32 * k) continue;
+    const int digit = digit_of(keys[k], (int)shift);
+    const int place = block.first[digit] + block.counts[warp][digit] + ranks[k];
+    block.tiles[place] = keys[k];
+    block.gaussians[place] = gaussians[begin + mine + 32 * k];
+  }
+  __syncthreads();
+  for (int i = threadIdx.x; i < own; i += SORTERS) {
+    const long long place = i + block.shift[digit_of(block.tiles[i], (int)shift)];
+    to_tiles[place] = block.tiles[i];
+    to_gaussians[place] = block.gaussians[i];
+  }
+}
+
+// Where the list of each tile begins among the sorted pairs, and where the last one ends.
+extern "C" __global__ void intersect_offsets(const TILE_INDEX* tiles, const long long* needed, long long room,
+                                             long long count, long long* offsets) {
+  const long long tile = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+  if (tile > count) return;
+  long long low = 0, high = pairs_in(needed, room);
+  while (low < high) {
+    const long long middle = (low + high) / 2;
+    if ((long long)tiles[middle] < tile)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  offsets[tile] = low;
 }

@@ -7,18 +7,9 @@
 
 namespace scenekit {
 
-struct SimplexSide {
-  static constexpr int D = DIMENSIONS, SLOTS = (D + 2) / 2;
-  unsigned row[SLOTS];
-  float weight[SLOTS];
-
-  __device__ __forceinline__ void find(const float* x, const Level& level, int side);
-};
-
 struct Simplex {
   static constexpr int D = DIMENSIONS, VERTICES = D + 1;
   static constexpr bool PAIRED = false;
-  using Side = SimplexSide;
   unsigned row[VERTICES], axis[D];
   float weight[VERTICES];
 
@@ -116,21 +107,5 @@ struct Simplex {
       for (int n = 0; n < N; ++n) sum[v][n] = moved[v][n];
   }
 };
-
-__device__ __forceinline__ void SimplexSide::find(const float* x, const Level& level, int side) {
-  Simplex whole;
-  whole.find(x, level);
-  whole.pair_up();
-#pragma unroll
-  for (int j = 0; j < SLOTS; ++j) {
-    if (2 * j + 1 < Simplex::VERTICES) {
-      row[j] = side ? whole.row[2 * j + 1] : whole.row[2 * j];
-      weight[j] = side ? whole.weight[2 * j + 1] : whole.weight[2 * j];
-    } else {
-      row[j] = whole.row[2 * j];
-      weight[j] = side ? 0.0f : whole.weight[2 * j];
-    }
-  }
-}
 
 }  // namespace scenekit

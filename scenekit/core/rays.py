@@ -51,38 +51,58 @@ class Way(NamedTuple):
     max_samples: int
 
 
+class OnRays(NamedTuple):
+    """Where samples lie: on whose ray, how far along it."""
+
+    rays: Rays
+    owners: Int[Tensor, " S"]
+    distances: Float[Tensor, " S"]
+
+
 @dataclass(frozen=True)
 class Samples:
     """S points on rays, packed ray after ray: what a field is asked about.
+
+    What few fields want to know is found when it is asked for.
 
     Attributes:
         positions: in ``scene``.
         directions: unit viewing directions, away from the camera.
         deltas: length of the step that a sample stands for.
-        times, view_ids: of the sample's ray.
-        radii: radius of the pixel's footprint at the sample.
+        on_rays: where they lie, if they lie on rays.
     """
 
     positions: Float[Tensor, "S 3"]
     directions: Float[Tensor, "S 3"]
     deltas: Float[Tensor, " S"]
-    times: Float[Tensor, " S"] | None = None
-    view_ids: Int[Tensor, " S"] | None = None
-    radii: Float[Tensor, " S"] | None = None
+    on_rays: OnRays | None = None
 
     def __len__(self) -> int:
         return self.positions.shape[0]
 
     def __getitem__(self, rows: slice | Tensor) -> Samples:
         """Some of the samples."""
-        return Samples(
-            self.positions[rows],
-            self.directions[rows],
-            self.deltas[rows],
-            None if self.times is None else self.times[rows],
-            None if self.view_ids is None else self.view_ids[rows],
-            None if self.radii is None else self.radii[rows],
-        )
+        on = self.on_rays
+        kept = None if on is None else OnRays(on.rays, on.owners[rows], on.distances[rows])
+        return Samples(self.positions[rows], self.directions[rows], self.deltas[rows], kept)
+
+    @property
+    def times(self) -> Float[Tensor, " S"] | None:
+        """Of the sample's ray, if the scene moves."""
+        on = self.on_rays
+        return None if on is None or on.rays.times is None else on.rays.times[on.owners]
+
+    @property
+    def view_ids(self) -> Int[Tensor, " S"] | None:
+        """Of the sample's ray, if its camera is numbered."""
+        on = self.on_rays
+        return None if on is None or on.rays.view_ids is None else on.rays.view_ids[on.owners]
+
+    @property
+    def radii(self) -> Float[Tensor, " S"] | None:
+        """Radius of the pixel's footprint at the sample, if it lies on a ray."""
+        on = self.on_rays
+        return None if on is None else on.rays.radii[on.owners] * on.distances
 
 
 def rays_of(cameras: Cameras, pixels: Pixels) -> Rays:
@@ -97,7 +117,7 @@ def rays_of(cameras: Cameras, pixels: Pixels) -> Rays:
     local = torch.stack([(u - cx) / fx, (v - cy) / fy, torch.ones_like(u)], -1)
     length = local.square().sum(-1).sqrt()
     pose = cameras.world_from_camera[pixels.cameras]
-    directions = (pose[..., :3] @ local[..., None]).squeeze(-1) / length[..., None]
+    directions = (pose[..., :3] * local[..., None, :]).sum(-1) / length[..., None]
     return Rays(
         origins=pose[..., 3],
         directions=directions,

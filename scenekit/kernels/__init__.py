@@ -16,6 +16,7 @@ from scenekit.kernels.op import Op
 from scenekit.kernels.project import PROJECT, PROJECT_BACKWARD, Projected, project
 from scenekit.kernels.radiance import RADIANCE, RADIANCE_BACKWARD, radiance
 from scenekit.kernels.rasterize import RASTERIZE, RASTERIZE_BACKWARD, Raster, rasterize
+from scenekit.kernels.ray_points import RAY_POINTS, ray_points
 from scenekit.kernels.rbf import adaptive_rbf, rbf_neurons
 from scenekit.kernels.simplex_grid import SIMPLEX_GRID, SIMPLEX_GRID_BACKWARD, simplex_grid, simplex_layout
 from scenekit.kernels.spherical_harmonics import (
@@ -57,6 +58,7 @@ OPS: dict[str, Op] = {
         RADIANCE_BACKWARD,
         RASTERIZE,
         RASTERIZE_BACKWARD,
+        RAY_POINTS,
         SIMPLEX_GRID,
         SIMPLEX_GRID_BACKWARD,
         SPHERICAL_HARMONICS,
@@ -88,8 +90,8 @@ __all__ = [
     "harmonics_by_recurrence",
     "hash_grid",
     "intersect",
-    "lit_counts",
     "l1_dssim",
+    "lit_counts",
     "march",
     "mlp",
     "nearest",
@@ -99,6 +101,7 @@ __all__ = [
     "radiance",
     "rasterize",
     "ray_cube",
+    "ray_points",
     "rbf_neurons",
     "simplex_grid",
     "simplex_layout",

@@ -45,7 +45,7 @@ class Projected:
     depths: Float[Tensor, "N"]
 
 
-def project(
+def project(  # noqa: PLR0913 (a camera, and all that it sees of a splat)
     means: Float[Tensor, "N 3"],
     quaternions: Float[Tensor, "N 4"],
     scales: Float[Tensor, "N 3"],
@@ -180,7 +180,7 @@ def _backward_reference(*arguments: Any) -> tuple[Tensor, ...]:
     gradient, inputs, wanted = arguments[0], arguments[1:-1], _wanted(arguments)
     which = [i for i in range(INPUTS) if wanted[i]]
     found = dict(zip(which, reference_gradients(_reference, inputs, which, (gradient, None)), strict=True))
-    return tuple(found.get(i, gradient.new_empty(0)) for i in range(INPUTS))
+    return tuple(found[i] if wanted[i] else gradient.new_empty(0) for i in range(INPUTS))
 
 
 def _wanted(arguments: Sequence[Any]) -> tuple[bool, ...]:
@@ -196,8 +196,8 @@ def _backward_cpu(*arguments: Any) -> tuple[Tensor, ...]:
     results = [x.new_empty(x.shape) if want else None for x, want in zip(tensors[:6], wanted[:6], strict=True)]
     camera = gradient.new_empty(16)
     native.call("project_backward", gradient.contiguous(), *_native(tensors, settings), *results, camera)
-    pose, pinhole = (camera[:12].view(3, 4), camera[12:].clone()) if wanted[6] else (None, None)
-    return tuple(gradient.new_empty(0) if x is None else x for x in (*results, pose, pinhole))
+    found = [*results, *((camera[:12].view(3, 4), camera[12:].clone()) if wanted[6] else (None, None))]
+    return tuple(gradient.new_empty(0) if x is None else x for x in found)
 
 
 def _backward_fake(*arguments: Any) -> tuple[Tensor, ...]:

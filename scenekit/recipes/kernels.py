@@ -23,6 +23,7 @@ from scenekit.kernels.gpu import (
     project,
     radiance,
     rasterize,
+    ray_points,
     spherical_harmonics,
     ssim,
     trace_hash_grid,
@@ -70,7 +71,8 @@ def _networks(module: nn.Module, memory: int) -> list[Source]:
     ]
     alone = [mlp_half.sources(widths, memory) for widths in networks]
     if isinstance(module, RadianceNetworks):
-        together = radiance.sources(radiance.Shape(*networks, module.config.harmonics_degree), memory)
+        density, color = networks
+        together = radiance.sources(radiance.Shape(density, color, module.config.harmonics_degree), memory)
         if together:
             alone = [together, *(passes[:1] for passes in alone)]
     return [mlp.SOURCE] * bool(networks) + [source for passes in alone for source in passes]
@@ -119,6 +121,6 @@ NEEDED: dict[type[nn.Module], Callable[[Any], list[Source]]] = {
     TriplaneEncoding: lambda x: [_grid(False, 2, x.planes[0])],
     Factors: lambda x: [_grid(False, len(axes), table) for axes, table in zip(x.axes, x.tables, strict=True)],
     DenseGridField: _dense,
-    VolumeRenderer: lambda _: [march.SOURCE, composite.source(3), composite.source(0)],
+    VolumeRenderer: lambda _: [march.SOURCE, ray_points.SOURCE, composite.source(3), composite.source(0)],
     SplatRenderer: _rasterized,
 }

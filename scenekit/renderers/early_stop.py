@@ -15,9 +15,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from scenekit.core.protocols import Medium
-from scenekit.core.rays import Rays, Samples
+from scenekit.core.rays import OnRays, Rays, Samples
 from scenekit.kernels.lit_counts import OPAQUE
 from scenekit.kernels.march import Marched
+from scenekit.kernels.ray_points import ray_points
 
 ROUND = 24  # samples a ray is asked for in one round
 
@@ -88,15 +89,8 @@ def samples_at(
     rays: Rays, owner: Int[Tensor, " S"], distances: Float[Tensor, " S"], deltas: Float[Tensor, " S"]
 ) -> Samples:
     """Points at ``distances`` on the rays that own them."""
-    directions = rays.directions[owner]
-    return Samples(
-        positions=torch.addcmul(rays.origins[owner], directions, distances[:, None]),
-        directions=directions,
-        deltas=deltas,
-        times=None if rays.times is None else rays.times[owner],
-        view_ids=None if rays.view_ids is None else rays.view_ids[owner],
-        radii=rays.radii[owner] * distances,
-    )
+    positions, directions = ray_points(rays.origins, rays.directions, owner, distances)
+    return Samples(positions, directions, deltas, OnRays(rays, owner, distances))
 
 
 def owners(marched: Marched) -> Int[Tensor, " S"]:

@@ -65,6 +65,7 @@ class Gaussians:
         gradient_threshold: 3DGS's, on screen positions in normalised device coordinates.
         regularization: weight of the mean opacity and the mean scale in the loss; MCMC wants 0.01.
         compact: keep the Gaussians in a sorted square grid, and the grid smooth, so that files of them are small.
+        selective: leave alone what a photograph did not see, moments included (gsplat's selective Adam).
         rates: learning rates.
     """
 
@@ -82,6 +83,7 @@ class Gaussians:
     gradient_threshold: float = 2e-4
     regularization: float = 0.0
     compact: bool = False
+    selective: bool = False
     rates: GaussianRates = field(default_factory=GaussianRates)
 
     def build(
@@ -188,7 +190,13 @@ class GaussianModel(nn.Module):
             "harmonics_rest": rates.harmonics_rest,
         }
         return [
-            ParameterGroup(name, {name: p}, exponential(first[name], first[name] * last[name]), rows=True)
+            ParameterGroup(
+                name,
+                {name: p},
+                exponential(first[name], first[name] * last[name]),
+                sparse=self.config.selective,
+                rows=True,
+            )
             for name, p in self.learnable.items()
         ]
 

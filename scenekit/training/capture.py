@@ -4,12 +4,16 @@ A recording holds forward and backward of one step. What differs from step to st
 is copied into the place of the recorded one, parameters and buffers stay where they are, random numbers come from
 the training's generator. Everything that shapes or plain values decide makes another program, with a recording of its
 own: made when it comes for the second time, for the first run compiles and loads its kernels.
+
+Autograd adds a parameter's gradients up on the stream where it first did so, as long as anything remembers that. So
+steps that are not replayed run on the stream on which others are recorded, and nobody keeps their results.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -41,6 +45,7 @@ class Recorder:
     def __init__(self, objective: Objective, generator: torch.Generator) -> None:
         self.objective = objective
         self.generator = generator
+        self._stream = torch.cuda.Stream(generator.device)
         self._recordings: dict[tuple[Hashable, ...], Recording | None] = {}
         self._pool: Any = None  # of the graphs' memory: they run one after another, and share it
 
@@ -48,7 +53,7 @@ class Recorder:
         """What ``look`` showed and its numbers; gradients stand."""
         stage = self.objective.stage(look, context)
         if stage is None or adapted():  # kernels of other libraries read numbers back
-            return run(self.objective, look, context)
+            return self._run(look, context)
         tensors: list[Tensor] = []
         shape = described(look, tensors)
         lasting = list(_lasting(self.objective))
@@ -57,7 +62,7 @@ class Recorder:
         if key not in self._recordings:
             self._make_room(places)
             self._recordings[key] = None
-            return run(self.objective, look, context)
+            return self._run(look, context)
         recording = self._recordings[key]
         if recording is None:
             recording = self._recordings[key] = self._recorded(look, tensors, context)
@@ -67,17 +72,35 @@ class Recorder:
             parameter.grad = gradient
         return recording.outcome, recording.numbers
 
+    def _run(self, look: Any, context: Context) -> tuple[Outcome, Tensor]:
+        with self._aside():
+            return run(self.objective, look, context)
+
     def _recorded(self, look: Any, tensors: list[Tensor], context: Context) -> Recording:
         inputs = [torch.empty_like(tensor) for tensor in tensors]
         found = iter(inputs)
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.generator)
-        with torch.cuda.graph(graph, pool=self._pool):
-            outcome, numbers = run(self.objective, rebuilt(look, lambda _: next(found)), context)
+        with self._aside():
+            # Other threads may use the GPU meanwhile: a live view does.
+            graph.capture_begin(*(() if self._pool is None else (self._pool,)), capture_error_mode="thread_local")
+            try:
+                outcome, numbers = run(self.objective, rebuilt(look, lambda _: next(found)), context)
+            finally:
+                graph.capture_end()
         self._pool = graph.pool()
         learning = [p for group in self.objective.parameter_groups() for p in group.parameters.values()]
         gradients = [(p, p.grad) for p in learning if p.grad is not None]
         return Recording(graph, inputs, outcome, numbers, gradients)
+
+    @contextmanager
+    def _aside(self) -> Generator[None]:
+        """On the recorder's own stream, after what the current one has been asked for and before what it will be."""
+        current = torch.cuda.current_stream(self.generator.device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            yield
+        current.wait_stream(self._stream)
 
     def _make_room(self, places: Hashable) -> None:
         """Drop recordings of parameters that have moved, and the oldest of too many."""

@@ -20,7 +20,7 @@ from scenekit.core.protocols import Context, ParameterGroup
 from scenekit.training.capture import Recorder
 from scenekit.training.objective import Objective, Outcome
 from scenekit.training.ranks import average_gradients
-from scenekit.training.readings import Reading, reading_of, summed
+from scenekit.training.readings import Asked, Reading, summed
 
 LATE = 1  # steps that are issued before the numbers of one are read
 KEPT_EVERY = 64  # steps between two copies of the state
@@ -31,9 +31,7 @@ class _Sent:
     """Numbers under way."""
 
     numbers: Tensor
-    outcome: Outcome
-    index: int
-    progress: float
+    asked: Asked
     landed: torch.cuda.Event
 
 
@@ -78,7 +76,8 @@ class Late:
         pinned = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True).copy_(numbers, non_blocking=True)
         landed = torch.cuda.Event()
         landed.record()
-        self._sent.append(_Sent(pinned, outcome, index, context.progress, landed))
+        asked = Asked(index, context.progress, outcome.unit, tuple(outcome.terms))
+        self._sent.append(_Sent(pinned, asked, landed))
         return outcome
 
     def due(self) -> Reading | None:
@@ -93,8 +92,7 @@ class Late:
         sent = self._sent.popleft()
         sent.landed.synchronize()
         numbers, bad = sent.numbers.split([len(sent.numbers) - len(self.bad), len(self.bad)])
-        spoilt = bool(bad.any())
-        reading = reading_of(numbers, sent.outcome, self.share, sent.index, sent.progress, spoilt=spoilt)
+        reading = sent.asked.reading(numbers, self.share, spoilt=bool(bad.any()))
         if not reading.finite:
             self._back(reading)
         return reading

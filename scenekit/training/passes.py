@@ -17,7 +17,7 @@ from scenekit.core.context import Share
 from scenekit.core.protocols import Context, ParameterGroup
 from scenekit.training.objective import Objective, Outcome
 from scenekit.training.ranks import average_gradients
-from scenekit.training.readings import Reading, numbers_of, reading_of, summed
+from scenekit.training.readings import Asked, Reading, numbers_of, summed
 
 
 class Passes(Protocol):
@@ -60,7 +60,7 @@ class Watched:
         outcome = self.objective.losses(look, context)
         loss = torch.stack(list(outcome.terms.values())).sum()
         numbers = summed(numbers_of(outcome, loss).cpu(), self.share)
-        reading = reading_of(numbers, outcome, self.share, index, context.progress)
+        reading = Asked(index, context.progress, outcome.unit, tuple(outcome.terms)).reading(numbers, self.share)
         if not reading.finite:
             raise reading.trouble("the last good state is kept")
         loss.backward()

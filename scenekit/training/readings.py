@@ -60,19 +60,27 @@ def numbers_of(outcome: Outcome, loss: Tensor) -> Float64[Tensor, " K"]:
     """All that is read of a step, in one tensor."""
     served = loss.new_ones(()) if outcome.served is None else outcome.served
     every = (loss, outcome.squared, outcome.work, served, *outcome.terms.values())
-    return torch.stack([value.detach().to(loss.device, torch.float64) for value in every])
+    there = [x.detach() if x.device == loss.device else loss.new_full((), float(x), dtype=torch.float64) for x in every]
+    return torch.stack([value.double() for value in there])
 
 
-def reading_of(
-    numbers: Float64[Tensor, " K"], outcome: Outcome, share: Share, index: int, progress: float, *, spoilt: bool = False
-) -> Reading:
-    """From :func:`numbers_of`, on the CPU and summed over the processes."""
-    loss, squared, work, served, *terms = numbers.tolist()
-    of = share.of
-    named = dict(zip(outcome.terms, (term / of for term in terms), strict=True))
-    handled = round(work) if math.isfinite(work) else 0
-    head = (index, progress, loss / of, squared / of, handled, outcome.unit)
-    return Reading(*head, served / of, spoilt, named)
+@dataclass(frozen=True)
+class Asked:
+    """What numbers are about: a step, and the names of what it found."""
+
+    index: int
+    progress: float
+    unit: str
+    terms: tuple[str, ...]
+
+    def reading(self, numbers: Float64[Tensor, " K"], share: Share, *, spoilt: bool = False) -> Reading:
+        """From :func:`numbers_of`, on the CPU and summed over the processes."""
+        loss, squared, work, served, *terms = numbers.tolist()
+        of = share.of
+        named = dict(zip(self.terms, (term / of for term in terms), strict=True))
+        handled = round(work) if math.isfinite(work) else 0
+        head = (self.index, self.progress, loss / of, squared / of, handled, self.unit)
+        return Reading(*head, served / of, spoilt, named)
 
 
 def summed(numbers: Float64[Tensor, " K"], share: Share) -> Float64[Tensor, " K"]:

@@ -168,6 +168,12 @@ def _fog(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]
     return alphas, normal(generator, dtype, samples, 3), uniform(generator, dtype, samples), offsets
 
 
+def _on_rays(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Samples of some of the rays, not in their order."""
+    owners = torch.randint(max(1, rows), (3 * rows,), generator=generator)
+    return (*(normal(generator, dtype, rows, 3) for _ in range(2)), owners, normal(generator, dtype, 3 * rows))
+
+
 def _walls(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
     """Rays of 0 to 89 samples of eighths, which add up without rounding, and some samples that are nobody's."""
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), (torch.arange(rows) * 37 % 90).cumsum(0)])
@@ -261,6 +267,7 @@ SAMPLES: dict[str, Sample] = {
     ),
     "ssim": Sample(_pictures, differentiable=(0,), tolerance=1e-4),
     "ssim_backward": Sample(_pictures_backward, tolerance=1e-4),
+    "ray_points": Sample(_on_rays, differentiable=(0, 1), rows=1000),
     # Where samples stand, and which are the last, hangs on rounding, as for march.
     "trace_hash_grid": Sample(_traced, tolerance=2e-4, rows=3000, reference_dtype=torch.float32, half=None),
 }

@@ -79,8 +79,9 @@ def test_a_recording_is_outgrown_once_a_replay_was_short_of_room(capsys: pytest.
 
 def test_a_picture_from_lists_with_room_to_spare_is_the_same():
     g = torch.Generator().manual_seed(0)
-    rows = torch.cat([torch.rand(200, 2, generator=g) * torch.tensor(SIZE),
-                      torch.tensor([[0.2, 0.0, 0.2]]).repeat(200, 1), torch.rand(200, 4, generator=g)], 1)  # fmt: skip
+    means, conic = torch.rand(200, 2, generator=g) * torch.tensor(SIZE), torch.tensor([0.2, 0.0, 0.2])
+    shown = torch.rand(200, 4, generator=g)
+    rows = torch.cat([means, conic.expand(200, 3), shown, torch.zeros(200, 3)], 1)
     flat = Projected(rows, torch.rand(200, generator=g))
     room, pictures, lengths = TileRoom(), [], []
     for _ in range(3):

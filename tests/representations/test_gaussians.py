@@ -9,8 +9,10 @@ from scenekit.core.cloud import PointCloud
 from scenekit.core.protocols import EVAL, Context, Primitives
 from scenekit.core.transforms import matrix_from_quaternion
 from scenekit.kernels.spherical_harmonics import C0
+from scenekit.renderers.splats import SplatRenderer
 from scenekit.representations.gaussians import GaussianModel, GaussianRates, Gaussians, scene_scale
 from scenekit.representations.point_clouds import neighbour_distances, random_cloud
+from scenekit.training.optimizer import Optimizer
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -111,6 +113,20 @@ def test_means_learn_in_units_of_the_scene_and_slow_down() -> None:
     assert groups["opacity_logits"].learning_rate(1.0) == pytest.approx(5e-3)
     assert all(group.rows for group in groups.values())
     assert {name for group in groups.values() for name in group.parameters} == set(model.learnable)
+
+
+def test_what_is_not_seen_is_left_alone_where_that_is_asked_for() -> None:
+    model = Gaussians(selective=True).build(cloud(), Bounds(), ring(), generator())
+    with torch.no_grad():
+        model.means[::2] += 100  # out of every view
+    before = {name: parameter.clone() for name, parameter in model.learnable.items()}
+    optimizer = Optimizer(model.parameter_groups())
+    for _ in range(2):
+        SplatRenderer(model).render(ring(), context=Context(training=True)).color.square().sum().backward()
+        optimizer.step(0.0)
+    for name in ("means", "log_scales", "quaternions", "opacity_logits", "harmonics_dc"):
+        assert torch.equal(model.learnable[name][::2], before[name][::2])
+        assert not torch.equal(model.learnable[name][1::2], before[name][1::2])
 
 
 def test_a_state_of_another_count_loads() -> None:

@@ -66,7 +66,7 @@ def dequantise(node: Mapping[str, Any], raw: Mapping[tuple[str, int], bytes]) ->
     ]
     if not parts:
         none = torch.zeros(0, 3)
-        return Splats(none, torch.zeros(0, 4), none, none[:, 0], none[:, None], none[:, None, :0], 0)
+        return Splats(none, torch.zeros(0, 4), none, none[:, 0], none[:, None], none[:, None][:, :0], 0)
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
     return Splats(*columns, degree=node["degree"])
 

@@ -139,11 +139,11 @@ def rasterize_backward(*arguments: Any) -> Any:
     backward = _theirs._make_lazy_cuda_func("rasterize_to_pixels_3dgs_bwd")
     saved = (1 - transmittances)[None, ..., None].contiguous(), last[None].contiguous()
     cotangents = torch.nn.functional.pad(for_picture, (0, padded))[None], for_opacities[None, ..., None]
-    found = backward(
+    _, *found = backward(
         *splats, None, None, width, height, TILE, *_lists(gaussians, offsets, width), *saved,
         *(x.contiguous() for x in cotangents), False,
     )  # fmt: skip
-    _, for_means2d, for_conics, for_features, for_own = (None if x is None else x[0] for x in found)
+    for_means2d, for_conics, for_features, for_own = (x[0] for x in found)
     parts = (for_means2d, for_conics, for_own[:, None], for_features[:, :channels])
     rest = rows.new_zeros(len(rows), rows.shape[1] - FEATURES - channels)
     return torch.cat([*parts, rest], 1)

@@ -19,34 +19,23 @@ from scenekit.kernels.gpu.launch import aligned, available, blocks_for, launch
 THREADS = 256
 ENTRIES = (torch.float32, torch.float16, torch.bfloat16)  # of a table
 MOST_FEATURES = 16
+LANES = {"hash_grid": 2, "simplex_grid": 1}  # of a warp, that share a point in the forward pass
+TAKEN = 1024  # points of a block in the backward pass
 DIMENSIONS = {"hash_grid": range(1, 4), "simplex_grid": range(2, 7)}
 Layout = tuple[Sequence[float], Sequence[int], Sequence[int]]
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """How the work is shared out; the same results to rounding.
+    """How the work of the backward pass is shared out; the same results to rounding.
 
     Attributes:
-        lanes: of a warp, that share a point in the forward pass, 1 or 2.
-        together: levels of a thread there.
-        by_point: whether features are written as [N LF].
-        walk: points of a thread in the backward pass, 1, 4, 8 or 16.
-        exchange: 0, 1 or 2: see ``cuda/grid_backward.cuh``.
-        mixed: whether the backward pass takes all levels of some points before the next ones.
+        walk: points of a thread, 8 or 16.
+        at_once: levels that are under way together: see ``cuda/grid.cu``.
     """
 
-    lanes: int = 2
-    together: int = 1
-    by_point: bool = False
     walk: int = 8
-    exchange: int = 1
-    mixed: bool = False
-
-    @property
-    def walkers(self) -> int:
-        """Threads of a block in the backward pass."""
-        return 256 if self.walk <= 4 else 1024 // self.walk
+    at_once: int = 1
 
 
 TUNING = Tuning()
@@ -64,18 +53,16 @@ def by_feature(name: str, positions: Tensor, table: Tensor) -> bool:
     return served and takes(name, positions, table)
 
 
-def forward(name: str, positions: Tensor, table: Tensor, layout: Layout, tuning: Tuning = TUNING) -> Tensor:
+def forward(name: str, positions: Tensor, table: Tensor, layout: Layout) -> Tensor:
     """Features [N LF] in the table's type."""
     positions, table = positions.float().contiguous(), aligned(table)
     (count, dimensions), features, levels = positions.shape, table.shape[1], len(layout[0])
-    width = levels * features
-    result = table.new_empty((count, width) if tuning.by_point else (width, count))
-    strides = (width, 1) if tuning.by_point else (1, count)
-    built = source(name, dimensions, features, table.dtype, tuning)
-    blocks = blocks_for(count * tuning.lanes, THREADS), blocks_for(levels, tuning.together)
-    given = (positions, table, count, levels, packed(layout, dimensions, positions.device))
-    launch(built, "grid", blocks, THREADS, *given, *strides, result)
-    return result if tuning.by_point else result.t()
+    result = table.new_empty(levels * features, count)
+    built, lanes = source(name, dimensions, features, table.dtype), LANES[name]
+    blocks = blocks_for(count * lanes, THREADS), blocks_for(levels, lanes)
+    given = (positions, table, count, levels, packed(layout, dimensions, positions.device), result)
+    launch(built, "grid", blocks, THREADS, *given)
+    return result.t()
 
 
 def for_table(
@@ -85,10 +72,10 @@ def for_table(
     positions, gradient = positions.float().contiguous(), gradient.t().contiguous()
     (count, dimensions), features, levels = positions.shape, table.shape[1], len(layout[0])
     result = torch.zeros(table.shape, dtype=torch.float32, device=table.device)
-    built = source(name, dimensions, features, table.dtype, tuning)
-    blocks = blocks_for(count, tuning.walkers * tuning.walk) * levels
+    built = source(name, dimensions, features, table.dtype, tuning.walk)
     given = (gradient, positions, count, levels, packed(layout, dimensions, positions.device))
-    launch(built, "grid_backward", blocks, tuning.walkers, *given, tuning.mixed, result)
+    blocks = blocks_for(count, TAKEN) * levels
+    launch(built, "grid_backward", blocks, TAKEN // tuning.walk, *given, tuning.at_once, result)
     return result.to(table.dtype)
 
 
@@ -103,12 +90,11 @@ def for_positions(name: str, gradient: Tensor, positions: Tensor, table: Tensor,
     return result.to(positions.dtype)
 
 
-def source(name: str, dimensions: int, features: int, dtype: torch.dtype, tuning: Tuning = TUNING) -> Source:
+def source(name: str, dimensions: int, features: int, dtype: torch.dtype, walk: int = TUNING.walk) -> Source:
     """Specialised by the kind of cells and the shape of points and rows."""
-    simplices = int(name == "simplex_grid")
-    shape = {"SIMPLICES": simplices, "DIMENSIONS": dimensions, "FEATURES": features, "ENTRY": ENTRIES.index(dtype)}
-    shared_out = {"LANES": tuning.lanes, "TOGETHER": tuning.together, "WALK": tuning.walk, "EXCHANGE": tuning.exchange}
-    return Source.of("grid", **shape, **shared_out)
+    simplices, entry = int(name == "simplex_grid"), ENTRIES.index(dtype)
+    shape = {"SIMPLICES": simplices, "DIMENSIONS": dimensions, "FEATURES": features, "ENTRY": entry}
+    return Source.of("grid", **shape, LANES=LANES[name], WALK=walk)
 
 
 def packed(layout: Layout, dimensions: int, device: torch.device) -> Tensor:

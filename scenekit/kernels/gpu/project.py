@@ -21,7 +21,7 @@ CAMERA_FLOATS = 16
 def project(*arguments: Any) -> tuple[Tensor, Tensor]:
     """Rows and depths; arguments as the op's."""
     tensors, settings = arguments[:INPUTS], arguments[INPUTS:]
-    means = tensors[0]
+    means: Tensor = tensors[0]
     count = means.shape[0]
     results = means.new_empty(count, COLUMNS), means.new_empty(count)
     used = source(tensors[4], tensors[5], settings[4], camera=False)
@@ -40,7 +40,7 @@ def project_backward(*arguments: Any) -> tuple[Tensor, ...]:
     used = source(tensors[4], tensors[5], settings[4], camera=camera)
     inputs = (aligned(gradient), *_inputs(tensors, count, settings))
     launch(used, "project_backward", blocks, THREADS, *inputs, *results, partial)
-    if constant and rest and flat:
+    if constant and rest and flat:  # no colour hangs on it
         results[5] = torch.zeros_like(tensors[5])
     found = [gradient.new_empty(0) if x is None else x for x in results]
     if partial is None:
@@ -51,9 +51,9 @@ def project_backward(*arguments: Any) -> tuple[Tensor, ...]:
 
 def source(constant: Tensor | None, rest: Tensor | None, degree: int, *, camera: bool) -> Source:
     """By the degree and number of coefficients, and by whether the camera has a gradient."""
-    shaded = constant is not None and rest is not None
-    stored = rest.shape[1] if shaded and degree > 0 else 0
-    return specialised(degree if shaded else -1, stored, camera)
+    if constant is None or rest is None:
+        return specialised(-1, 0, camera)
+    return specialised(degree, rest.shape[1] if degree > 0 else 0, camera)
 
 
 @cache
@@ -66,5 +66,5 @@ def _inputs(tensors: Sequence[Tensor | None], count: int, settings: tuple[Any, .
     width, height, near, blur, degree, antialiased = settings
     given = [None if x is None else aligned(x) for x in tensors]
     if degree == 0:
-        given[5] = None  # no colour hangs on it
+        given[5] = None
     return [*given, count, width, height, float(near), float(blur), antialiased]

@@ -16,6 +16,7 @@ from scenekit.kernels.gpu import (
     project,
     radiance,
     rasterize,
+    ray_points,
     spherical_harmonics,
     ssim,
     trace_hash_grid,
@@ -39,9 +40,10 @@ def _radiance(shape: radiance.Shape, forward: radiance.Plan, backward: radiance.
 SOURCES: list[Source] = [
     adam.SOURCE,
     *(composite.source(channels) for channels in (0, 3, 32)),
-    *(intersect.source(tiles) for tiles in (1, 1 << 15)),
+    *(intersect.source(tiles) for tiles in (1, 1107, 2**16, 2**16 + 1)),
     march.SOURCE,
     lit_counts.SOURCE,
+    ray_points.SOURCE,
     *(
         project.specialised(*each)
         for each in ((-1, 0, False), (0, 0, True), (1, 15, True), (3, 15, False), (4, 24, True))

@@ -60,10 +60,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     (tmp_path / "kernels.cu").write_text(KERNELS)
     monkeypatch.setattr(resources, "path", lambda _: tmp_path)
 
-    def call(name: str, *arguments: Any, blocks: int = 1) -> None:
+    def call(name: str, *arguments: Any, blocks: int = 1, threads: int = 64, copy: int = 0) -> None:
         with emulated(monkeypatch):
             # A folder of its own: libraries are kept by source and macros.
-            launch.launch(Source.of("kernels", FOLDER=f'"{tmp_path}"'), name, blocks, 64, *arguments)
+            source = Source.of("kernels", FOLDER=f'"{tmp_path}"', COPY=copy)
+            launch.launch(source, name, blocks, threads, *arguments)
 
     return call
 
@@ -108,3 +109,12 @@ def test_atomics_count_every_thread(run: Callable[..., None]):
     out = torch.zeros(2, dtype=torch.int64)
     run("counted", out, blocks=5)
     assert out.tolist() == [5 * 64, 7]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's list of mappings")
+def test_another_library_takes_few_mappings_of_which_a_process_has_so_many(run: Callable[..., None]):
+    taken = []
+    for copy in range(3):
+        run("warp_sums", torch.zeros(1024), 32, threads=1024, copy=copy)
+        taken.append(len(Path("/proc/self/maps").read_text().splitlines()))
+    assert taken[2] - taken[0] < 100

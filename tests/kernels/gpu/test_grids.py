@@ -82,27 +82,18 @@ def test_points_without_gradient_are_passed_by(kind: str, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    "tuning",
-    [
-        Tuning(lanes=1, together=4, by_point=True, walk=1, exchange=0),
-        Tuning(lanes=2, together=4, by_point=True, walk=4, exchange=2),
-        Tuning(lanes=1, together=1, walk=16, exchange=1, mixed=True),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("tuning", [Tuning(walk=16), *(Tuning(at_once=levels) for levels in (2, 4, 5, 9))], ids=str)
 def test_ways_to_share_out_the_work_agree(kind: str, tuning: Tuning, monkeypatch: pytest.MonkeyPatch):
     generator = torch.Generator().manual_seed(3)
-    layout = KINDS[kind](3, levels=6, log2_table=10, base_resolution=4, growth=1.4)
+    layout = KINDS[kind](3, levels=5, log2_table=8, base_resolution=4, growth=1.4)
     shape = (layout.scales, layout.resolutions, layout.offsets)
-    positions, table = _side_by_side(300, 3, generator), torch.randn(layout.rows, 2, generator=generator)
-    gradient = torch.randn(300, 12, generator=generator)
+    # Two blocks a level.
+    positions, table = _side_by_side(1100, 3, generator), torch.randn(layout.rows, 2, generator=generator)
+    gradient = torch.randn(len(positions), 10, generator=generator)
     with emulated(monkeypatch):
-        found = grids.forward(kind, positions, table, shape, tuning)
-        for_table = grids.for_table(kind, gradient, positions, table, shape, tuning)
-    torch.testing.assert_close(found, OPS[kind].reference(positions, table, *shape), rtol=1e-4, atol=1e-4)
+        found = grids.for_table(kind, gradient, positions, table, shape, tuning)
     wanted = OPS[f"{kind}_backward"].reference(gradient, positions, table, *shape, [False, True])[1]
-    torch.testing.assert_close(for_table, wanted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-3)
 
 
 def test_points_outside_of_the_cube_read_and_write_rows_of_the_table(monkeypatch: pytest.MonkeyPatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 import torch
 from conformance.op_samples import directions
@@ -9,6 +11,9 @@ from conformance.splat_samples import ellipses, gaussians
 from conformance.test_ops import _assert_near
 from torch import Tensor
 
+from scenekit.core.bounds import Bounds
+from scenekit.core.cameras import Cameras, look_at
+from scenekit.core.context import Context
 from scenekit.kernels import OPS
 from scenekit.kernels.gpu import intersect as gpu_intersect
 from scenekit.kernels.gpu import project as gpu_project
@@ -16,12 +21,22 @@ from scenekit.kernels.gpu import rasterize as gpu_rasterize
 from scenekit.kernels.intersect import INTERSECT
 from scenekit.kernels.project import PROJECT, PROJECT_BACKWARD
 from scenekit.kernels.rasterize import RASTERIZE, RASTERIZE_BACKWARD
+from scenekit.renderers import tile_room
+from scenekit.renderers.splats import SplatRenderer
+from scenekit.representations.gaussians import Gaussians
 
 from .emulator import COMPILER, emulated
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
 
 Size = tuple[int, int]
+
+
+def _cameras(count: int) -> Cameras:
+    """About the origin, turned towards it."""
+    up, middle = torch.tensor([0.0, -1.0, 0.0]), torch.zeros(3)
+    poses = [look_at(torch.tensor([2.0 * x, 0.5, -4.0]), middle, up) for x in range(count)]
+    return Cameras(torch.stack(poses), torch.tensor([[40.0, 40.0, 24.0, 16.0]]).repeat(count, 1), ((48, 32),) * count)
 
 
 def _generator() -> torch.Generator:
@@ -113,6 +128,34 @@ def test_a_capacity_reads_nothing_back(monkeypatch: pytest.MonkeyPatch):
             gpu_intersect.intersect(*listing, 40, 40, -1)
 
 
+def test_a_frame_in_training_reads_nothing_back(monkeypatch: pytest.MonkeyPatch):
+    cameras, context = _cameras(3), Context(training=True)
+    renderer = SplatRenderer(Gaussians(random_count=40).build(None, Bounds(), cameras))
+    bodies = {
+        "project": gpu_project.project,
+        "intersect": gpu_intersect.intersect,
+        "rasterize": gpu_rasterize.rasterize,
+    }
+
+    def never(_: Tensor) -> int:
+        raise AssertionError("waits for the GPU")
+
+    with emulated(monkeypatch), torch.no_grad():
+        monkeypatch.setattr(Tensor, "is_cuda", True)
+        monkeypatch.setattr(tile_room, "_later", lambda _: lambda: None)
+        for name, body in bodies.items():
+            monkeypatch.setattr(import_module(f"scenekit.kernels.{name}"), name.upper(), body)
+        first = renderer.render(cameras[0], context=context)
+        renderer.note(first)
+        for name in ("__int__", "__bool__", "__float__", "__index__", "item", "tolist"):
+            monkeypatch.setattr(Tensor, name, never)
+        second = renderer.render(cameras[0], context=context)
+    monkeypatch.undo()
+    assert second.trace["splats"] > 0
+    assert torch.equal(first.color, second.color)
+    assert second.trace["frames"][0].room > first.trace["frames"][0].room
+
+
 @pytest.mark.parametrize("size", [(48, 16), (96, 130), (16, 700)])
 def test_huge_gaussians_are_in_every_tile(size: Size, monkeypatch: pytest.MonkeyPatch):
     _, offsets = _check_lists(_huge(5), size, monkeypatch)
@@ -120,10 +163,24 @@ def test_huge_gaussians_are_in_every_tile(size: Size, monkeypatch: pytest.Monkey
 
 
 def test_tiles_past_16_bits_are_told_apart(monkeypatch: pytest.MonkeyPatch):
-    size = (16 * 182, 16 * 181)
-    assert dict(gpu_intersect.source(182 * 181).macros) == {"TILE_INDEX": "int"}
+    size = (16 * 257, 16 * 256)
+    assert dict(gpu_intersect.source(257 * 256).macros) == {"TILE_INDEX": "int", "BITS": "6"}
     _, offsets = _check_lists(_huge(1), size, monkeypatch)
-    assert offsets[-1] == 182 * 181
+    assert offsets[-1] == 257 * 256
+
+
+@pytest.mark.parametrize(("tiles", "passes"), [(1, 1), (2, 1), (256, 1), (257, 2), (2**16, 2), (2**16 + 1, 3)])
+def test_passes_tell_all_tiles_apart(tiles: int, passes: int):
+    found, bits = gpu_intersect.plan(tiles)
+    assert found == passes
+    assert bits <= gpu_intersect.MOST_BITS
+    assert tiles <= 2 ** (found * bits)
+
+
+@pytest.mark.parametrize("size", [(40, 30), (400, 300)])
+@pytest.mark.parametrize("capacity", [-1, 5000, 9000, 60_000])
+def test_pairs_of_many_blocks_are_sorted(size: Size, capacity: int, monkeypatch: pytest.MonkeyPatch):
+    _check_lists(_splats(2500, size, 8.0), size, monkeypatch, capacity)
 
 
 @pytest.mark.parametrize("count", [0, 1])

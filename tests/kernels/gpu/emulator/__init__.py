@@ -124,6 +124,7 @@ def _pack(library: ctypes.CDLL, argument: Any) -> _Argument:
         assert argument.is_contiguous(), "kernels walk contiguous memory"
         packed.kind, packed.dtype = ord("p"), ord(DTYPES[argument.dtype])
         packed.value.pointer = library.emulated_place(argument.data_ptr(), argument.nbytes)
+        assert packed.value.pointer, "no memory for a tensor's copy"
     elif argument is None:
         packed.kind = ord("n")
     elif isinstance(argument, float):
@@ -145,14 +146,16 @@ _KEPT: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process e
 
 @cache
 def _scheduler() -> Path:
-    target = _folder() / "scheduler.o"
-    subprocess.run([str(COMPILER), *FLAGS, "-O2", "-c", str(HERE / "scheduler.cpp"), "-o", str(target)], check=True)
+    target = _folder() / "scheduler.so"
+    subprocess.run(
+        [str(COMPILER), *FLAGS, "-O2", "-shared", str(HERE / "scheduler.cpp"), "-o", str(target)], check=True
+    )
     return target
 
 
 @cache
 def _library(source: Source, architecture: str) -> ctypes.CDLL:
-    """The source with all its kernels as a library; a copy of the scheduler each."""
+    """The source with all its kernels as a library, on the one scheduler."""
     file = resources.path("cuda") / f"{source.file}.cu"
     names = KERNEL.findall(file.read_text())
     stem = f"{source.file}-{hashlib.sha256(f'{source}{architecture}'.encode()).hexdigest()[:16]}"

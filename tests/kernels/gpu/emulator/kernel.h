@@ -9,6 +9,9 @@
 #include "cuda_fp16.h"
 #include "device.h"
 
+extern "C" char __start_sk_shared[] __attribute__((weak, visibility("hidden")));
+extern "C" char __stop_sk_shared[] __attribute__((weak, visibility("hidden")));
+
 namespace emulated {
 
 // 0 for what a tensor of any type may be read as.
@@ -54,7 +57,7 @@ template <class... P, void (*kernel)(P...)> struct Entry<kernel> {
       snprintf(message, room, "argument %d has another type than the kernel's parameter", wrong);
       return false;
     }
-    return run(call, a, how, message, room);
+    return run(call, a, how, {__start_sk_shared, __stop_sk_shared}, message, room);
   }
 };
 

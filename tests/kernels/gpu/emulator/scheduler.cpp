@@ -1,5 +1,6 @@
 // Runs the threads of a block as fibers in an order that is shuffled again and again, so that what is not ordered by
 // a barrier goes wrong here too; blocks come in a shuffled order as well. Shared memory begins as NaN in each block.
+// One library, which those of all kernels use: a process may have so many mappings, and every stack takes two.
 #include "scheduler.h"
 
 #include <signal.h>
@@ -19,9 +20,6 @@
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
-
-extern "C" char __start_sk_shared[] __attribute__((weak, visibility("hidden")));
-extern "C" char __stop_sk_shared[] __attribute__((weak, visibility("hidden")));
 
 namespace emulated {
 namespace {
@@ -49,6 +47,7 @@ ucontext_t scheduler;
 int current, alive;
 void (*kernel)(const Argument*);
 const Argument* kernel_arguments;
+Memory shared;
 std::string failure;
 sigjmp_buf escape;
 std::mt19937 dice;
@@ -56,7 +55,10 @@ std::mt19937 dice;
 char* stack_of(size_t i) {
   while (stacks.size() <= i) {
     char* memory = (char*)mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    mprotect(memory, PAGE, PROT_NONE);
+    if (memory == MAP_FAILED || mprotect(memory, PAGE, PROT_NONE)) {
+      failure = "no memory for the stack of another thread";
+      siglongjmp(escape, 1);
+    }
     stacks.push_back(memory);
   }
   return stacks[i];
@@ -90,7 +92,7 @@ std::string where() {
 }
 
 void begin_block(int threads) {
-  for (char* p = __start_sk_shared; p && p < __stop_sk_shared; ++p) *p = (char)0xff;
+  std::fill(shared.begin, shared.end, (char)0xff);
   std::fill(dynamic.begin(), dynamic.end(), (char)0xff);
   alive = threads;
   for (int i = 0; i < threads; ++i) {
@@ -248,10 +250,12 @@ std::shared_ptr<const Snapshot> exchange(unsigned mask, const char* what, const 
 int lane() { return current % WARP; }
 char* dynamic_shared() { return (char*)(((size_t)dynamic.data() + 127) / 128 * 128); }
 
-bool run(void (*entry)(const Argument*), const Argument* arguments, const Launch& launch, char* message, size_t room) {
+bool run(void (*entry)(const Argument*), const Argument* arguments, const Launch& launch, Memory of_kernels,
+         char* message, size_t room) {
   Guard guard;
   kernel = entry;
   kernel_arguments = arguments;
+  shared = of_kernels;
   failure.clear();
   dice.seed(launch.seed);
   gridDim = {launch.grid[0], launch.grid[1], launch.grid[2]};
@@ -273,13 +277,13 @@ static size_t pages_for(size_t bytes) { return (bytes + 16 + emulated::PAGE - 1)
 extern "C" void* emulated_place(const void* data, size_t bytes) {
   size_t pages = pages_for(bytes), whole = pages + 2 * GUARD;
   char* memory = (char*)mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
   std::memset(memory, 0xff, whole);
   char* place = memory + GUARD + pages - bytes;
   place -= ((size_t)place - (size_t)data) % 16;
   std::memcpy(place, data, bytes);
-  mprotect(memory, GUARD, PROT_NONE);
-  mprotect(memory + GUARD + pages, GUARD, PROT_NONE);
-  return place;
+  const bool guarded = !mprotect(memory, GUARD, PROT_NONE) && !mprotect(memory + GUARD + pages, GUARD, PROT_NONE);
+  return guarded ? place : nullptr;
 }
 
 // Copies back and frees; whether what lies about the copy is as it was.

@@ -51,7 +51,13 @@ struct Launch {
   unsigned seed;
 };
 
+// What the kernels of one library declare as shared.
+struct Memory {
+  char *begin, *end;
+};
+
 // Runs `entry(arguments)` once per thread; false with a message where something was wrong.
-bool run(void (*entry)(const Argument*), const Argument* arguments, const Launch& launch, char* message, size_t room);
+bool run(void (*entry)(const Argument*), const Argument* arguments, const Launch& launch, Memory of_kernels,
+         char* message, size_t room);
 
 }  // namespace emulated
