@@ -12,17 +12,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
+from scenekit.core.capabilities import Radiant, Tracer
 from scenekit.core.protocols import (
     EVAL,
     Batching,
     Context,
     Field,
     ParameterGroup,
-    Radiant,
     Regularized,
     Rendering,
     Staged,
-    Tracer,
 )
 from scenekit.core.rays import Rays, Samples, Way, rays_of
 from scenekit.kernels.composite import INVISIBLE, composite
