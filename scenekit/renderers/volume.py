@@ -34,6 +34,7 @@ from scenekit.renderers.room import lit_within
 
 RULES = 4  # lengths of early steps between the longest and the last, where steps are recorded
 TRACED_CHUNKS = 16  # as many chunks at once where the field traces: it keeps nothing of its samples
+MORE_CHUNKS = {"cpu": 1, "cuda": 4}  # where it does not: a GPU waits for the host in every round of a chunk
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class VolumeRenderer(nn.Module):
             if traced is not None:
                 yield traced
                 continue
-            for part in _chunks(many, self.marching.chunk):
+            for part in _chunks(many, self.marching.chunk * MORE_CHUNKS[many.positions.device.type]):
                 yield self._render_rays(rays_of(cameras, part), context)
 
     def _trace(self, cameras: Cameras, pixels: Pixels, context: Context) -> Rendering | None:
@@ -129,9 +130,7 @@ class VolumeRenderer(nn.Module):
             # Where samples lie does not follow the rays' gradients; what the field says there does.
             fixed = replace(rays, origins=rays.origins.detach(), directions=rays.directions.detach())
             way = self.way(fixed, context)
-            marched = (
-                lit(self.field, fixed, way) if self.room is None else lit_within(self.field, fixed, way, self.room)
-            )
+            marched = self._lit(fixed, way)
             samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
             density, features = self.field.density(samples)
         else:
