@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.clock import issued, timed
-from scenekit.kernels import OPS, GridLayout, StepRule, adam_numbers, simplex_layout
+from scenekit.kernels import OPS, GridLayout, adam_numbers, simplex_layout
 from scenekit.kernels.gpu import compile as compiling
 from scenekit.kernels.gpu import composite, grids, launch, march, mlp_half
 
@@ -169,57 +169,8 @@ def _encoded_row(scope: dict[str, Any], x: Tensor, table: Tensor, weights: Tenso
     )
 
 
-def ray_rows(share: int, device: torch.device) -> Iterator[Row]:
-    """Marching through a hollow ball, compositing what is found, and both with a field in one pass."""
-    cells = torch.linspace(-1, 1, 128)
-    radius = torch.stack(torch.meshgrid(cells, cells, cells, indexing="ij")).norm(dim=0)
-    occupancy = ((radius - 0.6).abs() < 0.1)[None].to(device)
-    rule = StepRule(3**0.5 / 512, 3**0.5 / 512).packed(torch.float32, device)
-    for count in (2**14, 2**17, 2**20):
-        rays = _rays(max(1, count // share), device)
-        scope = {"rays": len(rays[0]), "cells": 128}
-        marched = OPS["march"](*rays[:4], occupancy, rays[4], rule, 1024, 0, None)
-        samples = int(marched[3])
-        arguments = (*rays[:4], occupancy, rays[4], rule, 1024, samples, None)
-        yield _plain_row("march", {**scope, "samples": samples}, arguments)
-        distances, _, offsets, *_ = OPS["march"](*arguments)
-        alphas, colors = 0.1 * torch.rand_like(distances), torch.rand(len(distances), 3, device=device)
-        yield _composite_row({**scope, "samples": samples}, alphas, colors, distances, offsets)
-    layout = GridLayout.of(3, levels=8, log2_table=19, base_resolution=16, growth=128 ** (1 / 7))
-    table, field = 0.1 * torch.randn(layout.rows, 4, device=device), _networks(device)
-    for width, height in ((800, 800), (1920, 1080)):
-        rays = _rays(max(1, width * height // share), device)
-        shape = (layout.scales, layout.resolutions, layout.offsets, False)
-        arguments = (*rays, occupancy, rule, 1024, table, *shape, *field, 3.0, 1.0, False, True)
-        yield _plain_row("trace_hash_grid", {"frame": [width, height], "networks": "32-64-16, 32-64-64-3"}, arguments)
-
-
-def _networks(device: torch.device) -> tuple[list[Tensor], list[Tensor]]:
-    g = torch.Generator().manual_seed(1)
-    shapes = (((64, 32), (16, 64)), ((64, 32), (64, 64), (3, 64)))
-    density, color = ([(torch.randn(*s, generator=g) * (2 / s[1]) ** 0.5).to(device) for s in part] for part in shapes)
-    return density, color
-
-
-def _rays(count: int, device: torch.device) -> tuple[Tensor, ...]:
-    """Neighbouring pixels of a square picture of the ball."""
-    side = max(1, round(count**0.5))
-    i = torch.arange(count)
-    to = torch.stack([(i % side) / side - 0.5, (i // side) / side - 0.5, torch.ones(count)], -1)
-    origins, near = torch.tensor([0.0, 0.0, -2.0]).expand(count, 3), torch.zeros(count)
-    tensors = origins, normalize(to, dim=-1), near, near + 6, torch.rand(count)
-    return tuple(x.to(device).contiguous() for x in tensors)
-
-
 def _plain_row(op: str, scope: dict[str, Any], arguments: tuple[Any, ...]) -> Row:
     return Row(op, scope, lambda: OPS[op](*arguments), lambda: OPS[op].reference(*arguments), ())
-
-
-def _composite_row(scope: dict[str, Any], alphas: Tensor, colors: Tensor, distances: Tensor, offsets: Tensor) -> Row:
-    op = OPS["composite"]
-    rest = (distances, offsets)
-    return Row("composite", scope, lambda a, c: op(a, c, *rest), lambda a, c: op.reference(a, c, *rest),
-               (alphas, colors), (0, 1))  # fmt: skip
 
 
 def other_rows(share: int, device: torch.device) -> Iterator[Row]:
@@ -381,7 +332,7 @@ def main() -> None:
         "cold_start": cold_start(device),
         "rows": [],
     }
-    for make in (grid_rows, network_rows, ray_rows, other_rows):
+    for make in (grid_rows, network_rows, other_rows):
         for row in make(options.share, device):
             if options.only in row.name:
                 found["rows"].append(measure(row, device))

@@ -1,4 +1,8 @@
-"""What ``benchmarks.neural_graphics`` renders: four applications, their encodings, and shapes that stay fixed."""
+"""What ``benchmarks.neural_graphics`` renders: four applications, their encodings, and shapes that stay fixed.
+
+Radiance fields on a grid are traced, as those that were trained are: tables and networks hold a ball. Elsewhere a field
+asks an untrained network and answers with a shape.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +10,28 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras, look_at
-from scenekit.core.protocols import Encoding, ParameterGroup
+from scenekit.core.protocols import Encoding, Field, ParameterGroup
 from scenekit.kernels.grid_layout import GridLayout
 from scenekit.kernels.mlp import mlp
 from scenekit.renderers.flat import FlatRenderer
 from scenekit.renderers.sphere_tracing import SphereTracer
 from scenekit.renderers.volume import Marching, VolumeRenderer
 from scenekit.representations import RBF, HashGrid, SimplexGrid
-from scenekit.representations.grid_field import GridEncoding
+from scenekit.representations.grid_field import GridEncoding, GridRadianceField
 from scenekit.representations.networks import layers
 from scenekit.representations.signal import VolumeField
 
 # Width, height, and the target in milliseconds: 4k at 30 Hz for radiance fields, 60 Hz and 120 Hz for the rest.
 FRAMES = {"1080p": (1920, 1080, 16.67), "4k": (3840, 2160, 33.3), "8k": (7680, 4320, 8.33)}
 IMAGE_SIDE = 8192
+Frame = Callable[[], int]
 
 
 @dataclass(frozen=True)
@@ -79,9 +86,10 @@ ENCODINGS: dict[str, Callable[[Application, int], Encoding]] = {
 }
 
 
-def encoding_of(name: str, app: Application, log2_table: int | None) -> Encoding:
+def encoding_of(name: str, app: Application, log2_table: int | None, device: torch.device) -> Encoding:
     """A fresh encoding for an application."""
-    return ENCODINGS[name](app, app.log2_table if log2_table is None else log2_table)
+    found: Any = ENCODINGS[name](app, app.log2_table if log2_table is None else log2_table)
+    return found.to(device)
 
 
 @dataclass
@@ -121,35 +129,72 @@ class Fixed(nn.Module):
             return values
         radius = (positions - 0.5).norm(dim=-1, keepdim=True)
         if self.channels == 1:
-            return radius - 0.35
-        return torch.cat([(radius < 0.35).float(), torch.full_like(values[:, 1:], 0.5)], -1)
+            return radius - RADIUS / 2
+        return torch.cat([(radius < RADIUS / 2).float(), torch.full_like(values[:, 1:], 0.5)], -1)
+
+    def counted(self, body: Callable[[], object]) -> int:
+        """What the body asks for."""
+        self.asked = 0
+        body()
+        return self.asked
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Nothing learns here."""
         return []
 
 
-def frame_of(application: str, field: Fixed, size: tuple[int, int]) -> int:
-    """Render one frame; how many samples its network was asked for."""
-    field.asked = 0
+GRIDS = {"hash": HashGrid, "simplex": SimplexGrid}
+RADIUS, SHARPNESS = 0.7, 460.0  # of the ball in the scene, and of the raw density's slope at its surface
+
+
+def solid_ball(name: str, app: Application, log2_table: int | None, device: torch.device) -> GridRadianceField:
+    """A radiance field whose coarsest level knows how far away the middle is; within two steps the ball is opaque.
+
+    The rest of the tables and networks is as it was, and asked as ever.
+    """
+    rows = app.log2_table if log2_table is None else log2_table
+    config = GRIDS[name](levels=16, features=2, log2_table=rows, finest=round(app.finest))
+    field = config.build(Bounds(), torch.Generator().manual_seed(0)).to(device)
+    encoding, (first, second) = field.encoding, field.networks.density_weights
+    points = torch.rand(2**20, 3, generator=torch.Generator().manual_seed(0)).to(device)
+    # Of every vertex the mean over the points around it, by its weights: what the backward pass adds up.
+    gradient = torch.zeros(len(points), encoding.features, device=device)
+    gradient[:, 0], gradient[:, 1] = 2 * (points - 0.5).norm(dim=-1), 1.0
+    (sums,) = torch.autograd.grad(encoding(points), encoding.table, gradient)
+    coarsest = slice(0, encoding.layout.offsets[1])
     with torch.no_grad():
-        if application == "image":
-            for _ in FlatRenderer(field, (IMAGE_SIDE, IMAGE_SIDE), linear=False).bands(size):
-                pass
-        elif application == "sdf":
-            SphereTracer(field).render(_camera(size))
-        else:
-            _marched(field, dense=application == "nerf").render(_camera(size))
-    return field.asked
+        encoding.table[coarsest, 0] = sums[coarsest, 0] / sums[coarsest, 1].clamp(min=1e-9)
+        encoding.table[coarsest, 1] = 1.0
+        first[:2] = torch.eye(2, encoding.features, device=device)
+        second[0] = 0.0
+        second[0, :2] = torch.tensor([-SHARPNESS, SHARPNESS * RADIUS], device=device)
+    return field
 
 
-def _marched(field: Fixed, *, dense: bool) -> VolumeRenderer:
-    """A solid ball as radiance fields have them, or a fog that rays go through; only the ball's cells are marched."""
-    renderer = VolumeRenderer(VolumeField(field, (2, 2, 2), 400.0 if dense else 6.0), Marching())
+def frame_of(application: str, field: Fixed | GridRadianceField, size: tuple[int, int], device: torch.device) -> Frame:
+    """What renders one frame and says how many samples it took."""
+    camera = _camera(size).to(device)
+    if isinstance(field, GridRadianceField):
+        renderer = _marched(field).to(device)
+        return lambda: renderer.render(camera).trace["samples"]
+    if application == "image":
+        flat = FlatRenderer(field, (IMAGE_SIDE, IMAGE_SIDE), linear=False)
+        return lambda: field.counted(lambda: [None for _ in flat.bands(size)])
+    if application == "sdf":
+        surface = SphereTracer(field)
+        return lambda: field.counted(lambda: surface.render(camera))
+    # A solid ball as radiance fields have them, or a fog that rays go through.
+    volume = _marched(VolumeField(field, (2, 2, 2), 400.0 if application == "nerf" else 6.0)).to(device)
+    return lambda: field.counted(lambda: volume.render(camera))
+
+
+def _marched(field: Field) -> VolumeRenderer:
+    """Only the ball's cells are marched."""
+    renderer = VolumeRenderer(field, Marching())
     grid = renderer.marching.grid
     axis = (torch.arange(grid) + 0.5) / grid * 2 - 1
     x, y, z = torch.meshgrid(axis, axis, axis, indexing="ij")
-    renderer.occupancy.occupied.copy_(((x * x + y * y + z * z).sqrt() < 0.7 + 2 / grid)[None])
+    renderer.occupancy.occupied.copy_(((x * x + y * y + z * z).sqrt() < RADIUS + 2 / grid)[None])
     return renderer
 
 

@@ -96,8 +96,11 @@ class Ours:
         self.cameras, self.leaves = of.cameras, of.parameters
 
     def picture(self, training: bool) -> Tensor:
-        """[H W 3]; in training without depth."""
-        return self.renderer.render(self.cameras, context=Context(training=training)).color[0]
+        """[H W 3]; in training without depth, and with the room for lists that frames before it needed."""
+        rendering = self.renderer.render(self.cameras, context=Context(training=training))
+        if training and rendering.color.is_cuda and not torch.cuda.is_current_stream_capturing():
+            self.renderer.note(rendering)
+        return rendering.color[0]
 
 
 class Gsplat:

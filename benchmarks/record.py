@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,18 @@ def machine() -> dict[str, Any]:
         "processor": next(models, platform.processor()),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "torch": version("torch"),
-        "scenekit": version("scenekit"),
+        "torch": _version("torch"),
+        "scenekit": _version("scenekit"),
         "commit": commit(),
     }
+
+
+def _version(package: str) -> str:
+    """A folder of sources has none."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def commit() -> str:

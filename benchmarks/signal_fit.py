@@ -1,7 +1,9 @@
 """Representations against each other on one signal, at equal steps: ``python -m benchmarks.signal_fit FILE``.
 
 Their steps are taken in turns, some at a time, so that whatever else the machine does falls on both alike; the ratio
-of times is the median over the turns. Parameters are made equal through the size of the tables.
+of times is the median over the turns, of which the first, in which kernels are compiled and steps recorded, does not
+count on a GPU; there a turn ends when the GPU has done it. Parameters are made equal through the size of the tables.
+``--keep ROW`` puts the result into ``results/signal_fit.json``.
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Iterator
@@ -18,11 +19,13 @@ from typing import Any
 
 import torch
 
+from benchmarks import record
 from scenekit.core.protocols import EVAL
 from scenekit.data.signals import Signal, open_signal
 from scenekit.kernels import native
 from scenekit.recipes import FitSession, SignalFitting, prepare_fit
 from scenekit.recipes.configs import from_plain
+from scenekit.recipes.device import device_name, device_of, resident_signal
 from scenekit.recipes.fit import ENCODERS, judge
 from scenekit.training.objective import psnr_of
 from scenekit.training.points import PROBE
@@ -50,7 +53,7 @@ def _number(value: str) -> Any:
     return value
 
 
-def in_turns(sessions: dict[str, FitSession], block: int) -> dict[str, list[tuple[float, float]]]:
+def in_turns(sessions: dict[str, FitSession], block: int, device: torch.device) -> dict[str, list[tuple[float, float]]]:
     """(wall, CPU) seconds of every block of steps, by name; the first to go alternates."""
     running: dict[str, Iterator[Step]] = {name: steps(session.training) for name, session in sessions.items()}
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in sessions}
@@ -61,15 +64,21 @@ def in_turns(sessions: dict[str, FitSession], block: int) -> dict[str, list[tupl
             wall, cpu = time.perf_counter(), time.process_time()
             for _ in range(block):
                 next(running[name])
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
             spent[name].append((time.perf_counter() - wall, time.process_time() - cpu))
     return spent
 
 
 def compare(signal: Signal, names: list[str], options: argparse.Namespace) -> dict[str, Any]:
     """Times of all blocks and figures at the end."""
-    fitting = SignalFitting(steps=options.steps, batch_points=options.points)
+    device = device_of(options.device)
+    fitting = SignalFitting(steps=options.steps, batch_points=options.points, device=options.device)
+    signal = resident_signal(signal, device)
     sessions = {text: prepare_fit(signal, config_of(text)[1], fitting) for text in names}
-    spent = in_turns(sessions, options.block)
+    spent = in_turns(sessions, options.block, device)
+    if device.type == "cuda":
+        spent = {text: blocks[1:] for text, blocks in spent.items()}
     first = names[0]
     rows, scope = [], ""
     for text, session in sessions.items():
@@ -83,6 +92,7 @@ def compare(signal: Signal, names: list[str], options: argparse.Namespace) -> di
                 "parameters": parameters(session),
                 "wall_seconds": round(wall, 2),
                 "cpu_seconds": round(cpu, 2),
+                "steps_timed": len(spent[text]) * options.block,
                 "wall_ratio": round(statistics.median(ratios[0]), 4),
                 "cpu_ratio": round(statistics.median(ratios[1]), 4),
                 **{key: round(value, 5) for key, value in figures.items() if isinstance(value, float)},
@@ -108,6 +118,8 @@ def main() -> None:
     parser.add_argument("--block", type=int, default=10, help="steps in a turn")
     parser.add_argument("--probe", action="store_true", help="judge on some points alone")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--keep", metavar="ROW", help="the result's name among those that are kept")
     parser.add_argument("--output", type=Path, help="where to write the result as JSON")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -116,13 +128,14 @@ def main() -> None:
         "steps": options.steps,
         "points": options.points,
         "threads": options.threads,
-        "device": "cpu",
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "device": device_name(device_of(options.device)),
+        "machine": record.machine(),
         "kernels": native.describe(),
-        "torch": torch.__version__,
         **compare(open_signal(options.file), options.between, options),
         "load": os.getloadavg()[0],
     }
+    if options.keep:
+        record.keep("signal_fit", options.keep, result)
     text = json.dumps(result, indent=1)
     print(text)
     if options.output is not None:

@@ -10,7 +10,7 @@
 //     color(asked, raw)             its raw colour; by all lanes, after density
 //
 // Macros: SIMPLICES, whether cells are; FEATURES and ENTRY as in grid.cuh; DENSITY and COLOR, widths of the layers of
-// both networks, their inputs first. `weights` are those of all layers [out in], one after the other.
+// both networks, their inputs first; PAIRS, whether neighbours along x are read at once where they can be. `weights` are those of all layers [out in], one after the other.
 #pragma once
 
 #define DIMENSIONS 3
@@ -51,7 +51,13 @@ __device__ __forceinline__ void blend_level(const float* x, const Entry* table, 
   const Level level = level_at(layout, l);
   Cell cell;
   cell.find(x, level);
+#if PAIRS
   blend(cell, table + (size_t)level.first * F, level.first & 1, sum);
+#else
+  // Row by row: lanes whose neighbours along x lie together and lanes whose do not would take turns.
+#pragma unroll
+  for (int v = 0; v < Cell::VERTICES; ++v) add_row(table + (size_t)(level.first + cell.row[v]) * F, cell.weight[v], sum);
+#endif
 }
 
 }  // namespace scenekit

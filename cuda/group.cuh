@@ -29,6 +29,7 @@ struct Group {
   }
 
   __device__ __forceinline__ float sum(float x) const {
+#pragma unroll 1
     for (int step = lanes / 2; step > 0; step /= 2) x += __shfl_xor_sync(ALL, x, step);
     return x;
   }
@@ -39,6 +40,7 @@ struct Group {
       all = x;
       return 1.0f;
     }
+#pragma unroll 1
     for (int step = 1; step < lanes; step *= 2) {
       const float other = __shfl_up_sync(ALL, x, step);
       if (own >= step) x *= other;

@@ -141,7 +141,7 @@ extern "C" __global__ void __launch_bounds__(SORTERS)
 
 // One pass of the sort. `said` [1 + blocks * BINS], zeros before, as in intersect_walk. The last pass writes zeros where
 // there is room but no pair.
-extern "C" __global__ void __launch_bounds__(SORTERS)
+extern "C" __global__ void __launch_bounds__(SORTERS, 4)
     intersect_sort(const TILE_INDEX* tiles, const int* gaussians, const long long* needed, long long room,
                    long long shift, const long long* histogram, unsigned long long* said, long long last,
                    TILE_INDEX* to_tiles, int* to_gaussians) {

@@ -51,8 +51,9 @@ __device__ void add_weight_gradients(const float* gradient, int out, const float
 }
 
 // All layers' inputs of one tile, one after the other at `values`; ends with a barrier.
-__device__ void find_values(const Network& net, const float* inputs, long long first, long long count, float* values) {
-  load_rows(inputs, first, count, net.width(0), values);
+__device__ void find_values(const Network& net, const float* inputs, bool by_feature, long long first, long long count,
+                            float* values) {
+  load_samples(inputs, by_feature, first, count, net.width(0), values);
   __syncthreads();
   const float* weights = net.forward;
   for (int l = 0; l + 1 < net.layers; ++l) {
@@ -83,15 +84,16 @@ extern "C" __global__ void __launch_bounds__(MLP_THREADS)
   }
 }
 
-// `room`: channels that one of the two buffers in shared memory holds.
+// Inputs stand by sample or by feature, outputs by sample. `room`: channels that one of the two buffers in shared memory
+// holds.
 extern "C" __global__ void __launch_bounds__(MLP_THREADS)
-    mlp(const float* inputs, long long count, const long long* widths, long long layers, const float* forward,
-        long long room, float* outputs) {
+    mlp(const float* inputs, long long by_feature, long long count, const long long* widths, long long layers,
+        const float* forward, long long room, float* outputs) {
   SK_DYNAMIC_SHARED(float, memory);
   const Network net{(int)layers, widths, forward, nullptr};
   const long long first = (long long)blockIdx.x * TILE;
   float *values = memory, *next = memory + room * TILE;
-  load_rows(inputs, first, count, net.width(0), values);
+  load_samples(inputs, by_feature, first, count, net.width(0), values);
   __syncthreads();
   for (int l = 0; l + 1 < net.layers; ++l) {
     layer_forward(values, net.width(l), forward, net.width(l + 1), Rectified{}, next);
@@ -101,16 +103,16 @@ extern "C" __global__ void __launch_bounds__(MLP_THREADS)
     next = free;
   }
   const int out = net.width(net.layers);
-  product(values, net.width(net.layers - 1), forward, out, Write{outputs, first, count, out});
+  product(values, net.width(net.layers - 1), forward, out, Write{outputs, false, first, count, out});
 }
 
 // A block takes every gridDim.x-th tile. `values` holds `stretch` floats a block, `sums` all weights a block;
-// `for_inputs` may be null.
+// `for_inputs`, which stands as inputs do, may be null.
 extern "C" __global__ void __launch_bounds__(MLP_THREADS)
-    mlp_backward(const float* gradient, const float* inputs, long long count, const long long* widths,
-                 long long layers, const float* forward, const float* backward, long long backward_size,
-                 long long room, float* values, long long stretch, float* sums, long long weight_count,
-                 float* for_inputs) {
+    mlp_backward(const float* gradient, const float* inputs, long long by_feature, long long count,
+                 const long long* widths, long long layers, const float* forward, const float* backward,
+                 long long backward_size, long long room, float* values, long long stretch, float* sums,
+                 long long weight_count, float* for_inputs) {
   SK_DYNAMIC_SHARED(float, memory);
   const Network net{(int)layers, widths, forward, backward};
   values += blockIdx.x * stretch;
@@ -118,8 +120,8 @@ extern "C" __global__ void __launch_bounds__(MLP_THREADS)
   for (long long first = (long long)blockIdx.x * TILE; first < count; first += (long long)gridDim.x * TILE) {
     const bool fresh = first == (long long)blockIdx.x * TILE;
     float *g = memory, *next = memory + room * TILE;
-    find_values(net, inputs, first, count, values);
-    load_rows(gradient, first, count, net.width(net.layers), g);
+    find_values(net, inputs, by_feature, first, count, values);
+    load_samples(gradient, false, first, count, net.width(net.layers), g);
     __syncthreads();
     const float* weights = backward + backward_size;
     float *to = sums + weight_count, *a = values + stretch;
@@ -130,7 +132,7 @@ extern "C" __global__ void __launch_bounds__(MLP_THREADS)
       a -= padded(in) * TILE;
       add_weight_gradients(g, out, a, in, fresh, to);
       if (l > 0) product(g, out, weights, in, Store<Masked>{next, in, {a}});
-      else if (for_inputs) product(g, out, weights, in, Write{for_inputs, first, count, in});
+      else if (for_inputs) product(g, out, weights, in, Write{for_inputs, (bool)by_feature, first, count, in});
       __syncthreads();
       float* free = g;
       g = next;

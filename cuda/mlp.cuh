@@ -79,9 +79,10 @@ template <class Then> struct Store {
   }
 };
 
-// A piece of a product becomes rows of a matrix, as far as they exist.
+// A piece of a product becomes part of a matrix [count, columns], or [columns, count] by feature, as far as that goes.
 struct Write {
   float* to;
+  bool by_feature;
   long long first, count;
   int columns;
 
@@ -91,8 +92,10 @@ struct Write {
     for (int r = 0; r < TALL; ++r)
 #pragma unroll
       for (int c = 0; c < 4; ++c)
-        if (first + row + r < count && column + c < columns)
-          to[(first + row + r) * columns + column + c] = sums[r][c];
+        if (first + row + r < count && column + c < columns) {
+          const long long sample = first + row + r, channel = column + c;
+          to[by_feature ? channel * count + sample : sample * columns + channel] = sums[r][c];
+        }
   }
 };
 
@@ -112,11 +115,13 @@ __device__ __forceinline__ void layer_forward(const float* a, int depth, const f
   __syncthreads();
 }
 
-// Rows [first, first + TILE) of `from` as activations; zeros beyond `count`.
-__device__ __forceinline__ void load_rows(const float* from, long long first, long long count, int width, float* to) {
+// Samples [first, first + TILE) of `from`, which stand by sample or by feature, as activations; zeros beyond `count`.
+__device__ __forceinline__ void load_samples(const float* from, bool by_feature, long long first, long long count,
+                                             int width, float* to) {
   for (int i = threadIdx.x; i < TILE * width; i += MLP_THREADS) {
-    const int row = i / width, channel = i % width;
-    to[slot(channel, row)] = first + row < count ? __ldg(from + first * width + i) : 0.0f;
+    const int row = by_feature ? i % TILE : i / width, channel = by_feature ? i / TILE : i % width;
+    const float* at = from + (by_feature ? channel * count + first + row : first * width + i);
+    to[slot(channel, row)] = first + row < count ? __ldg(at) : 0.0f;
   }
 }
 

@@ -1,178 +1,20 @@
-// Gradients of the multilayer perceptron on tensor cores. A block takes a tile of samples through all layers again and
-// back. Activations and gradients lie in shared memory as halves, a layer's gradient where its activations were: there
-// every warp meets all samples of the tile for its slice of the gradients of weights, which are summed in registers, or
-// in memory of the block where they are too many. Sums over blocks are taken in their order: the same input gives the
-// same bits.
-//
-// Gradients are scaled by one power of two on their way through, found from the largest that comes in, so that small
-// ones keep their digits in half precision.
-//
-// Further macros: SUMS_STAY, whether sums are kept in registers.
-#include "mlp_half.cuh"
+// Gradients of the multilayer perceptron on tensor cores.
+#include "layers_backward.cuh"
 
 using namespace scenekit;
 
 namespace {
 
-constexpr int LARGEST_THREADS = 256, SUM_WARPS = 16;
-constexpr int AIM = 8;  // the largest gradient is scaled to lie between 2^AIM and twice that
+struct Ends {
+  long long first, count;  // this warp's samples, all
+  bool by_feature;         // how inputs and their gradients stand
+  float scale, *for_inputs;
 
-// Squares that 16 samples take of all values before the v-th; inputs come first, outputs last.
-__device__ constexpr int values_before(int v) { return v == 0 ? 0 : values_before(v - 1) + squares(WIDTH[v - 1]); }
-
-// Squares of layer L's weights that one warp sums: as near to a square as warps can be laid out, for a square that is
-// loaded once serves a whole row or column of them.
-template <int L> struct Slice {
-  static constexpr int OUT = squares(WIDTH[L + 1]), IN = squares(WIDTH[L]);
-
-  __device__ static constexpr int share(int all, int parts) { return (all + parts - 1) / parts; }
-  __device__ static constexpr int cost(int down) {
-    return 64 * share(OUT, down) * share(IN, WARPS / down) + share(OUT, down) + share(IN, WARPS / down);
-  }
-  __device__ static constexpr int best() {
-    int found = 1;
-    for (int down = 2; down <= WARPS; down *= 2) found = cost(down) < cost(found) ? down : found;
-    return found;
-  }
-
-  static constexpr int DOWN = best(), ROWS = share(OUT, DOWN), COLUMNS = share(IN, WARPS / DOWN), SIZE = ROWS * COLUMNS;
-};
-
-template <int L> __device__ constexpr int slices_before() {
-  if constexpr (L == 0) return 0;
-  else return slices_before<L - 1>() + Slice<L - 1>::SIZE;
-}
-
-constexpr int KEPT = SUMS_STAY ? slices_before<LAYERS>() : 1;
-
-// What the largest gradient says: both powers of two, or no number on the way back where a gradient is not finite.
-struct Scale {
-  float there, back;
-};
-
-__device__ Scale find_scale(const int* parts, int count) {
-  int most = 0;
-  for (int i = lane_index(); i < count; i += 32) most = max(most, __ldg(parts + i));
-  const int exponent = (greatest_of_warp(most) >> 23) - 127;
-  if (exponent == 128) return {1.0f, __int_as_float(0x7fc00000)};
-  const int up = min(AIM - exponent, 126);
-  return {__int_as_float((127 + up) << 23), __int_as_float((127 - up) << 23)};
-}
-
-// What a warp works with.
-struct Work {
-  const float* weights;
-  unsigned *memory, *values;  // in shared memory: weights, values
-  long long first, count;     // this warp's samples, all
-  bool fresh;                 // this tile is the block's first
-  Scale scale;
-  float *sums, *for_inputs;   // this block's sums; null where nobody wants gradients of inputs
-
-  // Squares [TILE / 16][squares(WIDTH[V])] of all of the block's samples, and those of this warp.
-  template <int V> __device__ __forceinline__ unsigned* all_values() const {
-    return values + values_before(V) * (TILE / 16) * SQUARE;
-  }
-  template <int V> __device__ __forceinline__ unsigned* own_values() const {
-    return all_values<V>() + threadIdx.x / 32 * TALL * squares(WIDTH[V]) * SQUARE;
+  __device__ __forceinline__ bool wanted() const { return for_inputs != nullptr; }
+  __device__ __forceinline__ void inputs_get(int i, const Sums<TALL>& sums) const {
+    write_strip<WIDTH[0]>(sums, i, scale, for_inputs, by_feature, first, count);
   }
 };
-
-template <int L>
-__device__ __forceinline__ void find_values(const Fragments<TALL, squares(WIDTH[L])>& in, const Work& of) {
-  store(in, of.own_values<L>());
-  if constexpr (L + 1 < LAYERS)
-    find_values<L + 1>(dense_rectified<squares(WIDTH[L + 1])>(in, layer_weights<L>(of.weights, of.memory)), of);
-}
-
-// This warp's slice of layer L's gradient of weights, over all samples of the tile.
-template <int L> __device__ __forceinline__ void add_products(float (*sums)[2][4], const Work& of) {
-  using S = Slice<L>;
-  const int row = threadIdx.x / 32 % S::DOWN * S::ROWS, column = threadIdx.x / 32 / S::DOWN * S::COLUMNS;
-  if (row >= S::OUT || column >= S::IN) return;
-  const unsigned *gradients = of.all_values<L + 1>(), *values = of.all_values<L>();
-#pragma unroll 2
-  for (int s = 0; s < TILE / 16; ++s) {
-    unsigned left[S::ROWS][4], right[S::COLUMNS][4];
-#pragma unroll
-    for (int r = 0; r < S::ROWS; ++r)  // beyond the end the last one again, for nobody
-      load_square_transposed(left[r], gradients + (s * S::OUT + min(row + r, S::OUT - 1)) * SQUARE);
-#pragma unroll
-    for (int c = 0; c < S::COLUMNS; ++c)
-      load_square_transposed(right[c], values + (s * S::IN + min(column + c, S::IN - 1)) * SQUARE);
-#pragma unroll
-    for (int r = 0; r < S::ROWS; ++r)
-#pragma unroll
-      for (int c = 0; c < S::COLUMNS; ++c) multiply_channels(sums[r * S::COLUMNS + c], left[r], right[c]);
-  }
-}
-
-// Puts the slice into the block's sums [squares][2][32 lanes][4], or adds it to what is there.
-template <int L>
-__device__ __forceinline__ void write_slice(const float (*sums)[2][4], bool add, float scale, float* to) {
-  using S = Slice<L>;
-  const int row = threadIdx.x / 32 % S::DOWN * S::ROWS, column = threadIdx.x / 32 / S::DOWN * S::COLUMNS;
-#pragma unroll
-  for (int r = 0; r < S::ROWS; ++r)
-#pragma unroll
-    for (int c = 0; c < S::COLUMNS; ++c)
-#pragma unroll
-      for (int n = 0; n < 2; ++n) {
-        if (row + r >= S::OUT || column + c >= S::IN) continue;
-        const float* of = sums[r * S::COLUMNS + c][n];
-        const int square = weight_squares_before(L) + (row + r) * S::IN + column + c;
-        float4* at = (float4*)(to + (square * 2 + n) * 128) + lane_index();
-        float4 was = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-        if (add) was = *at;
-        *at = make_float4(was.x + of[0] * scale, was.y + of[1] * scale, was.z + of[2] * scale, was.w + of[3] * scale);
-      }
-}
-
-template <int L> __device__ __forceinline__ void write_slices(const float (*sums)[2][4], float scale, float* to) {
-  if constexpr (L < LAYERS) {
-    write_slice<L>(sums + slices_before<L>(), false, scale, to);
-    write_slices<L + 1>(sums, scale, to);
-  }
-}
-
-// From the gradient of layer L's outputs, which lies in shared memory too, to that of its inputs, and so on.
-template <int L>
-__device__ __forceinline__ void go_back(const Fragments<TALL, squares(WIDTH[L + 1])>& gradient,
-                                        float (*sums)[2][4], const Work& of) {
-  constexpr int IN = squares(WIDTH[L]);
-  __syncthreads();  // gradients and activations of all warps are there
-  if constexpr (SUMS_STAY) {
-    add_products<L>(sums + slices_before<L>(), of);
-  } else {
-    float found[Slice<L>::SIZE][2][4] = {};
-    add_products<L>(found, of);
-    write_slice<L>(found, !of.fresh, of.scale.back, of.sums);
-  }
-  if constexpr (L > 0) {
-    const unsigned* weights = layer_weights<L>(of.weights, of.memory);
-    Fragments<TALL, IN> next;
-    unsigned* own = of.own_values<L>();
-    dense_back<IN>(gradient, weights, [&](int c, const Sums<TALL>& found) {
-      keep(found, next, c);
-#pragma unroll
-      for (int r = 0; r < TALL; ++r)
-#pragma unroll
-        for (int q = 0; q < 4; ++q)
-          next.of[r][c][q] =
-              keep_where_positive(next.of[r][c][q], own[(r * IN + c) * SQUARE + q * 32 + lane_index()]);
-    });
-    __syncthreads();  // nobody reads these activations any more
-    store(next, own);
-    go_back<L - 1>(next, sums, of);
-  } else {
-    if (of.for_inputs) {
-      const unsigned* weights = layer_weights<L>(of.weights, of.memory);
-      dense_back<IN>(gradient, weights, [&](int c, const Sums<TALL>& found) {
-        write_rows<WIDTH[0]>(found, c, of.scale.back, of.for_inputs, of.first, of.count);
-      });
-    }
-    __syncthreads();  // before the next tile's values go there
-  }
-}
 
 }  // namespace
 
@@ -182,7 +24,6 @@ extern "C" __global__ void __launch_bounds__(LARGEST_THREADS)
   __shared__ int of_warps[LARGEST_THREADS / 32];
   const long long fours = size / 4, step = (long long)gridDim.x * LARGEST_THREADS;
   const long long thread = (long long)blockIdx.x * LARGEST_THREADS + threadIdx.x;
-  const auto magnitude = [](float x) { return __float_as_int(x) & 0x7fffffff; };
   int most = 0;
 #pragma unroll 4
   for (long long i = thread; i < fours; i += step) {
@@ -190,62 +31,41 @@ extern "C" __global__ void __launch_bounds__(LARGEST_THREADS)
     most = max(most, max(max(magnitude(g.x), magnitude(g.y)), max(magnitude(g.z), magnitude(g.w))));
   }
   if (4 * fours + thread < size) most = max(most, magnitude(gradient[4 * fours + thread]));
-  most = greatest_of_warp(most);
-  if (lane_index() == 0) of_warps[threadIdx.x / 32] = most;
-  __syncthreads();
-  if (threadIdx.x >= 32) return;
-  most = greatest_of_warp(threadIdx.x < LARGEST_THREADS / 32 ? of_warps[threadIdx.x] : 0);
-  if (threadIdx.x == 0) parts[blockIdx.x] = most;
+  put_largest(most, of_warps, parts);
 }
 
 // A block takes every gridDim.x-th tile, the last ones first: what mlp_half_largest read of the gradient a moment ago
-// is still in the L2 cache. `sums` holds 256 floats for each square of weights a block; `for_inputs` may
-// be null.
+// is still in the L2 cache. `sums` holds 256 floats for each square of weights a block; `for_inputs`, which stands as
+// inputs do, may be null.
 extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
-    mlp_half_backward(const float* gradient, const float* inputs, long long count, const float* weights,
-                      const int* parts, long long part_count, float* sums, float* for_inputs) {
+    mlp_half_backward(const float* gradient, const float* inputs, long long by_feature, long long count,
+                      const float* weights, const int* parts, long long part_count, float* sums, float* for_inputs) {
   SK_DYNAMIC_SHARED(unsigned, memory);
-  load_layers_that_stay(weights, memory);
-  const Scale scale = find_scale(parts, (int)part_count);
+  const Weights all{weights, nullptr};
+  load_layers_that_stay(all, memory);
+  const Scale scale = scale_for(largest_of(parts, (int)part_count));
   sums += (size_t)blockIdx.x * weight_squares_before(LAYERS) * 256;
   float kept[KEPT][2][4] = {};
   const long long start = ((count - 1) / TILE - blockIdx.x) * TILE, stride = (long long)gridDim.x * TILE;
   for (long long tile = start; tile >= 0; tile -= stride) {
     const long long first = tile + threadIdx.x / 32 * STRIP;
-    const auto in = read_rows<WIDTH[0], TALL>(inputs, first, count, 1.0f);
-    const auto out = read_rows<WIDTH[LAYERS], TALL>(gradient, first, count, scale.there);
+    const auto in = read_strip<WIDTH[0], TALL>(inputs, by_feature, first, count, 1.0f);
+    const auto out = read_strip<WIDTH[LAYERS], TALL>(gradient, false, first, count, scale.there);
     if constexpr (AHEAD) {
-      prefetch_rows<WIDTH[0], TALL>(inputs, first - stride, count);
-      prefetch_rows<WIDTH[LAYERS], TALL>(gradient, first - stride, count);
+      prefetch_strip<WIDTH[0], TALL>(inputs, by_feature, first - stride, count);
+      prefetch_strip<WIDTH[LAYERS], TALL>(gradient, false, first - stride, count);
     }
-    const Work of{weights, memory, memory + WEIGHT_WORDS, first, count, tile == start, scale, sums, for_inputs};
-    find_values<0>(in, of);
-    store(out, of.own_values<LAYERS>());
-    go_back<LAYERS - 1>(out, kept, of);
+    const Work of{all, memory, memory + WEIGHT_WORDS, {scale, scale}, sums, tile == start};
+    const Ends ends{first, count, (bool)by_feature, scale.back, for_inputs};
+    find_values<0>(in, of, ends);
+    store<wide(LAYERS), wide(LAYERS)>(out, of.own_values<LAYERS>());
+    go_back<LAYERS - 1>(out, kept, of, ends);
   }
-  if constexpr (SUMS_STAY) write_slices<0>(kept, scale.back, sums);
+  if constexpr (SUMS_STAY) write_slices<0>(kept, {scale, scale}, sums);
 }
 
-// Sums over blocks, 32 entries a block, back to the order [out, in] of each layer.
 extern "C" __global__ void __launch_bounds__(32 * SUM_WARPS)
     mlp_half_sum(const float* sums, long long blocks, float* result) {
-  constexpr int SIZE = weight_squares_before(LAYERS) * 256;
   __shared__ float of_warps[SUM_WARPS][32];
-  const int warp = threadIdx.x / 32, entry = blockIdx.x * 32 + lane_index();
-  float sum = 0.0f;
-#pragma unroll 8
-  for (int b = warp; b < (int)blocks; b += SUM_WARPS) sum += __ldg(sums + (size_t)b * SIZE + entry);
-  of_warps[warp][lane_index()] = sum;
-  __syncthreads();
-  if (warp > 0) return;
-  for (int w = 1; w < SUM_WARPS; ++w) sum += of_warps[w][lane_index()];
-  const int square = entry / 256, row = entry % 128 / 16 + entry % 4 / 2 * 8;
-  const int column = entry / 128 % 2 * 8 + entry / 4 % 4 * 2 + entry % 2;
-#pragma unroll
-  for (int l = 0; l < LAYERS; ++l) {
-    const int within = square - weight_squares_before(l), wide = squares(WIDTH[l]);
-    if (within < 0 || within >= weight_squares(l)) continue;
-    const int out = within / wide * 16 + channel_of(row), in = within % wide * 16 + channel_of(column);
-    if (out < WIDTH[l + 1] && in < WIDTH[l]) result[weights_before(l) + out * WIDTH[l] + in] = sum;
-  }
+  sum_over_blocks(sums, (int)blocks, of_warps, {result, nullptr});
 }

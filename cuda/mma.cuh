@@ -8,7 +8,8 @@
 //   weights:     a row for an output, blocks (upper, left), (upper, right), (lower, left), (lower, right)
 //
 // Channels have an order of their own within a square, the same everywhere, in which lane l has channels l % 4 * 4 and
-// the three after it of samples l / 4 and l / 4 + 8: a row of float32 is read and written 16 bytes at a time.
+// the three after it of rows l / 4 and l / 4 + 8: four floats of a sample are read and written at once (strip.cuh, which
+// also says what samples the rows are).
 #pragma once
 
 #include "ptx.cuh"
@@ -29,7 +30,7 @@ __device__ constexpr int channel_of(int column) {
   return (column >> 1 & 3) * 4 + (column >> 3) * 2 + (column & 1);
 }
 
-// Word of a square of activations that holds channels 2 `pair` and the next (pair 0 to 7) of sample `row` (0 to 15).
+// Word of a square of activations that holds channels 2 `pair` and the next (pair 0 to 7) of row `row` (0 to 15).
 __device__ constexpr int activation_word(int row, int pair) {
   return (pair & 1) * 64 + (row >> 3) * 32 + (row & 7) * 4 + (pair >> 1);
 }
@@ -39,7 +40,7 @@ template <int TALL, int WIDE> struct Fragments {
   unsigned of[TALL][WIDE][4];
 };
 
-// Sums of 16 TALL samples by the 16 channels of a square. Of sample l / 4 + 8 h of of[r], channel l % 4 * 4 + c is
+// Sums of 16 TALL samples by the 16 channels of a square. Of row l / 4 + 8 h of of[r], channel l % 4 * 4 + c is
 // of[r][c / 2][2 h + c % 2].
 template <int TALL> struct Sums {
   float of[TALL][2][4];
@@ -74,12 +75,13 @@ __device__ __forceinline__ void dense(const Fragments<TALL, WIDE>& in, const uns
   }
 }
 
-// The way back: calls use(i, sums) for every square i of inputs, gradient times weights [WIDE squares][IN squares].
-template <int IN, int TALL, int WIDE, class Use>
+// The way back: calls use(i, sums) for squares i of inputs from FROM to TO, gradient times weights
+// [WIDE squares][IN squares].
+template <int IN, int FROM = 0, int TO = IN, int TALL, int WIDE, class Use>
 __device__ __forceinline__ void dense_back(const Fragments<TALL, WIDE>& gradient, const unsigned* weights,
                                            const Use& use) {
 #pragma unroll
-  for (int i = 0; i < IN; ++i) {
+  for (int i = FROM; i < TO; ++i) {
     Sums<TALL> sums = {};
 #pragma unroll
     for (int o = 0; o < WIDE; ++o) {
@@ -132,26 +134,43 @@ __device__ __forceinline__ Fragments<TALL, OUT> dense_rectified(const Fragments<
   return out;
 }
 
-// Left operands as squares [TALL][WIDE] of activations in shared memory, and back. Other lanes see what is stored after
+// The first COUNT squares of a left operand as squares of activations in shared memory, and COUNT of those as squares of
+// one from the `at`-th on; STRIDE squares from one 16 samples to the next. Other lanes see what is stored after
 // __syncwarp().
-template <int TALL, int WIDE>
+template <int STRIDE, int COUNT, int TALL, int WIDE>
 __device__ __forceinline__ void store(const Fragments<TALL, WIDE>& from, unsigned* to) {
 #pragma unroll
   for (int r = 0; r < TALL; ++r)
 #pragma unroll
-    for (int c = 0; c < WIDE; ++c)
+    for (int c = 0; c < COUNT; ++c)
 #pragma unroll
-      for (int q = 0; q < 4; ++q) to[(r * WIDE + c) * SQUARE + q * 32 + lane_index()] = from.of[r][c][q];
+      for (int q = 0; q < 4; ++q) to[(r * STRIDE + c) * SQUARE + q * 32 + lane_index()] = from.of[r][c][q];
 }
 
-template <int TALL, int WIDE>
-__device__ __forceinline__ Fragments<TALL, WIDE> load_activations(const unsigned* from) {
-  Fragments<TALL, WIDE> to;
+template <int STRIDE, int COUNT, int TALL, int WIDE>
+__device__ __forceinline__ void load_activations(const unsigned* from, Fragments<TALL, WIDE>& to, int at) {
 #pragma unroll
   for (int r = 0; r < TALL; ++r)
 #pragma unroll
-    for (int c = 0; c < WIDE; ++c) load_square(to.of[r][c], from + (r * WIDE + c) * SQUARE);
-  return to;
+    for (int c = 0; c < COUNT; ++c) load_square(to.of[r][at + c], from + (r * STRIDE + c) * SQUARE);
+}
+
+// Sixteen channels as row `row` of a square of activations, and back.
+__device__ __forceinline__ void put_row(const float* channels, unsigned* square, int row) {
+  unsigned* to = square + activation_word(row, 0);
+  const auto pair = [channels](int p) { return pack_halves(channels[2 * p], channels[2 * p + 1]); };
+  *(uint4*)to = make_uint4(pair(0), pair(2), pair(4), pair(6));
+  *(uint4*)(to + activation_word(0, 1)) = make_uint4(pair(1), pair(3), pair(5), pair(7));
+}
+
+__device__ __forceinline__ void get_row(const unsigned* square, int row, float* channels) {
+#pragma unroll
+  for (int part = 0; part < 2; ++part) {
+    const uint4 found = *(const uint4*)(square + activation_word(row, part));
+    const unsigned words[4] = {found.x, found.y, found.z, found.w};
+#pragma unroll
+    for (int w = 0; w < 4; ++w) unpack_halves(words[w], channels[4 * w + 2 * part], channels[4 * w + 2 * part + 1]);
+  }
 }
 
 // Four values of a row of WIDTH from `channel` on, zeros beyond its end. ALIGNED: rows begin at multiples of 16 bytes.
@@ -168,73 +187,21 @@ __device__ __forceinline__ float4 read_four(const float* row, int channel) {
   }
 }
 
-// float32 weights [OUT, IN] as squares [squares(OUT)][squares(IN)] in shared memory, by all `warps` of a block.
-// ALIGNED: they begin at a multiple of 16 bytes.
-template <int OUT, int IN, bool ALIGNED>
-__device__ __forceinline__ void load_weights(const float* from, unsigned* to, int warp, int warps) {
-  const int t = lane_index() % 4;
-  for (int half = warp; half < 2 * squares(OUT) * squares(IN); half += warps) {
-    const int square = half / 2, out = square / squares(IN) * 16 + channel_of(half % 2 * 8 + lane_index() / 4);
+// Columns [FIRST, FIRST + COLUMNS) of float32 weights [OUT, IN] as squares in shared memory, WIDE of them in a row, from
+// the `left`-th on; by all `warps` of a block. ALIGNED: weights begin at a multiple of 16 bytes.
+template <int OUT, int IN, int FIRST, int COLUMNS, bool ALIGNED>
+__device__ __forceinline__ void load_columns(const float* from, unsigned* to, int wide, int left, int warp, int warps) {
+  constexpr int ACROSS = squares(COLUMNS);
+  constexpr bool VECTORS = ALIGNED && IN % 4 == 0 && FIRST % 4 == 0;
+  for (int half = warp; half < 2 * squares(OUT) * ACROSS; half += warps) {
+    const int down = half / 2 / ACROSS, across = half / 2 % ACROSS;
+    const int out = down * 16 + channel_of(half % 2 * 8 + lane_index() / 4);
     float4 w = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    if (out < OUT) w = read_four<IN, ALIGNED>(from + out * IN, square % squares(IN) * 16 + 4 * t);
-    unsigned* words = to + square * SQUARE + half % 2 * 64 + lane_index();
+    if (out < OUT) w = read_four<COLUMNS, VECTORS>(from + out * IN + FIRST, across * 16 + lane_index() % 4 * 4);
+    unsigned* words = to + (down * wide + left + across) * SQUARE + half % 2 * 64 + lane_index();
     words[0] = pack_halves(w.x, w.y);
     words[32] = pack_halves(w.z, w.w);
   }
-}
-
-// Rows [first, first + 16 TALL) of float32 `from` [count, WIDTH], times `scale`, as left operands; zeros beyond
-// `count`. `from` is a multiple of 16 bytes.
-template <int WIDTH, int TALL>
-__device__ __forceinline__ Fragments<TALL, squares(WIDTH)> read_rows(const float* from, long long first,
-                                                                     long long count, float scale) {
-  Fragments<TALL, squares(WIDTH)> to;
-#pragma unroll
-  for (int r = 0; r < TALL; ++r)
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      const long long row = first + 16 * r + 8 * h + lane_index() / 4;
-#pragma unroll
-      for (int c = 0; c < squares(WIDTH); ++c) {
-        float4 x = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-        if (row < count) x = read_four<WIDTH, true>(from + row * WIDTH, 16 * c + lane_index() % 4 * 4);
-        to.of[r][c][h] = pack_halves(x.x * scale, x.y * scale);
-        to.of[r][c][2 + h] = pack_halves(x.z * scale, x.w * scale);
-      }
-    }
-  return to;
-}
-
-// Asks for what read_rows of these rows will want.
-template <int WIDTH, int TALL>
-__device__ __forceinline__ void prefetch_rows(const float* from, long long first, long long count) {
-  const long long rows = count - first < 16 * TALL ? count - first : 16 * TALL;
-  if (first >= 0 && rows > 0) prefetch_to_l2(from + first * WIDTH, (int)rows * WIDTH * 4 & ~15);
-}
-
-// Sums times `scale` as square `c` of rows [first, first + 16 TALL) of float32 `to` [count, WIDTH], a multiple of 16
-// bytes; as far as those exist.
-template <int WIDTH, int TALL>
-__device__ __forceinline__ void write_rows(const Sums<TALL>& sums, int c, float scale, float* to, long long first,
-                                           long long count) {
-  const int channel = 16 * c + lane_index() % 4 * 4;
-#pragma unroll
-  for (int r = 0; r < TALL; ++r)
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      const long long row = first + 16 * r + 8 * h + lane_index() / 4;
-      const float of[4] = {sums.of[r][0][2 * h] * scale, sums.of[r][0][2 * h + 1] * scale,
-                           sums.of[r][1][2 * h] * scale, sums.of[r][1][2 * h + 1] * scale};
-      if (row >= count) continue;
-      float* at = to + row * WIDTH + channel;
-      if constexpr (WIDTH % 4 == 0) {
-        if (channel < WIDTH) *(float4*)at = make_float4(of[0], of[1], of[2], of[3]);
-      } else {
-#pragma unroll
-        for (int k = 0; k < 4; ++k)
-          if (channel + k < WIDTH) at[k] = of[k];
-      }
-    }
 }
 
 }  // namespace scenekit

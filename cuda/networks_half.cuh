@@ -2,7 +2,7 @@
 // float32. Weights stay in shared memory, and so do the samples' encodings and their directions' harmonics, as squares of
 // mma.cuh; lane l's sample is row l % 16 of strip l / 16.
 //
-// FEATURES divide 16, so that a square is filled by whole levels.
+// FEATURES divide 8, so that half a square is filled by whole levels.
 #pragma once
 
 #include "field.cuh"
@@ -36,26 +36,28 @@ class Networks {
     float basis[16 * OF_HARMONICS] = {};
     sh_basis<float>(d[0], d[1], d[2], DEGREE, [&basis](int k, float value) { basis[k] = value; });
 #pragma unroll
-    for (int c = 0; c < OF_HARMONICS; ++c) put(basis + 16 * c, harmonics_, OF_HARMONICS, c);
+    for (int e = 0; e < 2 * OF_HARMONICS; ++e) put(basis + 8 * e, harmonics_, OF_HARMONICS, e);
   }
 
   __device__ __forceinline__ void encode(const float* x, const Entry* table, const int* layout) {
-    constexpr int TOGETHER = 16 / F;
+    constexpr int TOGETHER = 8 / F;  // as many levels at once as registers hold rows of
 #pragma unroll 1
-    for (int c = 0; c < OF_ENCODING; ++c) {
-      float channels[16] = {};
+    for (int e = 0; e * TOGETHER < LEVELS; ++e) {
+      float channels[8] = {};
 #pragma unroll
       for (int k = 0; k < TOGETHER; ++k)
-        if (LEVELS % TOGETHER == 0 || c * TOGETHER + k < LEVELS)
-          blend_level(x, table, layout, c * TOGETHER + k, channels + k * F);
-      put(channels, encodings_, OF_ENCODING, c);
+        if (LEVELS % TOGETHER == 0 || e * TOGETHER + k < LEVELS)
+          blend_level(x, table, layout, e * TOGETHER + k, channels + k * F);
+      put(channels, encodings_, OF_ENCODING, e);
     }
   }
 
   __device__ __forceinline__ float density(bool) {
     __syncwarp();
     float own = 0.0f;
-    through<0>(load_activations<2, OF_ENCODING>(encodings_), [&](int o, const Sums<2>& sums) {
+    Fragments<2, OF_ENCODING> in;
+    load_activations<OF_ENCODING, OF_ENCODING>(encodings_, in, 0);
+    through<0>(in, [&](int o, const Sums<2>& sums) {
       keep(sums, features_, o);
       if (o == 0) own = of_lane<0>(sums);
     });
@@ -63,15 +65,15 @@ class Networks {
   }
 
   __device__ __forceinline__ void color(bool, float (&raw)[3]) {
-    const auto harmonics = load_activations<2, OF_HARMONICS>(harmonics_);
+    __syncwarp();
     Fragments<2, OF_FEATURES + OF_HARMONICS> in;
+    load_activations<OF_HARMONICS, OF_HARMONICS>(harmonics_, in, OF_FEATURES);
 #pragma unroll
     for (int r = 0; r < 2; ++r)
 #pragma unroll
-      for (int c = 0; c < OF_FEATURES + OF_HARMONICS; ++c)
+      for (int c = 0; c < OF_FEATURES; ++c)
 #pragma unroll
-        for (int q = 0; q < 4; ++q)
-          in.of[r][c][q] = c < OF_FEATURES ? features_.of[r][c][q] : harmonics.of[r][c - OF_FEATURES][q];
+        for (int q = 0; q < 4; ++q) in.of[r][c][q] = features_.of[r][c][q];
     through<DENSITY_LAYERS>(in, [&](int, const Sums<2>& sums) {
       raw[0] = of_lane<0>(sums);
       raw[1] = of_lane<1>(sums);
@@ -80,12 +82,12 @@ class Networks {
   }
 
  private:
-  // Sixteen channels of this lane's sample as a row of square `c` of its strip.
-  __device__ static __forceinline__ void put(const float* channels, unsigned* to, int wide, int c) {
-    unsigned* row = to + (lane_index() / 16 * wide + c) * SQUARE + activation_word(lane_index() % 16, 0);
+  // The e-th eight channels of this lane's sample.
+  __device__ static __forceinline__ void put(const float* channels, unsigned* to, int wide, int e) {
+    unsigned* square = to + (lane_index() / 16 * wide + e / 2) * SQUARE;
     const auto pair = [channels](int p) { return pack_halves(channels[2 * p], channels[2 * p + 1]); };
-    *(uint4*)row = make_uint4(pair(0), pair(2), pair(4), pair(6));
-    *(uint4*)(row + activation_word(0, 1)) = make_uint4(pair(1), pair(3), pair(5), pair(7));
+    *(uint2*)(square + activation_word(lane_index() % 16, e % 2 * 4)) = make_uint2(pair(0), pair(2));
+    *(uint2*)(square + activation_word(lane_index() % 16, e % 2 * 4 + 1)) = make_uint2(pair(1), pair(3));
   }
 
   // Channel C, 0 to 3, of this lane's sample.

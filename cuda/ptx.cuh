@@ -133,6 +133,16 @@ __device__ __forceinline__ unsigned pack_rectified(float low, float high) {
 #endif
 }
 
+__device__ __forceinline__ void unpack_halves(unsigned both, float& low, float& high) {
+#if defined(SCENEKIT_EMULATED)
+  low = (float)emulated_bits<_Float16>((unsigned short)both);
+  high = (float)emulated_bits<_Float16>((unsigned short)(both >> 16));
+#else
+  asm("{ .reg .b16 l, h; mov.b32 {l, h}, %2; cvt.f32.f16 %0, l; cvt.f32.f16 %1, h; }"
+      : "=f"(low), "=f"(high) : "r"(both));
+#endif
+}
+
 // The two halves of `values`, each where the half of `where` is positive, else a zero.
 __device__ __forceinline__ unsigned keep_where_positive(unsigned values, unsigned where) {
 #if defined(SCENEKIT_EMULATED)
@@ -200,14 +210,20 @@ __device__ __forceinline__ void multiply_add(float (&sums)[4], unsigned a0, unsi
 #endif
 }
 
-// Asks for `bytes` from `from` on, a multiple of 16 both, to be brought into the L2 cache; by a whole warp.
+// Asks for the 64 bytes around `from` to be brought into the L2 cache.
+__device__ __forceinline__ void prefetch_here_to_l2(const void* from) {
+#if !defined(SCENEKIT_EMULATED)
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(from)));
+#endif
+}
+
+// Asks for `bytes` from `from` on, a multiple of 16 both; by a whole warp.
 __device__ __forceinline__ void prefetch_to_l2(const void* from, int bytes) {
 #if !defined(SCENEKIT_EMULATED) && __CUDA_ARCH__ >= 900
   if (threadIdx.x % 32 == 0 && bytes > 0)
     asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(from)), "r"(bytes));
-#elif !defined(SCENEKIT_EMULATED)
-  for (int at = threadIdx.x % 32 * 64; at < bytes; at += 32 * 64)
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global((const char*)from + at)));
+#else
+  for (int at = threadIdx.x % 32 * 64; at < bytes; at += 32 * 64) prefetch_here_to_l2((const char*)from + at);
 #endif
 }
 

@@ -1,7 +1,7 @@
 // Pictures of a grid in one pass: march, encode, density, transmittance, colour, nothing written between them. Warps work
-// for themselves. A group of `lanes` neighbouring lanes follows a ray: in a turn it looks for samples, for a bounded time,
-// then the warp takes whatever its lanes have found through the networks. Groups whose ray is done get another when some
-// have none; rays come off one counter, neighbours to one warp.
+// for themselves. Rays come off one counter, neighbours to one warp, and wait once their first sample is found. A group of
+// `lanes` neighbouring lanes follows a ray: in a turn it looks for samples, for a bounded time, then the warp takes
+// whatever its lanes have found through the networks. Groups whose ray is done take another when some have none.
 //
 // Macros: those of field.cuh; EXACT, whether networks are computed in float32.
 #include "composite.h"
@@ -19,13 +19,19 @@ namespace {
 
 constexpr int WARPS = 8, BLOCKS = 2;  // of a block, of a multiprocessor
 constexpr int PROBES = 4;             // steps that a lane looks at in a turn, as long as it finds nothing
-constexpr int ENOUGH = 24;            // lanes of a warp with a sample for which others need not look on
-constexpr int VACANT = 8;             // lanes of a warp without a ray from which on it takes further ones
+constexpr int FEW = 4;                // lanes that still look, for which the others do not wait
+constexpr int VACANT = 4;             // lanes without a ray from which on the warp takes further ones
 
 struct Rays {
   const float *origins, *directions, *near, *far, *jitter;
   long long count;
   unsigned long long* next;
+
+  // False where ray r meets no cascade at all.
+  __device__ __forceinline__ bool enter(const StepRule& rule, const CellBits& bits, long long r, RayMarch& march) const {
+    const float *origin = origins + 3 * r, *direction = directions + 3 * r;
+    return enter_march(rule, bits.cascades, origin, direction, near[r], far[r], jitter[r], march);
+  }
 };
 
 struct Pixels {
@@ -40,10 +46,12 @@ struct Follower {
   float light = 1.0f, opacity = 0.0f, distance = 0.0f, color[3] = {};
 };
 
-// Rays that the warp has taken off the counter.
-struct Queue {
-  long long next = 0, end = 0;
-  bool dry = false;  // nothing is left on the counter
+// Rays that the warp has taken off the counter and that meet something, until groups follow them; in shared memory, which
+// they are and which of their steps is the first sample.
+struct Waiting {
+  int2* rays;
+  int first = 0, count = 0;
+  bool are_last = false;
 };
 
 // A sample of a lane, if it has one.
@@ -52,49 +60,71 @@ struct Found {
   float distance = 0.0f, delta = 0.0f;
 };
 
-__device__ __forceinline__ void write(const Group& group, const Follower& f, bool done, const Pixels& to) {
+__device__ __forceinline__ void write(const Follower& f, long long ray, const Pixels& to) {
+#pragma unroll
+  for (int c = 0; c < 3; ++c) to.colors[3 * ray + c] = f.color[c];
+  to.opacities[ray] = f.opacity;
+  to.distances[ray] = f.distance;
+  to.samples[ray] = f.lit;
+}
+
+// Writes what groups whose ray is done have seen together; those are without one then.
+__device__ __forceinline__ void leave_rays(const Group& group, bool done, Follower& f, const Pixels& pixels) {
   if (!__any_sync(ALL, done)) return;
-  float color[3];
+  Follower all = f;
 #pragma unroll
-  for (int c = 0; c < 3; ++c) color[c] = group.sum(f.color[c]);
-  const float opacity = group.sum(f.opacity), distance = group.sum(f.distance);
-  if (!done || group.own != 0) return;
-#pragma unroll
-  for (int c = 0; c < 3; ++c) to.colors[3ll * f.ray + c] = color[c];
-  to.opacities[f.ray] = opacity;
-  to.distances[f.ray] = distance;
-  to.samples[f.ray] = f.lit;
+  for (int c = 0; c < 3; ++c) all.color[c] = group.sum(f.color[c]);
+  all.opacity = group.sum(f.opacity);
+  all.distance = group.sum(f.distance);
+  if (!done) return;
+  if (group.own == 0) write(all, f.ray, pixels);
+  f.ray = -1;
+}
+
+// Takes rays off the counter and looks for the first sample of each, a lane for a ray. Most of what there is to search is
+// searched here, by neighbours side by side; what finds nothing needs no group.
+__device__ __forceinline__ void look_ahead(const Group& group, const Rays& rays, const StepRule& rule,
+                                           const CellBits& bits, Waiting& waiting, const Pixels& pixels) {
+  const int together = 32 / group.lanes;
+  long long first = 0;
+  if (lane_index() == 0) first = (long long)atomicAdd(rays.next, (unsigned long long)together);
+  first = __shfl_sync(ALL, first, 0);
+  const long long r = first + lane_index();
+  const bool is_ray = lane_index() < together && r < rays.count;
+  RayMarch march = {};
+  float distance, delta;
+  const bool meets = is_ray && rays.enter(rule, bits, r, march) && next_sample(rule, bits, march, distance, delta);
+  if (is_ray && !meets) write(Follower{}, r, pixels);
+  const unsigned all = __ballot_sync(ALL, meets);
+  __syncwarp();  // all have read what was there
+  if (meets) waiting.rays[__popc(all & ((1u << lane_index()) - 1))] = make_int2((int)r, march.next - 1);
+  __syncwarp();
+  waiting.first = 0;
+  waiting.count = __popc(all);
+  waiting.are_last = first + together >= rays.count;
 }
 
 // Gives a ray to every group without one, as long as there are any.
-__device__ __forceinline__ void take_rays(const Group& group, const Rays& rays, const StepRule& rule, int cascades,
-                                          Queue& queue, Follower& f, Networks& networks, const Pixels& pixels) {
-  const int together = 32 / group.lanes;
+__device__ __forceinline__ void take_rays(const Group& group, const Rays& rays, const StepRule& rule,
+                                          const CellBits& bits, bool shaded, Waiting& waiting, Follower& f,
+                                          Networks& networks, const Pixels& pixels) {
   for (;;) {
     const unsigned vacant = __ballot_sync(ALL, f.ray < 0 && group.own == 0);
     if (!vacant) return;
-    if (queue.next >= queue.end) {
-      if (queue.dry) return;
-      long long first = 0;
-      if (lane_index() == 0) first = (long long)atomicAdd(rays.next, (unsigned long long)together);
-      queue.next = __shfl_sync(ALL, first, 0);
-      queue.end = queue.next + together < rays.count ? queue.next + together : rays.count;
-      queue.dry = queue.end >= rays.count;
+    if (waiting.first >= waiting.count) {
+      if (waiting.are_last) return;
+      look_ahead(group, rays, rule, bits, waiting, pixels);
       continue;
     }
-    const long long r = queue.next + __popc(vacant & ((1u << group.first) - 1));
-    const bool takes = f.ray < 0 && r < queue.end;
-    queue.next += __popc(vacant);
-    bool misses = false;
-    if (takes) {
-      f = Follower{};
-      f.ray = (int)r;
-      const float* d = rays.directions + 3 * r;
-      misses = !enter_march(rule, cascades, rays.origins + 3 * r, d, rays.near[r], rays.far[r], rays.jitter[r], f.march);
-      if (!misses) networks.face(d);
-    }
-    write(group, f, misses, pixels);
-    if (misses) f.ray = -1;
+    const int place = waiting.first + __popc(vacant & ((1u << group.first) - 1));
+    waiting.first += __popc(vacant);
+    if (f.ray >= 0 || place >= waiting.count) continue;
+    const int2 found = waiting.rays[place];
+    f = Follower{};
+    f.ray = found.x;
+    rays.enter(rule, bits, f.ray, f.march);
+    f.march.next = found.y;
+    if (shaded) networks.face(rays.directions + 3ll * f.ray);
   }
 }
 
@@ -103,8 +133,8 @@ __device__ __forceinline__ Found search(const Group& group, const StepRule& rule
                                         Follower& f) {
   Found found;
   bool looks = f.ray >= 0;
-  for (int k = 0; k < PROBES && __any_sync(ALL, looks); ++k) {
-    if (k > 0 && __popc(__ballot_sync(ALL, found.is)) >= ENOUGH) break;
+  for (int k = 0; k < PROBES; ++k) {
+    if (__popc(__ballot_sync(ALL, looks)) <= (k ? FEW : 0)) break;
     Probe probe;
     const unsigned samples = probe_together(group, rule, bits, f.march, looks, probe);
     if (group.has_own(samples) && f.taken + group.before_own(samples) < most)
@@ -129,6 +159,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
   if (__syncthreads_and(*(volatile unsigned long long*)next >= (unsigned long long)count)) return;
   SK_DYNAMIC_SHARED(unsigned, memory);
   __shared__ StepRule rule;
+  __shared__ int2 places[WARPS][32];
   if (threadIdx.x == 0) rule = step_rule(rule_numbers, rule_size);
   Networks networks(weights, memory);
   const Rays rays{origins, directions, near, far, jitter, count, next};
@@ -136,11 +167,11 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
   const CellBits bits = cell_bits(fine, coarse, cascades, grid);
   const Group group((int)lanes);
   const int most = max_samples < 1 << 30 ? (int)max_samples : 1 << 30;
-  Queue queue;
+  Waiting waiting{places[threadIdx.x / 32]};
   Follower f;
   for (;;) {
     if (__popc(__ballot_sync(ALL, f.ray < 0)) >= VACANT)
-      take_rays(group, rays, rule, bits.cascades, queue, f, networks, pixels);
+      take_rays(group, rays, rule, bits, shaded, waiting, f, networks, pixels);
     if (!__any_sync(ALL, f.ray >= 0)) return;
     const Found found = search(group, rule, bits, most, f);
     if (__any_sync(ALL, found.is)) {
@@ -170,7 +201,6 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
       }
     }
     const bool done = f.ray >= 0 && !(f.light >= STOP && f.taken < most && f.march.next >= 0);
-    write(group, f, done, pixels);
-    if (done) f.ray = -1;
+    leave_rays(group, done, f, pixels);
   }
 }

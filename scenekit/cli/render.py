@@ -75,7 +75,7 @@ def _still(scene: Scene, options: Render) -> None:
     usual = renderer.size if own else USUAL_SIZE
     size = usual if options.size is None else _size(options.size)
     if own:
-        bands = renderer.bands(size)
+        bands = (band.cpu() for band in renderer.bands(size))
     else:
         camera = camera_path(options.path, scene.cameras, count=options.frames, size=size)[0]
         bands = iter([scene.render(camera).color[0].cpu()])

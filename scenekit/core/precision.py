@@ -20,7 +20,24 @@ def quick_products(device: torch.device) -> Generator[None]:
     if device.type != "cuda" or before != "highest" or os.environ.get("SCENEKIT_PRECISION", "") == "float32":
         yield
         return
-    torch.set_float32_matmul_precision("high")
+    with _products("high"):
+        yield
+
+
+@contextmanager
+def exact_products(device: torch.device) -> Generator[None]:
+    """On a GPU, take products in float32 while this lasts, also within :func:`quick_products`."""
+    if device.type != "cuda" or torch.get_float32_matmul_precision() == "highest":
+        yield
+        return
+    with _products("highest"):
+        yield
+
+
+@contextmanager
+def _products(precision: str) -> Generator[None]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
     try:
         yield
     finally:

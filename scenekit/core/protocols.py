@@ -208,6 +208,15 @@ class Tracer(Protocol):
         ...
 
 
+@runtime_checkable
+class Radiant(Protocol):
+    """What a :class:`Field` may also be: one that knows both answers of a sample at once, as training asks for them."""
+
+    def radiance(self, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S 3"]]:
+        """Densities and colours: what ``density``, then ``color`` say."""
+        ...
+
+
 @dataclass(frozen=True)
 class Splats:
     """N Gaussians as a rasterizer takes them: frozen, activated.

@@ -25,12 +25,13 @@ from scenekit.kernels.composite import Composited, composite
 from scenekit.kernels.march import Marched, StepRule, march
 from scenekit.renderers.early_stop import owners, samples_at
 from scenekit.renderers.room import lit_within, within
-from scenekit.renderers.volume import VolumeRenderer, lit
+from scenekit.renderers.volume import VolumeRenderer, lit, radiance_of
 from scenekit.training.objective import Outcome, counted
 
 BEHIND = 8  # samples of a ray behind the one that stopped the light
 MATCHED = 0.002  # weight of what is matched at points, once colours are rendered
 FADING = 0.995  # of the features' weight, a step: they only help at the start
+FADED = 1e-4  # of it, below which they are not compared any more
 MATTERING = 0.3  # share of a ray's samples that are matched, the heaviest (PVD-AL, level three)
 SOLID = 0.5  # opacity from which on a ray's heaviest samples tell anything
 SMEARED = 4.0  # steps that a splat's density is averaged over
@@ -39,20 +40,21 @@ EMPTY = 1e-38  # what the logarithm of no density is taken of
 
 @dataclass(frozen=True)
 class Answer:
-    """What one of both says about the same samples."""
+    """What one of both says about the same samples; features where they are compared."""
 
     log_density: Float[Tensor, " S"]
-    features: Float[Tensor, "S F"]
     alphas: Float[Tensor, " S"]
+    colors: Float[Tensor, "S 3"]
+    features: Float[Tensor, "S F"] | None
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Rays to ask along, and what is left of the features' weight."""
+    """Rays to ask along, and the features' weight; None where they are not compared."""
 
     cameras: Cameras
     pixels: Pixels
-    fading: Float[Tensor, ""]
+    fading: Float[Tensor, ""] | None
 
 
 class SharedSamples:
@@ -77,8 +79,10 @@ class SharedSamples:
         assert context.generator is not None
         pixels = self.source.next(context.generator)
         self.steps += 1
-        fading = _weight(stage) * FADING**self.steps
-        return Asked(self.source.pool.cameras, pixels, torch.full((), fading, device=pixels.positions.device))
+        left, fading = FADING**self.steps, None
+        if stage != FEATURES and self.features and left > FADED:
+            fading = torch.full((), _weight(stage) * left, device=pixels.positions.device)
+        return Asked(self.source.pool.cameras, pixels, fading)
 
     def losses(self, stage: str, look: Asked, context: Context) -> Outcome:
         """What this stage compares, over these rays."""
@@ -87,16 +91,18 @@ class SharedSamples:
         samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
         # Splats are thinner than a step: over a longer one they are as thick as what a field can hold.
         longer = samples if isinstance(self.medium, Field) else replace(samples, deltas=SMEARED * samples.deltas)
-        with torch.no_grad():
-            wanted = ask(self.medium, longer)
-        found = ask(self.student.field, samples)
+        field = self.student.field
         if stage == FEATURES:
-            terms = {"features": _norm(_there(found.features - wanted.features, marched))}
-            squared = _mean(found.features.detach() - wanted.features, marched).clamp(max=1)
-            outcome = Outcome(terms, squared, _count(marched), "samples")
+            with torch.no_grad():
+                wanted = self.medium.density(longer)[1]
+            difference = _there(field.density(samples)[1] - wanted, marched)
+            squared = _mean(difference.detach(), marched).clamp(max=1)
+            outcome = Outcome({"features": _norm(difference)}, squared, _count(marched), "samples")
         else:
-            outcome = self._compared(stage, look, marched, samples, (wanted, found))
-            field = self.student.field
+            features = look.fading is not None
+            with torch.no_grad():
+                theirs = ask(self.medium, longer, features=features)
+            outcome = self._compared(stage, look, marched, (theirs, ask(field, samples, features=features)))
             own = dict(field.terms(context)) if isinstance(field, Regularized) else {}
             outcome = replace(outcome, terms={**outcome.terms, **own})
         served = None if marched.left_out is None else marched.left_out.logical_not().float().mean()
@@ -117,33 +123,26 @@ class SharedSamples:
             return march(rays.origins, rays.directions, *way[:4], StepRule(*way.rule), way.max_samples)
         return within(rays, way, room)
 
-    def _compared(
-        self, stage: str, look: Asked, marched: Marched, samples: Samples, answers: tuple[Answer, Answer]
-    ) -> Outcome:
+    def _compared(self, stage: str, look: Asked, marched: Marched, answers: tuple[Answer, Answer]) -> Outcome:
         """Densities and colours at points, and in the last stage what the rays see."""
         wanted, found = answers
         rendering, weight = stage == RENDERING, _weight(stage)
-        with torch.no_grad():
-            theirs = self.medium.color(wanted.features, samples)
-        ours = self.student.field.color(found.features, samples)
         low, high = self.distilling.density_floor, self.distilling.density_ceiling
         # What is empty has no colour of its own.
-        colors = (ours - theirs) * (wanted.log_density > low)[:, None]
-        differences = {
-            "density": clamped_difference(found.log_density, wanted.log_density, low, high)[:, None],
-            "color": colors,
-        }
-        if self.features:
-            differences["features"] = found.features - wanted.features
+        colors = (found.colors - wanted.colors) * (wanted.log_density > low)[:, None]
+        density = clamped_difference(found.log_density, wanted.log_density, low, high)[:, None]
+        differences: dict[str, Tensor] = {"density": density, "color": colors}
+        weights: dict[str, Tensor | float] = {"density": weight, "color": weight}
+        if look.fading is not None and found.features is not None and wanted.features is not None:
+            differences["features"], weights["features"] = found.features - wanted.features, look.fading
         if rendering and self.distilling.active.points:
             # Before anything is rendered nothing else tells the student what is empty: then every point counts.
             at = self._mattering(marched, answers)[:, None]
             differences = {name: torch.where(at, value, 0) for name, value in differences.items()}
-        weights = {"density": weight, "color": weight, "features": look.fading}
         terms = {name: weights[name] * _norm(_there(value, marched)) for name, value in differences.items()}
         if not rendering:
             return Outcome(terms, _mean(colors.detach(), marched), _count(marched), "samples")
-        seen, target = _composited(found, ours, marched), _composited(wanted, theirs, marched)
+        seen, target = _composited(found, marched), _composited(wanted, marched)
         difference = torch.cat([seen.colors - target.colors, (seen.opacities - target.opacities)[:, None]], -1)
         terms["rendering"] = _norm(difference)
         if self.distilling.depth_weight > 0:
@@ -187,10 +186,15 @@ class SharedSamples:
         self.steps = int(state["steps"])
 
 
-def ask(medium: Medium, samples: Samples) -> Answer:
-    """Density of samples, as it is matched and as it is composited."""
-    density, features = medium.density(samples)
-    return Answer(density.clamp(min=EMPTY).log(), features, -torch.expm1(-density * samples.deltas))
+def ask(medium: Medium, samples: Samples, *, features: bool) -> Answer:
+    """Density of samples, as it is matched and as it is composited, and colours."""
+    found = None
+    if features:
+        density, found = medium.density(samples)
+        colors = medium.color(found, samples)
+    else:
+        density, colors = radiance_of(medium, samples)
+    return Answer(density.clamp(min=EMPTY).log(), -torch.expm1(-density * samples.deltas), colors, found)
 
 
 def clamped_difference(
@@ -218,8 +222,8 @@ def heaviest(alphas: Float[Tensor, " S"], marched: Marched) -> Bool[Tensor, " S"
     return (rank < (MATTERING * counts).ceil()[owner]) & (result.opacities >= SOLID)[owner]
 
 
-def _composited(answer: Answer, colors: Tensor, marched: Marched) -> Composited:
-    return composite(answer.alphas, colors, marched.distances, marched.offsets)
+def _composited(answer: Answer, marched: Marched) -> Composited:
+    return composite(answer.alphas, answer.colors, marched.distances, marched.offsets)
 
 
 def _depth_errors(seen: Composited, target: Composited) -> Float[Tensor, " R"]:

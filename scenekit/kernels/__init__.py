@@ -14,6 +14,7 @@ from scenekit.kernels.nearest import NEAREST, nearest
 from scenekit.kernels.neighbourhood_means import NEIGHBOURHOOD_MEANS, neighbourhood_means
 from scenekit.kernels.op import Op
 from scenekit.kernels.project import PROJECT, PROJECT_BACKWARD, Projected, project
+from scenekit.kernels.radiance import RADIANCE, RADIANCE_BACKWARD, radiance
 from scenekit.kernels.rasterize import RASTERIZE, RASTERIZE_BACKWARD, Raster, rasterize
 from scenekit.kernels.ray_points import RAY_POINTS, ray_points
 from scenekit.kernels.rbf import adaptive_rbf, rbf_neurons
@@ -29,6 +30,7 @@ from scenekit.kernels.spherical_harmonics import (
 )
 from scenekit.kernels.ssim import L1_DSSIM, L1_DSSIM_BACKWARD, SSIM, SSIM_BACKWARD, l1_dssim, ssim
 from scenekit.kernels.trace_hash_grid import TRACE_HASH_GRID, GridField, Stretches, trace_hash_grid
+from scenekit.kernels.truncated_exp import truncated_exp
 
 OPS: dict[str, Op] = {
     op.name: op
@@ -52,6 +54,8 @@ OPS: dict[str, Op] = {
         NEAREST,
         PROJECT,
         PROJECT_BACKWARD,
+        RADIANCE,
+        RADIANCE_BACKWARD,
         RASTERIZE,
         RASTERIZE_BACKWARD,
         RAY_POINTS,
@@ -94,6 +98,7 @@ __all__ = [
     "neighbour_variance",
     "neighbourhood_means",
     "project",
+    "radiance",
     "rasterize",
     "ray_cube",
     "ray_points",
@@ -104,4 +109,5 @@ __all__ = [
     "spherical_harmonics",
     "ssim",
     "trace_hash_grid",
+    "truncated_exp",
 ]

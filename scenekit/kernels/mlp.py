@@ -29,6 +29,7 @@ from scenekit.kernels.op import below_autograd, once_differentiable, reference_g
 def mlp(inputs: Float[Tensor, "S I"], weights: Sequence[Float[Tensor, "_out _in"]]) -> Float[Tensor, "S O"]:
     """``W_n relu(... relu(W_1 x))`` of each row x; gradients to inputs and weights.
 
+    Inputs may stand by feature, with strides (1, S): they are read so, and so does their gradient stand.
     Raises ValueError for shapes that do not chain, TypeError where dtypes or devices differ.
     """
     if not weights:
@@ -60,7 +61,13 @@ def _backward_reference(
 ) -> tuple[Tensor, Tensor]:
     wanted = (0, 1) if to_inputs else (1,)
     found = reference_gradients(_reference, (inputs, weights, widths), wanted, (gradient,))
-    return (found[0], found[1]) if to_inputs else (inputs.new_empty(0), found[0])
+    return (as_stands(inputs, found[0]), found[1]) if to_inputs else (inputs.new_empty(0), found[0])
+
+
+def as_stands(rows: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient in memory as ``rows`` are, by sample or by feature: grids on a GPU have features by feature."""
+    by_feature = rows.stride(0) < rows.stride(1)
+    return gradient.t().contiguous().t() if by_feature else gradient.contiguous()
 
 
 @lru_cache(maxsize=64)
@@ -87,11 +94,11 @@ def _backward_cpu(
 ) -> tuple[Tensor, Tensor]:
     if not _is_native((gradient, inputs, weights), widths):
         return _backward_reference(gradient, inputs, weights, widths, to_inputs)
-    gradient, inputs, weights = gradient.contiguous(), inputs.contiguous(), weights.contiguous()
-    results = torch.empty_like(weights), torch.empty_like(inputs) if to_inputs else None
+    gradient, rows, weights = gradient.contiguous(), inputs.contiguous(), weights.contiguous()
+    for_weights, for_inputs = torch.empty_like(weights), torch.empty_like(rows) if to_inputs else None
     sizes = (inputs.shape[0], _packed(tuple(widths)), len(widths) - 1)
-    native.call("mlp_backward", gradient, inputs, weights, *sizes, *results)
-    return inputs.new_empty(0) if results[1] is None else results[1], results[0]
+    native.call("mlp_backward", gradient, rows, weights, *sizes, for_weights, for_inputs)
+    return inputs.new_empty(0) if for_inputs is None else as_stands(inputs, for_inputs), for_weights
 
 
 def _cuda(inputs: Tensor, weights: Tensor, widths: Sequence[int]) -> Tensor:
@@ -118,7 +125,8 @@ def _in_half(inputs: Tensor, widths: Sequence[int]) -> bool:
 def _backward_fake(
     gradient: Tensor, inputs: Tensor, weights: Tensor, widths: Sequence[int], to_inputs: bool
 ) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(inputs) if to_inputs else inputs.new_empty(0), torch.empty_like(weights)
+    for_inputs = as_stands(inputs, inputs.new_empty(inputs.shape)) if to_inputs else inputs.new_empty(0)
+    return for_inputs, torch.empty_like(weights)
 
 
 class _Mlp(torch.autograd.Function):

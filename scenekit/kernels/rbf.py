@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from scenekit.core.checks import check_same_kind, check_shape
+from scenekit.core.precision import exact_products
 
 
 def gaussian(squared: Tensor) -> Tensor:
@@ -62,8 +63,9 @@ def rbf_neurons(
     check_same_kind("features", features, centers=centers, log_precisions=log_precisions)
     precisions = log_precisions.exp()
     constant = (precisions * centers.square()).sum(-1)
-    squared = torch.addmm(constant, features.square(), precisions.T)
-    squared = torch.addmm(squared, features, (precisions * centers).T, alpha=-2)
+    with exact_products(features.device):  # of which the difference is taken
+        squared = torch.addmm(constant, features.square(), precisions.T)
+        squared = torch.addmm(squared, features, (precisions * centers).T, alpha=-2)
     return _kernel(kernel)(squared.clamp(min=0))  # a difference of products may fall below zero
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 
 from scenekit.core.checks import BadInput
+from scenekit.data.signals import Signal
 from scenekit.data.store import StoredImages, bytes_of
 from scenekit.kernels.gpu import launch
 from scenekit.training.batches import Batches, Views
 from scenekit.training.hosted import Hosted
 
 AUTO = "auto"
-PHOTOGRAPHS_SHARE = 0.5  # of a GPU's free memory that photographs may take there; fields copy them once
+LEARNT_SHARE = 0.5  # of a GPU's free memory that photographs or a signal may take there; fields copy the former once
 
 
 def device_of(name: str = AUTO) -> torch.device:
@@ -41,8 +42,15 @@ def resident(views: Views, device: torch.device) -> Views:
     if device.type == "cpu":
         return views
     free, _ = torch.cuda.mem_get_info(device)
-    fits = not isinstance(views.images, StoredImages) and 2 * bytes_of(views.images) <= PHOTOGRAPHS_SHARE * free
+    fits = not isinstance(views.images, StoredImages) and 2 * bytes_of(views.images) <= LEARNT_SHARE * free
     return views.to(device) if fits else views
+
+
+def resident_signal(signal: Signal, device: torch.device) -> Signal:
+    """A signal on the device, if it fits there beside what is trained; else as it is."""
+    if device.type == "cuda" and signal.nbytes > LEARNT_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return signal
+    return signal.to(device)
 
 
 def fed(batches: Batches, device: torch.device) -> Batches:

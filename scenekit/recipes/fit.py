@@ -16,6 +16,8 @@ from scenekit.core.point_fields import Encoder
 from scenekit.core.protocols import Adaptive, Scheduled
 from scenekit.data.signals import Facts, Signal, open_signal
 from scenekit.recipes.configs import budget_of, from_plain, section, to_plain
+from scenekit.recipes.device import AUTO, device_of, resident_signal
+from scenekit.recipes.kernels import begin_compiling
 from scenekit.recipes.signals import KINDS, SignalRenderer, controllers_of, default_representation, scene_from_file
 from scenekit.renderers.scene import Scene
 from scenekit.representations import REPRESENTATIONS
@@ -61,6 +63,7 @@ class SignalFitting:
         target_psnr: stop at this PSNR on a fixed set of points, in dB.
         seed: of all randomness.
         batch_points: points a step; what suits the representation where not given.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:NUMBER.
         network: between features and values.
     """
 
@@ -69,6 +72,7 @@ class SignalFitting:
     target_psnr: float | None = None
     seed: int = 0
     batch_points: int | None = None
+    device: str = AUTO
     network: ValueNetwork = field(default_factory=ValueNetwork)
 
 
@@ -104,18 +108,24 @@ def prepare_fit(signal: Signal, representation: Any, fitting: SignalFitting | No
         raise BadInput.of("--target-psnr", wanted="a signal of colours", found=f"a {facts.kind}",
                           remedy="limit it with --steps or --minutes")  # fmt: skip
     budget = budget_of(fitting.steps, fitting.minutes, fitting.target_psnr, DEFAULT_MINUTES)
+    device = device_of(fitting.device)
     generator = torch.Generator().manual_seed(fitting.seed)
     learnt = _field(representation, facts, fitting, generator)
+    renderer = kind.build(learnt, facts).to(device)
+    begin_compiling(renderer, device)
+    looked_at = resident_signal(signal, device)
+    drawn = generator if device.type == "cpu" else torch.Generator(device).manual_seed(fitting.seed)
+    own = None if looked_at.device == device else generator
     if isinstance(learnt.encoding, Adaptive):
-        learnt.encoding.adapt(*signal.detail(ADAPTATION_POINTS, generator), generator)
-    renderer = kind.build(learnt, facts)
+        points, weights = looked_at.detail(ADAPTATION_POINTS, drawn if own is None else own)
+        learnt.encoding.adapt(points.to(device), weights.to(device), drawn)
     frame = scene_from_file(facts)
     cameras = kind.cameras().moved(frame.inverse())
     recipe = _recipe(representation, facts, fitting)
-    scene = Scene(renderer, kind.background.build(), frame, cameras, Bounds(), recipe)
-    own = learnt.encoding.controllers() if isinstance(learnt.encoding, Scheduled) else []
-    objective = PointSamples(renderer, learnt, signal, kind.loss, count)
-    training = Training(objective, budget, generator, controllers=[*own, *controllers_of(renderer)])
+    scene = Scene(renderer, kind.background.build(), frame, cameras, Bounds(), recipe).to(device)
+    controllers = list(learnt.encoding.controllers()) if isinstance(learnt.encoding, Scheduled) else []
+    objective = PointSamples(renderer, learnt, looked_at, kind.loss, count, own)
+    training = Training(objective, budget, drawn, controllers=[*controllers, *controllers_of(renderer)])
     return FitSession(training, scene, signal)
 
 
@@ -193,7 +203,8 @@ def signal_of(scene: Scene, path: str | None = None) -> Signal:
 def judge(scene: Scene, signal: Signal) -> dict[str, Any]:
     """Figures of a fitted scene against its signal."""
     facts = signal.facts
-    return KINDS[facts.kind].judge(point_field_of(scene), signal) | {"kind": facts.kind, "signal": facts.path}
+    learnt, looked_at = point_field_of(scene), resident_signal(signal, scene.device)
+    return KINDS[facts.kind].judge(learnt, looked_at) | {"kind": facts.kind, "signal": facts.path}
 
 
 def point_field_of(scene: Scene) -> SignalField:
@@ -214,6 +225,7 @@ def _field(representation: Any, facts: Facts, fitting: SignalFitting, generator:
         hidden=HIDDEN.get(name, 2) if network.hidden is None else network.hidden,
         width=network.width,
         learning_rate=kind.learning_rate if network.learning_rate is None else network.learning_rate,
+        exact=kind.exact,
         generator=generator,
     )
 

@@ -21,6 +21,7 @@ from scenekit.kernels.gpu import (
     mlp,
     mlp_half,
     project,
+    radiance,
     rasterize,
     ray_points,
     spherical_harmonics,
@@ -39,7 +40,7 @@ from scenekit.representations.networks import ColorLayers, RadianceNetworks
 from scenekit.representations.signal import SignalField
 from scenekit.representations.triplane import TriplaneEncoding
 
-SLOW = {"mlp_half_backward": 0, "mlp": 1, "mlp_half": 2, "grid": 3}
+SLOW = {"radiance_backward": 0, "mlp_half_backward": 1, "radiance": 2, "mlp": 3, "mlp_half": 4, "grid": 5}
 
 
 def begin_compiling(learning: nn.Module, device: torch.device) -> None:
@@ -58,10 +59,23 @@ def foreseen(learning: nn.Module, memory: int) -> list[Source]:
     found = [adam.SOURCE, ssim.source(3)]
     for module in learning.modules():
         found += NEEDED.get(type(module), lambda _: [])(module)
-        for weights in NETWORKS.get(type(module), lambda _: [])(module):
-            widths = [weights[0].shape[1], *(weight.shape[0] for weight in weights)]
-            found += [mlp.SOURCE, *mlp_half.sources(widths, memory)]
+        found += _networks(module, memory)
     return sorted(dict.fromkeys(found), key=lambda source: SLOW.get(source.file, len(SLOW)))
+
+
+def _networks(module: nn.Module, memory: int) -> list[Source]:
+    """Of its networks: those that are trained in one pass are asked one by one in others alone."""
+    networks = [
+        (weights[0].shape[1], *(weight.shape[0] for weight in weights))
+        for weights in NETWORKS.get(type(module), lambda _: [])(module)
+    ]
+    alone = [mlp_half.sources(widths, memory) for widths in networks]
+    if isinstance(module, RadianceNetworks):
+        density, color = networks
+        together = radiance.sources(radiance.Shape(density, color, module.config.harmonics_degree), memory)
+        if together:
+            alone = [together, *(passes[:1] for passes in alone)]
+    return [mlp.SOURCE] * bool(networks) + [source for passes in alone for source in passes]
 
 
 def _grid(simplices: bool, dimensions: int, table: torch.Tensor) -> Source:

@@ -14,7 +14,7 @@ from scenekit.core.point_fields import PointField
 from scenekit.core.protocols import Controller
 from scenekit.core.transforms import Similarity
 from scenekit.data.signals import Facts
-from scenekit.data.signals.surface import FILLED
+from scenekit.data.signals.distances import FILLED
 from scenekit.recipes.background import BackgroundChoice
 from scenekit.renderers.background import BLACK, WHITE
 from scenekit.renderers.flat import FlatRenderer, PanoramaRenderer
@@ -44,6 +44,7 @@ class SignalKind:
         cameras: from which it is looked at, in ``scene``.
         background: behind it.
         has_psnr: whether a target PSNR means anything.
+        exact: whether half precision is too little for its values.
     """
 
     learning_rate: float
@@ -53,6 +54,7 @@ class SignalKind:
     cameras: Callable[[], Cameras]
     background: BackgroundChoice
     has_psnr: bool = True
+    exact: bool = False
 
 
 def _flat(field: PointField, facts: Facts) -> FlatRenderer:
@@ -112,6 +114,7 @@ KINDS: dict[str, SignalKind] = {
         lambda: _around(1),
         BackgroundChoice("given", WHITE),
         has_psnr=False,
+        exact=True,
     ),
     "volume": SignalKind(1e-2, squared, _volume, judge_volume, lambda: _around(2), BackgroundChoice("given", BLACK)),
 }

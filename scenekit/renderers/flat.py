@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
+from scenekit.core.constants import constant
 from scenekit.core.point_fields import PointField
 from scenekit.core.protocols import EVAL, Batching, Context, ParameterGroup, Rendering
 from scenekit.core.rays import Rays, rays_of
@@ -17,7 +18,8 @@ from scenekit.core.sphere import equirectangular_directions
 from scenekit.core.tone import shown, three_channels
 from scenekit.renderers.crop import refuse
 
-CHUNK = 2**18  # points that a field is asked for at once outside training
+# Points that a field is asked for at once outside training: a GPU is filled by more.
+CHUNKS = {"cpu": 2**18, "cuda": 2**22}
 
 Size = tuple[int, int]
 
@@ -51,10 +53,11 @@ class FlatRenderer(nn.Module):
         return _rendered(cameras, pixels, self._seen)
 
     def _seen(self, rays: Rays) -> Rendering:
-        half = torch.tensor(self.size, device=rays.origins.device) / max(self.size)
+        device = rays.origins.device
+        half = constant((float(self.size[0]), float(self.size[1])), device) / max(self.size)
         towards = rays.directions[:, 2]
         distance = -rays.origins[:, 2] / torch.where(towards.abs() < 1e-9, 1e-9, towards)
-        place = (rays.origins + distance[:, None] * rays.directions)[:, :2] / half * torch.tensor([1.0, -1.0])
+        place = (rays.origins + distance[:, None] * rays.directions)[:, :2] / half * constant((1.0, -1.0), device)
         hit = ((place.abs() <= 1).all(-1) & (distance > 0)).nonzero().squeeze(-1)
         values = self.field(place[hit] / 2 + 0.5)
         colors = shown(values, linear=self.linear)
@@ -66,7 +69,7 @@ class FlatRenderer(nn.Module):
 
     def bands(self, size: Size) -> Iterator[Float[Tensor, "h W C"]]:
         """See :class:`Pictured`."""
-        for places, shape in _places(size):
+        for places, shape in _places(size, _device(self)):
             with torch.no_grad():
                 band = self.field(places).reshape(*shape, -1)
             yield band
@@ -99,7 +102,7 @@ class PanoramaRenderer(nn.Module):
 
     def bands(self, size: Size) -> Iterator[Float[Tensor, "h W C"]]:
         """See :class:`Pictured`; equirectangular."""
-        for places, shape in _places(size):
+        for places, shape in _places(size, _device(self)):
             with torch.no_grad():
                 band = self.field(equirectangular_directions(places) / 2 + 0.5).reshape(*shape, -1)
             yield band
@@ -109,20 +112,27 @@ class PanoramaRenderer(nn.Module):
         return self.field.parameter_groups()
 
 
-def _places(size: Size) -> Iterator[tuple[Float[Tensor, "P 2"], Size]]:
+def _device(renderer: nn.Module) -> torch.device:
+    """Where its field is."""
+    return next((parameter.device for parameter in renderer.parameters()), torch.device("cpu"))
+
+
+def _places(size: Size, device: torch.device) -> Iterator[tuple[Float[Tensor, "P 2"], Size]]:
     """Centres of pixels in [0, 1]^2, some rows at a time, with the shape of the rows."""
     width, height = size
-    rows = max(1, CHUNK // width)
+    rows = max(1, CHUNKS[device.type] // width)
     for top in range(0, height, rows):
         below = min(height, top + rows)
-        v, u = torch.meshgrid(torch.arange(top, below), torch.arange(width), indexing="ij")
+        down, across = torch.arange(top, below, device=device), torch.arange(width, device=device)
+        v, u = torch.meshgrid(down, across, indexing="ij")
         yield torch.stack([(u + 0.5) / width, (v + 0.5) / height], -1).reshape(-1, 2), (below - top, width)
 
 
 def _rendered(cameras: Cameras, pixels: Pixels | None, seen: Callable[[Rays], Rendering]) -> Rendering:
     """Some at a time; pixels [R], or whole images [C H W] of one size."""
     chosen = every_pixel(cameras) if pixels is None else pixels
-    parts = [seen(rays_of(cameras, chosen[at : at + CHUNK])) for at in range(0, max(1, len(chosen)), CHUNK)]
+    size = CHUNKS[chosen.positions.device.type]
+    parts = [seen(rays_of(cameras, chosen[at : at + size])) for at in range(0, max(1, len(chosen)), size)]
     color, opacity = torch.cat([part.color for part in parts]), torch.cat([part.opacity for part in parts])
     depths = [part.depth for part in parts if part.depth is not None]
     depth = torch.cat(depths) if depths else None

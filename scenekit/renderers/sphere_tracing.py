@@ -19,7 +19,7 @@ STEPS = 128
 CAUTION = 0.9  # of a step: a learnt distance is no exact bound
 CLOSE = 5e-4  # distance in scene units at which a surface counts as met
 APART = 1.5e-3  # between the four points that a normal is taken from, in scene units
-CHUNK = 2**17
+CHUNKS = {"cpu": 2**17, "cuda": 2**22}  # rays at once
 CLAY = 0.8  # brightness of a surface that faces the camera
 AMBIENT = 0.25
 
@@ -45,7 +45,8 @@ class SphereTracer(nn.Module):
         """See :class:`~scenekit.core.protocols.Renderer`; without gradients."""
         refuse(context)
         chosen = every_pixel(cameras) if pixels is None else pixels
-        parts = [self._seen(rays_of(cameras, chosen[at : at + CHUNK])) for at in range(0, max(1, len(chosen)), CHUNK)]
+        size = CHUNKS[chosen.positions.device.type]
+        parts = [self._seen(rays_of(cameras, chosen[at : at + size])) for at in range(0, max(1, len(chosen)), size)]
         opacity, depth, normals, color = (torch.cat(values) for values in zip(*parts, strict=True))
         trace = {"samples": len(color)}
         if pixels is not None:

@@ -17,7 +17,9 @@ from scenekit.core.protocols import (
     Batching,
     Context,
     Field,
+    Medium,
     ParameterGroup,
+    Radiant,
     Regularized,
     Rendering,
     Staged,
@@ -33,8 +35,9 @@ from scenekit.renderers.occupancy import OccupancyGrid
 from scenekit.renderers.room import lit_within
 
 RULES = 4  # lengths of early steps between the longest and the last, where steps are recorded
-TRACED_CHUNKS = 16  # as many chunks at once where the field traces: it keeps nothing of its samples
-MORE_CHUNKS = {"cpu": 1, "cuda": 4}  # where it does not: a GPU waits for the host in every round of a chunk
+# As many chunks at once where the field traces, which keeps nothing of its samples; a GPU is filled by more.
+TRACED_CHUNKS = {"cpu": 16, "cuda": 256}
+CHUNKS = {"cpu": 1, "cuda": 4}  # where it does not: a GPU waits for the host in every round of a chunk
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,12 @@ class VolumeRenderer(nn.Module):
 
     def _parts(self, cameras: Cameras, pixels: Pixels, context: Context) -> Iterator[Rendering]:
         """Outside training: traced many chunks at once where the field can do that, else chunk by chunk."""
-        for many in _chunks(pixels, self.marching.chunk * TRACED_CHUNKS):
+        for many in _chunks(pixels, self.marching.chunk * TRACED_CHUNKS[pixels.positions.device.type]):
             traced = self._trace(cameras, many, context)
             if traced is not None:
                 yield traced
                 continue
-            for part in _chunks(many, self.marching.chunk * MORE_CHUNKS[many.positions.device.type]):
+            for part in _chunks(many, self.marching.chunk * CHUNKS[many.positions.device.type]):
                 yield self._render_rays(rays_of(cameras, part), context)
 
     def _trace(self, cameras: Cameras, pixels: Pixels, context: Context) -> Rendering | None:
@@ -122,24 +125,24 @@ class VolumeRenderer(nn.Module):
             color=traced.colors,
             opacity=traced.opacities,
             depth=_depth(traced.distances, traced.opacities, rays),
-            trace={"samples": int(traced.samples.sum())},
+            trace={"samples": traced.samples.sum()},
         )
 
     def _render_rays(self, rays: Rays, context: Context) -> Rendering:
         if context.training:
             # Where samples lie does not follow the rays' gradients; what the field says there does.
             fixed = replace(rays, origins=rays.origins.detach(), directions=rays.directions.detach())
-            way = self.way(fixed, context)
-            marched = self._lit(fixed, way)
+            marched = self._lit(fixed, self.way(fixed, context))
             samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
-            density, features = self.field.density(samples)
+            density, colors = radiance_of(self.field, samples)
+            alphas = -torch.expm1(-density * samples.deltas)
         else:
             marched, density, features = reached(
                 Cropped(self.field, context), rays, _march(rays, self.way(rays, context))
             )
             samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
-        alphas = -torch.expm1(-density * samples.deltas)
-        colors = self._colors(alphas, features, samples, marched, context)
+            alphas = -torch.expm1(-density * samples.deltas)
+            colors = self._seen_colors(alphas, features, samples, marched)
         composited = composite(alphas, colors, marched.distances, marched.offsets)
         return Rendering(
             color=composited.colors,
@@ -152,12 +155,10 @@ class VolumeRenderer(nn.Module):
     def _lit(self, rays: Rays, way: Way) -> Marched:
         return lit(self.field, rays, way) if self.room is None else lit_within(self.field, rays, way, self.room)
 
-    def _colors(
-        self, alphas: Tensor, features: Tensor, samples: Samples, marched: Marched, context: Context
+    def _seen_colors(
+        self, alphas: Tensor, features: Tensor, samples: Samples, marched: Marched
     ) -> Float[Tensor, "S 3"]:
-        """Every sample's colour; outside training, of those that are seen at all."""
-        if context.training:
-            return self.field.color(features, samples)
+        """Colours of the samples that are seen at all."""
         blank = alphas.new_zeros(len(samples), 0)
         weights = composite(alphas, blank, marched.distances, marched.offsets).weights
         seen = (weights > INVISIBLE).nonzero().squeeze(-1)
@@ -210,6 +211,14 @@ def lit(field: Field, rays: Rays, way: Way, behind: int = 0) -> Marched:
     return first_samples(marched, torch.minimum(counts + behind, marched.offsets.diff()))
 
 
+def radiance_of(field: Medium, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S 3"]]:
+    """Density and colour of every sample."""
+    if isinstance(field, Radiant):
+        return field.radiance(samples)
+    density, features = field.density(samples)
+    return density, field.color(features, samples)
+
+
 def _march(rays: Rays, way: Way) -> Marched:
     return march(rays.origins, rays.directions, *way[:4], StepRule(*way.rule), way.max_samples)
 
@@ -240,7 +249,7 @@ def _joined(parts: list[Rendering]) -> Rendering:
         color=torch.cat([part.color for part in parts]),
         opacity=torch.cat([part.opacity for part in parts]),
         depth=all_of([part.depth for part in parts]),
-        trace={"samples": sum(part.trace["samples"] for part in parts)},
+        trace={"samples": int(sum(part.trace["samples"] for part in parts))},  # a GPU is waited for once
     )
 
 

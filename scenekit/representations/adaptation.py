@@ -48,14 +48,15 @@ class Adaptation:
         if self.done or context.progress < self.start:
             return
         self.done = True
-        points = torch.rand(PROBES, 3, generator=context.generator)
+        device = None if context.generator is None else context.generator.device
+        points = torch.rand(PROBES, 3, generator=context.generator, device=device)
         weights = self.opacity(points, STRETCH)
         fog = weights.median()  # what training has not cleared yet is no place for detail
         weights = (weights - fog).clamp(min=0)
         if not (weights > 0).any():
             return
         chosen = torch.multinomial(weights, PROBES, replacement=True, generator=context.generator)
-        apart = STRETCH / 2 * torch.randn(PROBES, 3, generator=context.generator)
+        apart = STRETCH / 2 * torch.randn(PROBES, 3, generator=context.generator, device=device)
         near = (points[chosen] + apart).clamp(0, 1)
         # Nearby probes are drawn by weight already: each is worth less, or dense places would count twice.
         share = (self.opacity(near, STRETCH) - fog).clamp(min=0) * weights.mean()

@@ -10,7 +10,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from scenekit.representations.planes import layout_of, lookup, resampled, rows_of, take_other_sizes, total_variation
+from scenekit.representations.planes import (
+    columns,
+    layout_of,
+    lookup,
+    resampled,
+    rows_of,
+    take_other_sizes,
+    total_variation,
+)
 
 Decomposition = Literal["vm", "cp"]
 SPREAD = {"vm": 0.1, "cp": 0.2}  # standard deviation of factors at the start (TensoRF)
@@ -41,7 +49,7 @@ class Factors(nn.Module):
         """Products of factors, one block of ``rank`` after the other."""
         tables = iter(self.tables)
         found = [
-            reduce(torch.mul, (lookup(positions[:, list(factor)], next(tables)) for factor in product))
+            reduce(torch.mul, (lookup(columns(positions, factor), next(tables)) for factor in product))
             for product in self.products
         ]
         return torch.cat(found, -1)

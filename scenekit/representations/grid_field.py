@@ -95,6 +95,10 @@ class GridRadianceField(nn.Module):
         """See :meth:`RadianceNetworks.color`."""
         return self.networks.color(features, samples.directions)
 
+    def radiance(self, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S 3"]]:
+        """See :class:`~scenekit.core.protocols.Radiant`."""
+        return self.networks.radiance(self.encoding(self.bounds.normalize(samples.positions)), samples.directions)
+
     @torch.no_grad()
     def trace(self, rays: Rays, way: Way) -> Traced | None:
         """See :class:`~scenekit.core.protocols.Tracer`; None without native code."""

@@ -31,7 +31,7 @@ def weighted_kmeans(
     seeds = torch.multinomial(weights.float(), count, replacement=not enough, generator=generator)
     centers = points[seeds].clone()
     if not enough:  # the same point twice: apart from each other
-        centers += 1e-3 * torch.randn(centers.shape, generator=generator).to(centers)
+        centers += 1e-3 * torch.randn(centers.shape, generator=generator, device=centers.device).to(centers)
     for _ in range(rounds):
         owners = nearest(points, centers, 1).squeeze(1)
         total = weights.new_zeros(count).index_add_(0, owners, weights)

@@ -15,7 +15,7 @@ from scenekit.core.bounds import Bounds
 from scenekit.core.protocols import Change, Context, Controller, ParameterGroup
 from scenekit.core.rays import Samples
 from scenekit.core.schedules import exponential
-from scenekit.representations.activations import truncated_exp
+from scenekit.kernels.truncated_exp import truncated_exp
 from scenekit.representations.box import Box
 from scenekit.representations.factors import Decomposition, Factors
 from scenekit.representations.growth import Growth, check_points

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from scenekit.core.protocols import ParameterGroup
 from scenekit.core.schedules import exponential
 from scenekit.kernels.mlp import mlp
+from scenekit.kernels.radiance import radiance
 from scenekit.kernels.spherical_harmonics import spherical_harmonics
-from scenekit.representations.activations import truncated_exp
+from scenekit.kernels.truncated_exp import truncated_exp
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,13 @@ class RadianceNetworks(nn.Module):
     def color(self, features: Float[Tensor, "S F"], directions: Float[Tensor, "S 3"]) -> Float[Tensor, "S 3"]:
         """Sigmoid of the network over features and viewing direction."""
         return seen_color(features, directions, self.color_weights, self.config.harmonics_degree)
+
+    def radiance(
+        self, encoded: Float[Tensor, "S E"], directions: Float[Tensor, "S 3"]
+    ) -> tuple[Float[Tensor, " S"], Float[Tensor, "S 3"]]:
+        """Densities and colours in one pass."""
+        weights = tuple(self.density_weights), tuple(self.color_weights)
+        return radiance(encoded, directions, *weights, self.config.harmonics_degree, self.log_density)
 
     def parameter_groups(self, learning_rate: float) -> list[ParameterGroup]:
         """Adam with weight decay; the rate ends at a hundredth."""

@@ -32,6 +32,14 @@ def rows_of(dimensions: int, cells: int) -> int:
     return (cells + 2) ** dimensions
 
 
+def columns(positions: Float[Tensor, "S D"], axes: Sequence[int]) -> Float[Tensor, "S A"]:
+    """Coordinates along some of the axes.
+
+    A list of indices would be copied to a GPU first, which a step that is recorded may not do.
+    """
+    return torch.stack([positions[:, axis] for axis in axes], -1)
+
+
 def lookup(positions: Float[Tensor, "S D"], table: Float[Tensor, "E F"]) -> Float[Tensor, "S F"]:
     """Linear blends of the vertices around positions in the unit cube."""
     return hash_grid(positions, table, layout_of(positions.shape[1], table.shape[0]))

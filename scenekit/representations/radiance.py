@@ -36,6 +36,10 @@ class RadianceField(nn.Module):
         """See :meth:`RadianceNetworks.color`."""
         return self.networks.color(features, samples.directions)
 
+    def radiance(self, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S 3"]]:
+        """See :class:`~scenekit.core.protocols.Radiant`."""
+        return self.networks.radiance(self.encoding(self.bounds.normalize(samples.positions)), samples.directions)
+
     def controllers(self) -> list[Controller]:
         """An adaptive encoding moves to where density is, once early in training."""
         return [Adaptation(self.encoding, self._opacity)] if isinstance(self.encoding, Adaptive) else []

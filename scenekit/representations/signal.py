@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenekit.core.bounds import Bounds
 from scenekit.core.point_fields import PointField
+from scenekit.core.precision import exact_products
 from scenekit.core.protocols import Encoding, ParameterGroup
 from scenekit.core.rays import Samples
 from scenekit.core.schedules import exponential
@@ -19,6 +22,7 @@ class SignalField(nn.Module):
     """Values of points in the unit cube; see :class:`~scenekit.core.protocols.PointField`.
 
     The network has ``hidden`` layers of ``width``, no biases and ReLU between its layers; with none it is a matrix.
+    ``exact`` values are never rounded to half precision, which has 1/2000 for values about 1.
     """
 
     def __init__(
@@ -29,10 +33,12 @@ class SignalField(nn.Module):
         hidden: int,
         width: int,
         learning_rate: float,
+        exact: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.encoding = encoding
+        self.exact = exact
         self.dimensions = encoding.dimensions
         self.channels = channels
         self.learning_rate = learning_rate
@@ -40,7 +46,8 @@ class SignalField(nn.Module):
 
     def forward(self, positions: Float[Tensor, "S D"]) -> Float[Tensor, "S C"]:
         """The network over the encoded positions; nothing is clamped."""
-        return mlp(self.encoding(positions), tuple(self.weights))
+        with exact_products(positions.device) if self.exact else nullcontext():
+            return mlp(self.encoding(positions), tuple(self.weights))
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The encoding's and the network's."""

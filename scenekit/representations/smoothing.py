@@ -38,10 +38,11 @@ class Smoothing:
     @torch.no_grad()
     def after_step(self, context: Context) -> None:
         """Let one random block of every table diffuse."""
+        device = None if context.generator is None else context.generator.device
         for table, weight in self.tables:
             side = layout_of(3, table.shape[0]).resolutions[0]
             width = max(2, -(-side // PARTS))
-            corner = torch.randint(side - width + 1, (3,), generator=context.generator).tolist()
+            corner = torch.randint(side - width + 1, (3,), generator=context.generator, device=device).tolist()
             block = table.unflatten(0, (side,) * 3)[tuple(slice(begin, begin + width) for begin in corner)]
             block.add_(diffusion(block), alpha=weight * (1 - context.progress))
 

@@ -18,7 +18,7 @@ from scenekit.core.schedules import exponential
 from scenekit.kernels.grid_layout import GridLayout
 from scenekit.kernels.hash_grid import hash_grid
 from scenekit.representations.networks import Networks
-from scenekit.representations.planes import total_variation
+from scenekit.representations.planes import columns, total_variation
 from scenekit.representations.radiance import RadianceField
 
 
@@ -87,7 +87,7 @@ class TriplaneEncoding(nn.Module):
     def forward(self, positions: Float[Tensor, "S D"]) -> Float[Tensor, "S F"]:
         """Bilinear blends of every plane, combined; level after level."""
         found = (
-            hash_grid(positions[:, list(axes)], plane, self.layout)
+            hash_grid(columns(positions, axes), plane, self.layout)
             for axes, plane in zip(self.axes, self.planes, strict=True)
         )
         return reduce(torch.mul if self.config.combination == "product" else torch.add, found)

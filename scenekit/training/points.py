@@ -14,7 +14,7 @@ from scenekit.core.protocols import Context, ParameterGroup
 from scenekit.core.tone import shown
 from scenekit.data.signals import Points, Signal
 from scenekit.training.losses import Loss
-from scenekit.training.objective import Outcome, counted
+from scenekit.training.objective import Outcome
 
 PROBE = 2**16  # points that a target PSNR is judged on
 
@@ -29,6 +29,7 @@ class PointSamples:
         signal: what it shall answer.
         loss: over predicted and true values.
         count: points a step.
+        own: source of randomness where the signal is in another memory than the field; else the training's is.
     """
 
     learner: nn.Module
@@ -36,16 +37,20 @@ class PointSamples:
     signal: Signal
     loss: Loss
     count: int
+    own: torch.Generator | None = None
 
     def next(self, context: Context) -> Points:
-        """Points of the signal."""
-        return self.signal.sample(self.count, context.generator)
+        """Points of the signal, brought to where the field is."""
+        if self.own is None:
+            return self.signal.sample(self.count, context.generator)
+        return self._brought(self.signal.sample(self.count, self.own))
 
     def losses(self, look: Points, context: Context) -> Outcome:
         """Compare with what the signal is there."""
         predicted = self.field(look.positions)
         squared = self._error(predicted.detach(), look.values).square().mean()
-        return Outcome(self.loss(predicted, look.values), squared, counted(self.count), "points")
+        work = torch.full((), self.count, device=predicted.device)
+        return Outcome(self.loss(predicted, look.values), squared, work, "points")
 
     def note(self, look: Points, outcome: Outcome) -> None:
         """What was found does not change what is looked at."""
@@ -60,8 +65,13 @@ class PointSamples:
     @torch.no_grad()
     def probe(self, context: Context) -> float:
         """Over the same points each time, whatever the seed of training is."""
-        positions, values = self.signal.sample(PROBE, torch.Generator().manual_seed(0))
+        generator = torch.Generator(self.signal.device).manual_seed(0)
+        positions, values = self._brought(self.signal.sample(PROBE, generator))
         return float(self._error(self.field(positions), values).square().mean())
+
+    def _brought(self, points: Points) -> Points:
+        device = next(self.learner.parameters()).device
+        return Points(*(tensor.to(device, non_blocking=True) for tensor in points))
 
     def _error(self, predicted: Tensor, values: Tensor) -> Tensor:
         """Pictures are compared as they are shown; other values as they are."""
@@ -75,9 +85,12 @@ class PointSamples:
         return self.field.parameter_groups()
 
     def state_dict(self) -> dict[str, Any]:
-        """The learner's; the signal is read again."""
-        return {"learner": dict(self.learner.state_dict())}
+        """The learner's and its own generator's; the signal is read again."""
+        state: dict[str, Any] = {"learner": dict(self.learner.state_dict())}
+        return state if self.own is None else state | {"own": self.own.get_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue."""
         self.learner.load_state_dict(state["learner"])
+        if self.own is not None and "own" in state:
+            self.own.set_state(state["own"].cpu())

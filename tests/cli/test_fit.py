@@ -100,6 +100,7 @@ def test_python_mirrors_the_command(tmp_path: Path) -> None:
         (["fit", "a.png", "--panorama", "--steps", "1"], "twice as wide as high"),
         (["fit", "a.png", "--steps", "0"], "wanted positive numbers"),
         (["fit", "a.png", "--steps", "1", "--batch-points", "0"], "--batch-points"),
+        (["fit", "a.png", "--steps", "1", "--device", "tpu"], "--device: wanted auto, cpu, cuda"),
         (["fit", "a.png", "--stepz", "1"], "Unrecognized options: --stepz"),
         (["fit", "--resume"], "--resume: wanted the run to continue"),
         (["fit", "--resume", "-o", "no-run"], "wanted a run folder"),

@@ -18,6 +18,7 @@ from torch import Generator, Tensor
 
 from scenekit.kernels.grid_layout import GridLayout
 from scenekit.kernels.march import StepRule
+from scenekit.kernels.radiance import RADIANCE
 from scenekit.kernels.simplex_grid import simplex_layout
 from scenekit.kernels.ssim import L1_DSSIM
 
@@ -114,6 +115,21 @@ def _mlp(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]
 
 def _mlp_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
     return normal(generator, dtype, rows, 3), *_mlp(generator, dtype, rows), True
+
+
+def _radiance(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Features and harmonics that fill no square of sixteen."""
+    widths = [6, 20, 5], [5 + 9, 18, 3]
+    density, color = (
+        torch.cat([normal(generator, dtype, b * a) / a**0.5 for a, b in itertools.pairwise(part)]) for part in widths
+    )
+    return normal(generator, dtype, rows, 6), directions(generator, dtype, rows), density, color, *widths, 2, 0.5
+
+
+def _radiance_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    arguments = _radiance(generator, dtype, rows)
+    gradients = normal(generator, dtype, rows), normal(generator, dtype, rows, 3)
+    return *gradients, *RADIANCE.reference(*arguments), *arguments, [True, True]
 
 
 def _rays(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
@@ -239,6 +255,8 @@ SAMPLES: dict[str, Sample] = {
     "nearest": Sample(_points, rows=700, reference_dtype=torch.float32, half=None),
     "project": Sample(splats.gaussians, differentiable=tuple(range(8)), rows=2500, half=None),
     "project_backward": Sample(splats.gaussians_backward, rows=2500, half=None),
+    "radiance": Sample(_radiance, differentiable=(0, 1, 2, 3), rows=3000),
+    "radiance_backward": Sample(_radiance_backward, rows=3000),
     "rasterize": Sample(splats.picture, differentiable=(0,), half=None),
     "rasterize_backward": Sample(splats.picture_backward, half=None),
     "simplex_grid": Sample(_simplices, differentiable=(0, 1), rows=5000),

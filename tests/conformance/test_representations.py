@@ -9,13 +9,15 @@ import torch
 
 from scenekit.assets.run import read_checkpoint, write_checkpoint
 from scenekit.core.cameras import Cameras
-from scenekit.core.protocols import EVAL, Context, Renderer
+from scenekit.core.protocols import EVAL, Context, Radiant, Renderer
+from scenekit.core.rays import Samples
 from scenekit.data import Capture, synthetic
 from scenekit.recipes import Session
 from scenekit.recipes.configs import from_plain, to_plain
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
 from scenekit.representations import REPRESENTATIONS
+from scenekit.representations.networks import RadianceNetworks
 from scenekit.training.evaluate import over_white, scores
 from scenekit.training.objective import psnr_of
 from scenekit.training.steps import steps
@@ -153,6 +155,29 @@ def test_every_parameter_gets_a_gradient(name: str, capture: Capture) -> None:
         assert parameter.grad is not None, parameter_name
         assert parameter.grad.isfinite().all(), parameter_name
         assert parameter.grad.any(), parameter_name
+
+
+def test_densities_and_colours_at_once_are_those_of_one_after_the_other(name: str, capture: Capture) -> None:
+    renderer, _ = renderer_of(name, capture)
+    field: Any = getattr(renderer, "field", None)
+    assert isinstance(field, Radiant) == isinstance(getattr(field, "networks", None), RadianceNetworks)
+    if not isinstance(field, Radiant):
+        return
+    generator = torch.Generator().manual_seed(3)
+    positions, toward = (torch.randn(500, 3, generator=generator) for _ in range(2))
+    directions = torch.nn.functional.normalize(toward, dim=-1).requires_grad_()
+    samples = Samples(positions.clamp(-1, 1), directions, torch.full((500,), 1e-3))
+    weights = torch.randn(500, generator=generator), torch.randn(500, 3, generator=generator)
+    learnt = [directions, *field.parameters()]
+
+    def answers(density: torch.Tensor, color: torch.Tensor) -> list[torch.Tensor]:
+        loss = (density * weights[0]).sum() + (color * weights[1]).sum()
+        return [density, color, *torch.autograd.grad(loss, learnt)]
+
+    density, features = field.density(samples)
+    wanted = answers(density, field.color(features, samples))
+    for a, b in zip(answers(*field.radiance(samples)), wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5 * float(b.abs().max()))
 
 
 def parameters_of(renderer: Renderer) -> Iterator[tuple[str, torch.nn.Parameter]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from kernels.gpu.rounding import check, expected, half_allowed, sample
+from kernels.gpu.rounding import by_feature, check, expected, half_allowed, sample
 from torch import Tensor
 
 from scenekit.kernels import OPS, mlp
@@ -54,6 +54,15 @@ def test_gradients_of_any_size_keep_their_digits(scale: float, gpu: torch.device
     gradient, inputs, weights = sample([32, 64, 16], 4000)
     found = _run(gradient * scale, inputs, weights, gpu)[1:]
     check([(x.double() / scale).float() for x in found], expected(gradient, inputs, weights)[1:])
+
+
+@pytest.mark.parametrize("widths", [[32, 64, 16], [32, 64, 64, 3], [32, 128, 128, 16]])
+@pytest.mark.parametrize("rows", [70000, 70001])  # whole runs of samples, and not
+def test_inputs_by_feature_give_the_same_bits(rows: int, widths: list[int], gpu: torch.device):
+    gradient, inputs, weights = sample(widths, rows)
+    wanted, found = _run(gradient, inputs, weights, gpu), _run(gradient, by_feature(inputs), weights, gpu)
+    assert found[1].stride() == (1, rows)
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
 
 
 def test_both_passes_can_be_recorded(gpu: torch.device):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -136,6 +137,21 @@ def test_float64_reaches_the_reference():
     traced = trace_hash_grid(rays, cells(1), CONE, 100, wide)
     assert traced.colors.dtype == torch.float64
     assert math.isfinite(traced.colors.sum())
+
+
+def test_a_table_of_halves_is_taken_beside_float32():
+    rays, of = stretches(200, 1.0), field(Bounds())
+    rounded = of.table.to(torch.float16)
+    found = trace_hash_grid(rays, cells(1), CONE, 100, replace(of, table=rounded))
+    assert found.colors.dtype == torch.float32
+    assert_near(found, trace_hash_grid(rays, cells(1), CONE, 100, replace(of, table=rounded.float())))
+
+
+@pytest.mark.bad_input
+def test_a_table_of_whole_numbers_is_refused():
+    of = field(Bounds())
+    with pytest.raises(TypeError, match="table: wanted floats"):
+        trace_hash_grid(stretches(3, 1.0), cells(1), CONE, 10, replace(of, table=of.table.long()))
 
 
 @pytest.mark.bad_input

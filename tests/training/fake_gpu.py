@@ -1,7 +1,8 @@
 """A GPU that is not there: tensors with shapes and a device and no numbers (torch's FakeTensorMode).
 
-What mixes devices, or wants to know a number, fails by itself. Python's indexing goes through the device's own runtime
-in torch, which a torch without CUDA does not have: it is spelled out in operators here.
+What mixes devices fails by itself, what wants to know a number raises ReadError; while a step is recorded, what copies
+from the host fails, too. Python's indexing goes through the device's own runtime in torch, which a torch without CUDA
+does not have: it is spelled out in operators here.
 """
 
 from __future__ import annotations
@@ -16,8 +17,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
 DEVICE = torch.device("cuda", 0)
+READING = (Tensor.item, Tensor.tolist, Tensor.__float__, Tensor.__int__, Tensor.__bool__, Tensor.numpy)
 aten = torch.ops.aten
 MODE = FakeTensorMode(allow_non_fake_inputs=False)  # one: what the package keeps for a device belongs to it
+
+
+class ReadError(Exception):
+    """A number was wanted."""
 
 
 @contextmanager
@@ -25,6 +31,13 @@ def fake_gpu() -> Iterator[None]:
     """While this lasts, new tensors may be on ``cuda:0``."""
     torch._C._ensureCUDADeviceGuardSet()
     with MODE, _Indexing():
+        yield
+
+
+@contextmanager
+def recording() -> Iterator[None]:
+    """While this lasts, copies to the GPU are refused as they are while a CUDA graph is captured."""
+    with _Recording():
         yield
 
 
@@ -46,6 +59,8 @@ def move(module: nn.Module) -> None:
 
 class _Indexing(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in READING:
+            raise ReadError(func.__name__)
         if func is Tensor.__getitem__:
             return _taken(*args)
         if func is Tensor.__setitem__:
@@ -55,6 +70,23 @@ class _Indexing(TorchFunctionMode):
                 return aten.index_put_(place[0], place[1], value.to(place[0].dtype))
             return place.copy_(args[2]) if isinstance(args[2], Tensor) else place.fill_(args[2])
         return func(*args, **(kwargs or {}))
+
+
+class _Recording(TorchFunctionMode):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (Tensor.__getitem__, Tensor.__setitem__):
+            for item in args[1] if isinstance(args[1], tuple) else (args[1],):
+                assert not isinstance(item, (list, range)), f"an index of {len(item)} numbers is copied to the GPU"
+                assert not _is_hosted(item), "an index on the host is copied to the GPU"
+        found = func(*args, **(kwargs or {}))
+        copies = func in (Tensor.to, Tensor.cuda, Tensor.type_as, Tensor.copy_) and _is_hosted(args[0], *args[1:])
+        made = func in (torch.tensor, torch.as_tensor)
+        assert not ((copies or made) and isinstance(found, Tensor) and found.is_cuda), f"{func.__name__} copies to it"
+        return found
+
+
+def _is_hosted(*items: Any) -> bool:
+    return any(isinstance(item, Tensor) and not item.is_cuda for item in items)
 
 
 def _taken(tensor: Tensor, index: Any, *, last: bool = True) -> Any:

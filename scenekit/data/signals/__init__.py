@@ -29,7 +29,7 @@ class Kind:
 # In this order a path is asked about.
 SIGNALS: dict[str, Kind] = {
     "volume": Kind(volume.sniff, volume.read, ".npy, .nrrd, synthetic-volume"),
-    "surface": Kind(surface.sniff, surface.read, ".obj, .ply, .glb, .stl, .off"),
+    "surface": Kind(surface.sniff, surface.read, ".obj, .ply, .glb, .stl, .off; .npz of distances"),
     "panorama": Kind(panorama.sniff, panorama.read, ".hdr or .exr twice as wide as high"),
     "image": Kind(image.sniff, image.read, ".png, .jpg, .tif, .webp, .hdr, .exr"),
 }

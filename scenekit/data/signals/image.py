@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,10 +26,24 @@ class ImageSignal:
         size = self.picture.size
         return Facts("image", self.path, 2, self.picture.channels, max(size) / 2, size, self.picture.linear)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the pixels are."""
+        return self.picture.pixels.device
+
+    @property
+    def nbytes(self) -> int:
+        """Of the pixels."""
+        return self.picture.pixels.nbytes
+
+    def to(self, device: torch.device) -> ImageSignal:
+        """See :class:`~scenekit.data.signals.signal.Signal`."""
+        return replace(self, picture=self.picture.to(device))
+
     def sample(self, count: int, generator: torch.Generator | None) -> Points:
         """Uniform over all pixels."""
         width, height = self.picture.size
-        index = torch.randint(width * height, (count,), generator=generator)
+        index = torch.randint(width * height, (count,), generator=generator, device=self.device)
         return Points(self.positions(index), self.picture.at(index))
 
     def positions(self, index: Tensor) -> Float[Tensor, "S 2"]:
@@ -40,7 +54,8 @@ class ImageSignal:
     def detail(self, count: int, generator: torch.Generator | None) -> tuple[Float[Tensor, "M 2"], Float[Tensor, " M"]]:
         """Lengths of the differences to the pixels on the right and below."""
         width, height = self.picture.size
-        index = torch.randint((width - 1) * (height - 1), (count,), generator=generator)
+        among = (width - 1) * (height - 1)
+        index = torch.randint(among, (count,), generator=generator, device=self.device)
         index = index // (width - 1) * width + index % (width - 1)
         here = self.picture.at(index)
         steps = [self.picture.at(index + step) - here for step in (1, width)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenekit.core.checks import BadInput
+from scenekit.core.constants import constant
 from scenekit.core.sphere import equirectangular_directions, equirectangular_positions
 from scenekit.data.signals.pixels import SUFFIXES, Picture, picture_size, read_picture
 from scenekit.data.signals.signal import Facts, Points
@@ -37,15 +38,30 @@ class PanoramaSignal:
         finest = size[0] / math.pi
         return Facts("panorama", self.path, 3, self.picture.channels, finest, size, self.picture.linear)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the pixels are."""
+        return self.picture.pixels.device
+
+    @property
+    def nbytes(self) -> int:
+        """Of the pixels."""
+        return self.picture.pixels.nbytes
+
+    def to(self, device: torch.device) -> PanoramaSignal:
+        """See :class:`~scenekit.data.signals.signal.Signal`."""
+        return replace(self, picture=self.picture.to(device))
+
     def sample(self, count: int, generator: torch.Generator | None) -> Points:
         """Uniform over the sphere, by area, between pixel centres bilinearly."""
-        directions = _anywhere(count, generator)
+        directions = self._anywhere(count, generator)
         return Points(directions / 2 + 0.5, self.seen(directions))
 
     def seen(self, directions: Float[Tensor, "S 3"]) -> Float[Tensor, "S C"]:
         """Bilinear values; the columns go round, the outer rows are repeated at the poles."""
         width, height = self.picture.size
-        u, v = (equirectangular_positions(directions) * torch.tensor([width, height]) - 0.5).unbind(-1)
+        size = constant((float(width), float(height)), directions.device)
+        u, v = (equirectangular_positions(directions) * size - 0.5).unbind(-1)
         column, row = u.floor(), v.floor()
         right, down = (u - column)[:, None], (v - row)[:, None]
         columns = [(column.long() + step) % width for step in (0, 1)]
@@ -58,17 +74,15 @@ class PanoramaSignal:
 
     def detail(self, count: int, generator: torch.Generator | None) -> tuple[Float[Tensor, "M 3"], Float[Tensor, " M"]]:
         """Differences over about a pixel."""
-        directions = _anywhere(count, generator)
-        aside = torch.nn.functional.normalize(
-            directions + 4 / self.picture.size[0] * torch.randn(count, 3, generator=generator), dim=-1
-        )
+        directions = self._anywhere(count, generator)
+        apart = torch.randn(count, 3, generator=generator, device=self.device)
+        aside = torch.nn.functional.normalize(directions + 4 / self.picture.size[0] * apart, dim=-1)
         return directions / 2 + 0.5, (self.seen(aside) - self.seen(directions)).norm(dim=-1)
 
-
-def _anywhere(count: int, generator: torch.Generator | None) -> Float[Tensor, "S 3"]:
-    """Uniform by area: the heights of a sphere's points are uniform (Archimedes)."""
-    u, v = torch.rand(count, 2, generator=generator).unbind(-1)
-    return equirectangular_directions(torch.stack([u, (1 - 2 * v).clamp(-1, 1).acos() / math.pi], -1))
+    def _anywhere(self, count: int, generator: torch.Generator | None) -> Float[Tensor, "S 3"]:
+        """Uniform by area: the heights of a sphere's points are uniform (Archimedes)."""
+        u, v = torch.rand(count, 2, generator=generator, device=self.device).unbind(-1)
+        return equirectangular_directions(torch.stack([u, (1 - 2 * v).clamp(-1, 1).acos() / math.pi], -1))
 
 
 def sniff(path: Path) -> bool:

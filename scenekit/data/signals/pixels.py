@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,10 @@ class Picture:
     def channels(self) -> int:
         """Values a pixel."""
         return self.pixels.shape[2]
+
+    def to(self, device: torch.device) -> Picture:
+        """On another device."""
+        return replace(self, pixels=self.pixels.to(device))
 
     def at(self, index: Int[Tensor, " S"]) -> Float[Tensor, "S C"]:
         """Values of pixels by their place in row-major order: bytes divided by 255, linear light in logarithms."""

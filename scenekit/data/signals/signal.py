@@ -54,6 +54,20 @@ class Signal(Protocol):
         """What it is."""
         ...
 
+    @property
+    def device(self) -> torch.device:
+        """Where its points are, and where the generators are that draw them."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory it takes there."""
+        ...
+
+    def to(self, device: torch.device) -> Signal:
+        """Another that answers on ``device``."""
+        ...
+
     def sample(self, count: int, generator: torch.Generator | None) -> Points:
         """Random points, where training should look, and their values."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,16 +14,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from scenekit.core.checks import BadInput
-from scenekit.data.signals.signal import Facts, Points
+from scenekit.data.signals.distances import FILLED, SUFFIX, Frame, SampledSurface, read_distances
+from scenekit.data.signals.signal import Facts, Points, Signal
 
 if TYPE_CHECKING:
     import trimesh
 
 SUFFIXES = (".obj", ".ply", ".glb", ".stl", ".off")
-FILLED = 0.9  # of the unit cube's side by the mesh's longest: a learnt surface needs some room around it
-FINEST = 1024.0  # cells a side: no mesh says where its detail ends
 NEAR = FILLED * 0.5 / 1024  # of points near the surface: instant-ngp's radius / 1024
 POOL = 2**19
+JUDGED = 2**16  # points by which the inside is judged
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,29 @@ class SurfaceSignal:
 
     @property
     def facts(self) -> Facts:
-        """Vertices of the file are ``(position - 0.5) * scale / FILLED + centre``."""
-        return Facts("surface", self.path, 3, 1, FINEST, scale=self.scale, centre=self.centre)
+        """See :class:`~scenekit.data.signals.distances.Frame`."""
+        return self._frame.facts(self.path)
+
+    @property
+    def _frame(self) -> Frame:
+        return Frame(self.scale, self.centre)
+
+    @property
+    def device(self) -> torch.device:
+        """A CPU: distances are computed there."""
+        return torch.device("cpu")
+
+    @property
+    def nbytes(self) -> int:
+        """Of what is learnt elsewhere."""
+        return self._sampled.nbytes
+
+    def to(self, device: torch.device) -> Signal:
+        """Itself on a CPU; elsewhere the points that training draws from."""
+        return self if device.type == "cpu" else self._sampled.to(device)
 
     @cached_property
-    def _pool(self) -> Points:
+    def _sampled(self) -> SampledSurface:
         """Fixed points: distances far from a surface take too long to be asked for in every step."""
         generator = torch.Generator().manual_seed(0)
         on, near, anywhere = POOL // 2, POOL * 3 // 8, POOL // 8
@@ -51,13 +69,22 @@ class SurfaceSignal:
         logistic = NEAR * math.sqrt(3) / math.pi * torch.logit(u)
         positions = torch.cat([surface[on:] + logistic, torch.rand(anywhere, 3, generator=generator)])
         distances = self.distances(positions)
-        return Points(torch.cat([surface[:on], positions]), torch.cat([torch.zeros(on, 1), distances]))
+        pool = Points(torch.cat([surface[:on], positions]), torch.cat([torch.zeros(on, 1), distances]))
+        return SampledSurface(self.path, self._frame, pool)
+
+    def sampled(self) -> SampledSurface:
+        """What is learnt of it and how it is judged, without the mesh."""
+        return replace(self._sampled, judged=self.judged(torch.Generator().manual_seed(1)))
 
     def sample(self, count: int, generator: torch.Generator | None) -> Points:
-        """Half on the surface, three eighths near it, one eighth anywhere (instant-ngp); from a fixed pool."""
-        index = torch.randint(POOL, (count,), generator=generator)
-        pool = self._pool
-        return Points(pool.positions[index], pool.values[index])
+        """See :meth:`SampledSurface.sample`."""
+        return self._sampled.sample(count, generator)
+
+    def judged(self, generator: torch.Generator | None) -> Points:
+        """Uniform in the mesh's box."""
+        low, high = self.vertices.amin(0), self.vertices.amax(0)
+        positions = low + (high - low) * torch.rand(JUDGED, 3, generator=generator)
+        return Points(positions, self.distances(positions))
 
     def on_surface(self, count: int, generator: torch.Generator | None) -> Float[Tensor, "S 3"]:
         """Uniform by area."""
@@ -86,18 +113,22 @@ class SurfaceSignal:
         return scene
 
     def detail(self, count: int, generator: torch.Generator | None) -> tuple[Float[Tensor, "M 3"], Float[Tensor, " M"]]:
-        """Inverse distances (NeuRBF), of points drawn as training draws them."""
-        points = self.sample(count, generator)
-        return points.positions, 1 / (points.values[:, 0].abs() + 1e-9)
+        """See :meth:`SampledSurface.detail`."""
+        return self._sampled.detail(count, generator)
 
 
 def sniff(path: Path) -> bool:
     """By its extension."""
-    return path.suffix.lower() in SUFFIXES
+    return path.suffix.lower() in (*SUFFIXES, SUFFIX)
 
 
-def read(path: Path) -> SurfaceSignal:
-    """Raises BadInput where the file is no mesh, an empty one, or one that encloses nothing."""
+def read(path: Path) -> SurfaceSignal | SampledSurface:
+    """A mesh, or distances to one that were computed before.
+
+    Raises BadInput where the file is neither, an empty mesh, or one that encloses nothing.
+    """
+    if path.suffix.lower() == SUFFIX:
+        return read_distances(path)
     mesh = _mesh(path)
     if not mesh.is_watertight:
         edges = np.sort(mesh.edges, axis=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +33,23 @@ class VolumeSignal:
         z, y, x = self.voxels.shape[:3]
         return Facts("volume", self.path, 3, 4, float(max(x, y, z)), (x, y, z), scale=self.scale)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the voxels are."""
+        return self.voxels.device
+
+    @property
+    def nbytes(self) -> int:
+        """Of the voxels."""
+        return self.voxels.nbytes
+
+    def to(self, device: torch.device) -> VolumeSignal:
+        """See :class:`~scenekit.data.signals.signal.Signal`."""
+        return replace(self, voxels=self.voxels.to(device))
+
     def sample(self, count: int, generator: torch.Generator | None) -> Points:
         """Uniform."""
-        positions = torch.rand(count, 3, generator=generator)
+        positions = torch.rand(count, 3, generator=generator, device=self.device)
         return Points(positions, self.values(positions))
 
     def values(self, positions: Float[Tensor, "S 3"]) -> Float[Tensor, "S 4"]:
@@ -48,7 +62,7 @@ class VolumeSignal:
     def detail(self, count: int, generator: torch.Generator | None) -> tuple[Float[Tensor, "M 3"], Float[Tensor, " M"]]:
         """Changes over about a voxel."""
         positions, here = self.sample(count, generator)
-        aside = positions + torch.randn(count, 3, generator=generator) / self.facts.finest
+        aside = positions + torch.randn(count, 3, generator=generator, device=self.device) / self.facts.finest
         return positions, (self.values(aside.clamp(0, 1)) - here).norm(dim=-1)
 
 

@@ -170,6 +170,12 @@ def aligned(tensor: Tensor) -> Tensor:
     return tensor.clone() if tensor.data_ptr() % 16 else tensor
 
 
+def standing(rows: Tensor) -> tuple[Tensor, bool]:
+    """Rows [N W] as kernels walk them: memory that is :func:`aligned`, and whether it is [W N], by feature."""
+    by_feature = rows.stride(0) < rows.stride(1)
+    return aligned(rows.t() if by_feature else rows), by_feature
+
+
 @cache
 def _calls() -> tuple[Callable[[], int], Callable[[int], int], Callable[..., tuple[Any]]]:
     """This thread's device, its stream on a device, a launch: what every launch calls, straight into C."""

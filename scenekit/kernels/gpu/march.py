@@ -13,7 +13,7 @@ from scenekit.kernels.gpu.launch import blocks_for, launch
 
 THREADS = 128
 BOXES = 2  # words of words that a block packs
-FEW_RAYS = 2**13  # that leave most of a GPU without work, were they not shared by all lanes of a warp
+LANES = 32  # that share a ray: random rays of fewer lanes wait for each other
 SOURCE = Source.of("march")
 
 
@@ -36,9 +36,8 @@ def march(
     """
     rays, rule = [x.contiguous() for x in rays], rule.contiguous()
     count, near = len(rays[0]), rays[2]
-    lanes = lanes_of(count)
-    blocks = blocks_for(count * lanes, THREADS)
-    given = (*rays, count, *cells, rule, len(rule), max_samples, lanes)
+    blocks = blocks_for(count * LANES, THREADS)
+    given = (*rays, count, *cells, rule, len(rule), max_samples, LANES)
     if counts is None:
         counts = torch.empty(count, dtype=torch.int64, device=near.device)
         launch(SOURCE, "march_count", blocks, THREADS, *given, counts)
@@ -51,11 +50,6 @@ def march(
     places = (ends, room, distances, deltas, offsets, left_out if capacity >= 0 else None)
     launch(SOURCE, "march", max(1, blocks), THREADS, *given, *places)
     return distances, deltas, offsets, needed, left_out
-
-
-def lanes_of(rays: int) -> int:
-    """How many lanes share a ray; more of them look at steps that one stride over empty space would have passed."""
-    return 32 if rays <= FEW_RAYS else 8
 
 
 def packed_cells(occupancy: Tensor) -> Cells:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scenekit.kernels.gpu.compile import Source
-from scenekit.kernels.gpu.launch import blocks_for, launch
+from scenekit.kernels.gpu.launch import blocks_for, launch, standing
 
 THREADS = 128
 TILE = 64  # samples that a block takes through all layers
@@ -34,12 +34,12 @@ def takes(widths: Sequence[int]) -> bool:
 
 
 def forward(inputs: Tensor, weights: Tensor, widths: Sequence[int]) -> Tensor:
-    """Outputs [S O]."""
-    inputs, count = inputs.contiguous(), inputs.shape[0]
+    """Outputs [S O] of inputs that stand by sample or by feature."""
+    count, (inputs, by_feature) = inputs.shape[0], standing(inputs)
     packed = pack(weights, widths)
     result = inputs.new_empty(count, widths[-1])
     room = max(_padded(width) for width in widths[:-1])
-    arguments = (inputs, count, packed.widths, len(widths) - 1, packed.forward, room, result)
+    arguments = (inputs, by_feature, count, packed.widths, len(widths) - 1, packed.forward, room, result)
     launch(SOURCE, "mlp", blocks_for(count, TILE), THREADS, *arguments, shared=2 * room * TILE * 4)
     return result
 
@@ -47,8 +47,9 @@ def forward(inputs: Tensor, weights: Tensor, widths: Sequence[int]) -> Tensor:
 def backward(
     gradient: Tensor, inputs: Tensor, weights: Tensor, widths: Sequence[int], to_inputs: bool
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of inputs (empty where not wanted) and weights; the same bits always."""
-    gradient, inputs, count = gradient.contiguous(), inputs.contiguous(), inputs.shape[0]
+    """Gradients of inputs (as they stand; empty where not wanted) and weights; the same bits always."""
+    count, (inputs, by_feature) = inputs.shape[0], standing(inputs)
+    gradient = gradient.contiguous()
     packed, layers = pack(weights, widths), len(widths) - 1
     blocks = min(MOST_BLOCKS, blocks_for(count, TILE))
     stretch, room = TILE * sum(map(_padded, widths[:-1])), max(map(_padded, widths[1:]))
@@ -56,12 +57,15 @@ def backward(
     sums = inputs.new_empty(blocks, weights.numel())
     for_inputs = torch.empty_like(inputs) if to_inputs else None
     for_weights = weights.new_empty(weights.numel())
-    given = (gradient, inputs, count, packed.widths, layers, packed.forward, packed.backward, packed.backward.numel())
-    arguments = (*given, room, values, stretch, sums, weights.numel(), for_inputs)
+    given = (gradient, inputs, by_feature, count, packed.widths, layers)
+    packs = (packed.forward, packed.backward, packed.backward.numel())
+    arguments = (*given, *packs, room, values, stretch, sums, weights.numel(), for_inputs)
     launch(SOURCE, "mlp_backward", blocks, THREADS, *arguments, shared=2 * room * TILE * 4)
     arguments = (sums, blocks, weights.numel(), for_weights)
     launch(SOURCE, "mlp_sum", blocks_for(weights.numel(), THREADS), THREADS, *arguments)
-    return inputs.new_empty(0) if for_inputs is None else for_inputs, for_weights
+    if for_inputs is None:
+        return inputs.new_empty(0), for_weights
+    return for_inputs.t() if by_feature else for_inputs, for_weights
 
 
 def pack(weights: Tensor, widths: Sequence[int]) -> Packed:

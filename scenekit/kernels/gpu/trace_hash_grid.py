@@ -17,7 +17,9 @@ THREADS = 32 * WARPS
 MOST_BLOCKS = 512  # those that find no ray left end at once
 MOST_WIDTH = 256  # of a layer whose values lie in local memory
 MOST_HALF_WIDTH = 64  # of one whose values are registers
-MANY_RAYS = 2**17  # that keep a GPU busy one to a lane; fewer are followed by several lanes each
+MOST_SHARED = 60 * 1024  # bytes beside those that the kernel has anyway: every GPU has 64 KiB
+MANY_RAYS = 2**16  # that keep a GPU busy one to a lane; fewer are followed by several lanes each
+PAIRS = False  # whether rows that are neighbours along x are read at once, where they can be
 SQUARE = 512  # bytes of 16 by 16 halves
 
 
@@ -51,8 +53,18 @@ class Shape(NamedTuple):
 
     @property
     def fits_halves(self) -> bool:
-        """Whether networks in half precision fit the registers of a warp, and levels the squares of shared memory."""
-        return max(self.density + self.color) <= MOST_HALF_WIDTH and 16 % self.features == 0
+        """Whether networks in half precision fit registers and shared memory, and levels the squares in it."""
+        narrow = max(self.density + self.color) <= MOST_HALF_WIDTH
+        return narrow and 8 % self.features == 0 and self.shared <= MOST_SHARED
+
+    @property
+    def shared(self) -> int:
+        """Bytes for the weights of all layers in half precision, and for each warp's encodings and harmonics."""
+        harmonics = _squares(self.color[0] - self.density[-1])
+        beside = [*map(_squares, self.density[:-1]), _squares(self.density[-1]) + harmonics]
+        inputs, outputs = [*beside, *map(_squares, self.color[1:-1])], map(_squares, self.density[1:] + self.color[1:])
+        weights = sum(a * b for a, b in zip(inputs, outputs, strict=True))
+        return SQUARE * (weights + WARPS * 2 * (_squares(self.density[0]) + harmonics))
 
 
 class Field(NamedTuple):
@@ -91,7 +103,7 @@ def trace(
     steps = (*rays, count, max_samples, *cells, rule, len(rule))
     arguments = (*steps, aligned(field.table), place, weights, *field.numbers, lanes, next_ray, *results, samples)
     blocks = min(MOST_BLOCKS, blocks_for(count * lanes, THREADS))
-    shared = 0 if exact else _shared(field.shape)
+    shared = 0 if exact else field.shape.shared
     launch(source(field.shape, exact=exact), "trace_hash_grid", blocks, THREADS, *arguments, shared=shared)
     return *results, samples
 
@@ -99,7 +111,7 @@ def trace(
 def source(shape: Shape, *, exact: bool) -> Source:
     """Compiled for one shape of field, with networks in float32 where ``exact``."""
     widths = {"DENSITY": ",".join(map(str, shape.density)), "COLOR": ",".join(map(str, shape.color))}
-    table = {"FEATURES": shape.features, "ENTRY": grids.ENTRIES.index(shape.dtype)}
+    table = {"FEATURES": shape.features, "ENTRY": grids.ENTRIES.index(shape.dtype), "PAIRS": int(PAIRS)}
     return Source.of("trace_hash_grid", SIMPLICES=int(shape.simplices), EXACT=int(exact), **table, **widths)
 
 
@@ -114,16 +126,6 @@ def lanes_of(rays: int) -> int:
     while lanes < 32 and rays * lanes < MANY_RAYS:
         lanes *= 2
     return lanes
-
-
-def _shared(shape: Shape) -> int:
-    """Bytes for the weights of all layers, and for each warp's encodings and harmonics."""
-    density, color = shape.density, shape.color
-    harmonics = _squares(color[0] - density[-1])
-    inputs = [*map(_squares, density[:-1]), _squares(density[-1]) + harmonics, *map(_squares, color[1:-1])]
-    outputs = map(_squares, density[1:] + color[1:])
-    weights = sum(a * b for a, b in zip(inputs, outputs, strict=True))
-    return SQUARE * (weights + WARPS * 2 * (_squares(density[0]) + harmonics))
 
 
 def _squares(width: int) -> int:

@@ -1,4 +1,6 @@
 import gzip
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,13 +8,17 @@ import pytest
 import torch
 from PIL import Image
 
+from scenekit.assets.distances import write_distances
 from scenekit.core.checks import BadInput
+from scenekit.core.protocols import ParameterGroup
 from scenekit.core.sphere import equirectangular_directions, equirectangular_positions
-from scenekit.data.signals import SIGNALS, Signal, open_signal
+from scenekit.data.signals import SIGNALS, Points, Signal, open_signal
+from scenekit.data.signals.distances import Frame, SampledSurface
 from scenekit.data.signals.panorama import PanoramaSignal
 from scenekit.data.signals.radiance import write_radiance
 from scenekit.data.signals.surface import SurfaceSignal
 from scenekit.data.signals.volume import VolumeSignal
+from scenekit.training.judge_signals import judge_surface
 
 
 def picture(path: Path, width: int = 12, height: int = 8) -> Path:
@@ -215,3 +221,61 @@ def test_what_is_no_signal_is_refused_with_the_kinds(tmp_path: Path) -> None:
         open_signal(tmp_path)
     with pytest.raises(BadInput, match="twice as wide as high"):
         open_signal(picture(tmp_path / "square.png", 8, 8), kind="panorama")
+
+
+def test_distances_that_were_computed_before_are_learnt_and_judged_like_the_mesh(tmp_path: Path) -> None:
+    mesh = open_signal(ball(tmp_path / "ball.obj"))
+    assert isinstance(mesh, SurfaceSignal)
+    write_distances(tmp_path / "ball.npz", mesh.sampled())
+    found = open_signal(tmp_path / "ball.npz")
+    assert isinstance(found, SampledSurface)
+    assert replace(found.facts, path=mesh.path) == mesh.facts
+    drawn = [signal.sample(500, torch.Generator().manual_seed(1)) for signal in (mesh, found)]
+    assert torch.equal(drawn[0].positions, drawn[1].positions)
+    assert torch.equal(drawn[0].values, drawn[1].values)
+
+    def exact(positions: torch.Tensor) -> torch.Tensor:
+        return (positions - 0.5).norm(dim=-1, keepdim=True) - 0.45
+
+    figures = [judge_surface(_Known(exact), signal) for signal in (mesh, found)]
+    assert figures[0]["iou"] == figures[1]["iou"] > 0.99
+    assert figures[1]["away"] < 1e-3
+
+
+class _Known:
+    dimensions, channels = 3, 1
+
+    def __init__(self, values: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self.values = values
+
+    def __call__(self, positions: torch.Tensor) -> torch.Tensor:
+        return self.values(positions)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return []
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({}, "none that can be read"),
+        ({"positions": np.zeros((3, 2))}, "arrays"),
+        ({"positions": np.zeros((0, 3)), "distances": np.zeros((0, 1))}, "arrays"),
+        ({"distances": np.full((3, 1), np.nan)}, "numbers that are none"),
+        ({"frame": np.zeros(4)}, "no size"),
+        ({"frame": np.array([None])}, "none that can be read"),
+        ({"frame": np.array("x")}, "none that can be read"),
+    ],
+)
+def test_damaged_distances_are_one_sentence(tmp_path: Path, arrays: dict[str, np.ndarray], words: str) -> None:
+    whole = SampledSurface("", Frame(2.0, (0, 0, 0)), *([Points(torch.rand(3, 3), torch.rand(3, 1))] * 2)).arrays()
+    np.savez(tmp_path / "a.npz", **(whole | arrays if arrays else {}))
+    with pytest.raises(BadInput, match=words) as caught:
+        open_signal(tmp_path / "a.npz")
+    assert "\n" not in str(caught.value)
+    (tmp_path / "b.npz").write_bytes(b"PK nothing")
+    with pytest.raises(BadInput, match="none that can be read"):
+        open_signal(tmp_path / "b.npz")
+    with pytest.raises(BadInput, match=r"ending in \.npz"):
+        write_distances(tmp_path / "a.dist", SampledSurface("", Frame(1.0, (0, 0, 0)), Points(*torch.rand(2, 1, 3))))

@@ -49,17 +49,21 @@ def exact(x: Tensor) -> Rounded:
     return Rounded(x.double(), torch.zeros_like(x, dtype=torch.float64))
 
 
-def expected(gradient: Tensor, inputs: Tensor, weights: list[Tensor]) -> list[Rounded]:
-    """Outputs, and gradients of inputs and of each layer's weights."""
-    halves = [exact(w).to_half() for w in weights]
-    values, sums = [exact(inputs).to_half()], []
+def through_layers(inputs: Rounded, halves: list[Rounded]) -> tuple[list[Rounded], list[Rounded]]:
+    """What each layer of a network takes, as halves, and gives, as sums."""
+    values, sums = [inputs], []
     for w in halves:
         sums.append(values[-1].through(Rounded(w.exact.T, w.deviation.T)))
         values.append(Rounded(sums[-1].exact.relu(), sums[-1].deviation).to_half())
-    largest = float(gradient.abs().max()) if gradient.numel() else 0.0
-    tiny = TINY * largest / 2**8  # the largest is scaled to 2^8 at least
-    back, found = exact(gradient).to_half(tiny), []
-    for layer in reversed(range(len(weights))):
+    return values[:-1], sums
+
+
+def back_through_layers(
+    back: Rounded, halves: list[Rounded], values: list[Rounded], sums: list[Rounded], tiny: float
+) -> tuple[Rounded, list[Rounded]]:
+    """Gradients of a network's inputs and of each layer's weights, from that of its outputs, as halves."""
+    found = []
+    for layer in reversed(range(len(halves))):
         found.append(back.over_samples(values[layer]))
         back = back.through(halves[layer])
         if layer > 0:
@@ -68,13 +72,31 @@ def expected(gradient: Tensor, inputs: Tensor, weights: list[Tensor]) -> list[Ro
             some = torch.where(before.exact > 0, deviation, 0.0)
             deviation = torch.where(unsure, deviation + back.exact.abs(), some)
             back = Rounded(torch.where(before.exact > 0, back.exact, 0.0), deviation).to_half(tiny)
-    return [sums[-1], back, *reversed(found)]
+    return back, found[::-1]
+
+
+def tiny_for(*gradients: Tensor) -> float:
+    """Where gradients are rounded as numbers near zero are: the largest is scaled to 2^8 at least."""
+    return TINY * max(float(x.abs().max()) if x.numel() else 0.0 for x in gradients) / 2**8
+
+
+def expected(gradient: Tensor, inputs: Tensor, weights: list[Tensor]) -> list[Rounded]:
+    """Outputs, and gradients of inputs and of each layer's weights."""
+    halves, tiny = [exact(w).to_half() for w in weights], tiny_for(gradient)
+    values, sums = through_layers(exact(inputs).to_half(), halves)
+    back, found = back_through_layers(exact(gradient).to_half(tiny), halves, values, sums, tiny)
+    return [sums[-1], back, *found]
 
 
 def sample(widths: list[int], rows: int, scale: float = 1.0) -> tuple[Tensor, Tensor, list[Tensor]]:
     g = torch.Generator().manual_seed(6)
     weights = [torch.randn(b, a, generator=g) * (2 / a) ** 0.5 for a, b in itertools.pairwise(widths)]
     return torch.randn(rows, widths[-1], generator=g) * scale, torch.randn(rows, widths[0], generator=g), weights
+
+
+def by_feature(rows: Tensor) -> Tensor:
+    """The same rows, in memory feature after feature, as grids give them on a GPU."""
+    return rows.t().contiguous().t()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from scenekit.kernels.gpu import (
     mlp,
     mlp_half,
     project,
+    radiance,
     rasterize,
     ray_points,
     spherical_harmonics,
@@ -32,6 +33,10 @@ def _networks(widths: tuple[int, ...], forward: mlp_half.Plan, backward: mlp_hal
     return [mlp_half.source(forward, widths), mlp_half.backward_source(backward, widths)]
 
 
+def _radiance(shape: radiance.Shape, forward: radiance.Plan, backward: radiance.Plan) -> list[Source]:
+    return [radiance.source(shape, forward), radiance.backward_source(shape, backward)]
+
+
 SOURCES: list[Source] = [
     adam.SOURCE,
     *(composite.source(channels) for channels in (0, 3, 32)),
@@ -48,6 +53,9 @@ SOURCES: list[Source] = [
     *_networks((32, 64, 16), mlp_half.FORWARD[0], mlp_half.BACKWARD[0]),
     *_networks((32, 64, 64, 3), mlp_half.FORWARD[0], mlp_half.BACKWARD[1]),
     *_networks((20, 100, 128, 5), mlp_half.FORWARD[-1], mlp_half.BACKWARD[-1]),
+    *_radiance(radiance.Shape((32, 64, 16), (32, 64, 64, 3), 3), radiance.FORWARD[0], radiance.BACKWARD[0]),
+    *_radiance(radiance.Shape((16, 64, 16), (32, 64, 64, 3), 3), radiance.FORWARD[0], radiance.BACKWARD[1]),
+    *_radiance(radiance.Shape((20, 100, 15), (40, 128, 3), 4), radiance.FORWARD[-1], radiance.BACKWARD[-1]),
     *(ssim.source(channels) for channels in (1, 3, 4)),
     *(spherical_harmonics.source(degree) for degree in (0, 3, 4)),
     grids.source("hash_grid", 3, 2, torch.float32),

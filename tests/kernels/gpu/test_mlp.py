@@ -10,6 +10,7 @@ import torch
 from scenekit.kernels import OPS
 
 from .emulator import COMPILER, emulated
+from .rounding import by_feature
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
 
@@ -40,9 +41,14 @@ def test_every_shape_matches_the_reference(
         found = [OPS["mlp"].cuda(inputs, weights, widths)]  # type: ignore[reportOptionalCall]
         found += OPS["mlp_backward"].cuda(gradient, inputs, weights, widths, to_inputs)  # type: ignore[reportOptionalCall]
         again = OPS["mlp_backward"].cuda(gradient, inputs, weights, widths, to_inputs)  # type: ignore[reportOptionalCall]
+        features = by_feature(inputs)
+        other = [OPS["mlp"].cuda(features, weights, widths)]  # type: ignore[reportOptionalCall]
+        other += OPS["mlp_backward"].cuda(gradient, features, weights, widths, to_inputs)  # type: ignore[reportOptionalCall]
     exact = gradient.double(), inputs.double(), weights.double()
     wanted = [OPS["mlp"].reference(*exact[1:], widths)]
     wanted += OPS["mlp_backward"].reference(*exact, widths, to_inputs)
     for a, b in zip(found, wanted, strict=True):
         torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=2e-5 * float(b.abs().max()) if b.numel() else 0)
     assert all(torch.equal(a, b) for a, b in zip(found[1:], again, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(found, other, strict=True))
+    assert not to_inputs or other[1].stride() == features.stride()

@@ -10,7 +10,7 @@ from scenekit.kernels import OPS
 from scenekit.kernels.gpu import mlp, mlp_half
 
 from .emulator import COMPILER, emulated
-from .rounding import UNIT, check, expected, half_allowed, sample
+from .rounding import UNIT, by_feature, check, expected, half_allowed, sample
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
 
@@ -59,6 +59,17 @@ def test_every_way_to_share_the_work_gives_gradients(plan: mlp_half.Plan, monkey
         found, again = run(*given), run(*given)
     check(found, expected(*given))
     assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
+
+
+@pytest.mark.parametrize("plan", [mlp_half.BACKWARD[0], mlp_half.BACKWARD[1]], ids=str)  # of both heights
+@pytest.mark.parametrize("rows", [256, 259])  # whole runs of samples, and not
+def test_inputs_by_feature_give_the_same_bits(rows: int, plan: mlp_half.Plan, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(mlp_half, "backward_plan", lambda *_: plan)
+    gradient, inputs, weights = sample(WIDTHS, rows)
+    with emulated(monkeypatch):
+        wanted, found = run(gradient, inputs, weights), run(gradient, by_feature(inputs), weights)
+    assert found[1].stride() == (1, rows)
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
 
 
 @pytest.mark.parametrize("plan", mlp_half.FORWARD, ids=str)

@@ -17,50 +17,63 @@ pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
 
 # One warp takes 32 samples through the layer, back, and through a square of shared memory.
 KERNEL = """
-#include <cuda_fp16.h>
-
-#include "CUDA/mma.cuh"
+#include "CUDA/strip.cuh"
 using namespace scenekit;
 
-extern "C" __global__ void layer(const float* x, long long count, const float* w, float* y, float* back, float* rows) {
+extern "C" __global__ void layer(const float* x, long long by_feature, long long count, const float* w, float* y,
+                                 float* back, float* rows) {
   SK_DYNAMIC_SHARED(unsigned, weights);
   unsigned* values = weights + squares(FAN_OUT) * squares(FAN_IN) * SQUARE;
   const int warp = threadIdx.x / 32;
-  load_weights<FAN_OUT, FAN_IN, true>(w, weights, warp, blockDim.x / 32);
+  load_columns<FAN_OUT, FAN_IN, 0, FAN_IN, true>(w, weights, squares(FAN_IN), 0, warp, blockDim.x / 32);
   __syncthreads();
   if (warp != 0) return;
-  const auto a = read_rows<FAN_IN, 2>(x, 0, count, 1.0f);
-  Fragments<2, squares(FAN_OUT)> b;
-  dense<squares(FAN_OUT)>(a, weights, [&](int o, const Sums<2>& sums) {
-    write_rows<FAN_OUT>(sums, o, 0.5f, y, 0, count);
+  const auto a = read_strip<FAN_IN, HEIGHT>(x, by_feature, 0, count, 1.0f);
+  Fragments<HEIGHT, squares(FAN_OUT)> b;
+  dense<squares(FAN_OUT)>(a, weights, [&](int o, const Sums<HEIGHT>& sums) {
+    write_strip<FAN_OUT>(sums, o, 0.5f, y, false, 0, count);
     keep_rectified(sums, b, o);
   });
-  dense_back<squares(FAN_IN)>(b, weights, [&](int i, const Sums<2>& sums) {
-    write_rows<FAN_IN>(sums, i, 1.0f, back, 0, count);
+  dense_back<squares(FAN_IN)>(b, weights, [&](int i, const Sums<HEIGHT>& sums) {
+    write_strip<FAN_IN>(sums, i, 1.0f, back, by_feature, 0, count);
   });
-  store(a, values);
+  store<squares(FAN_IN), squares(FAN_IN)>(a, values);
   __syncwarp();
-  const auto same = load_activations<2, squares(FAN_IN)>(values);
+  Fragments<HEIGHT, squares(FAN_IN)> same;
+  load_activations<squares(FAN_IN), squares(FAN_IN)>(values, same, 0);
   bool whole = true;
-  for (int r = 0; r < 2; ++r)
+  for (int r = 0; r < HEIGHT; ++r)
     for (int c = 0; c < squares(FAN_IN); ++c)
       for (int q = 0; q < 4; ++q) whole = whole && same.of[r][c][q] == a.of[r][c][q];
-  for (int i = threadIdx.x; i < 32 * squares(FAN_IN) * 8; i += 32) {
-    const int row = i / (squares(FAN_IN) * 8), pair = i % (squares(FAN_IN) * 8);
-    const unsigned* square = values + (row / 16 * squares(FAN_IN) + pair / 8) * SQUARE;
-    const unsigned word = square[activation_word(row % 16, pair % 8)];
-    for (int h = 0; h < 2; ++h)
-      if (whole && row < count && 2 * pair + h < FAN_IN)
-        rows[row * FAN_IN + 2 * pair + h] = __half2float(__ushort_as_half((unsigned short)(word >> 16 * h)));
+  for (int i = threadIdx.x; i < 16 * HEIGHT * squares(FAN_IN); i += 32) {
+    const int row = i % 16, r = i / 16 % HEIGHT, c = i / 16 / HEIGHT, sample = sample_at<HEIGHT>(r, row);
+    float channels[16];
+    unsigned* square = values + (r * squares(FAN_IN) + c) * SQUARE;
+    get_row(square, row, channels);
+    put_row(channels, square, row);
+    get_row(square, row, channels);
+    for (int k = 0; k < 16; ++k)
+      if (whole && sample < count && 16 * c + k < FAN_IN) rows[sample * FAN_IN + 16 * c + k] = channels[k];
   }
 }
 """
 
 
 @pytest.mark.parametrize("architecture", ["sm_75", "sm_90"])
-@pytest.mark.parametrize(("fan_in", "fan_out", "rows"), [(32, 64, 32), (20, 3, 27), (3, 33, 1), (7, 16, 17)])
+@pytest.mark.parametrize("by_feature", [False, True])
+@pytest.mark.parametrize(
+    ("fan_in", "fan_out", "rows", "tall"),
+    [(32, 64, 32, 2), (20, 3, 27, 2), (20, 3, 28, 2), (3, 33, 1, 2), (7, 16, 17, 2), (20, 3, 14, 1), (33, 2, 13, 1)],
+)
 def test_a_layer_is_exact_on_small_integers(
-    fan_in: int, fan_out: int, rows: int, architecture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fan_in: int,
+    fan_out: int,
+    rows: int,
+    tall: int,
+    by_feature: bool,
+    architecture: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     g = torch.Generator().manual_seed(5)
     x = torch.randint(-3, 4, (rows, fan_in), generator=g).float()
@@ -68,11 +81,13 @@ def test_a_layer_is_exact_on_small_integers(
     (tmp_path / "layer.cu").write_text(KERNEL.replace("CUDA", str(resources.path("cuda"))))
     y, back, again = torch.empty(rows, fan_out), torch.empty_like(x), torch.empty_like(x)
     monkeypatch.setattr(resources, "path", lambda _: tmp_path)
-    wide, tall = -(-fan_in // 16), -(-fan_out // 16)
-    shared = 512 * (tall + 2) * wide
+    wide = -(-fan_in // 16)
+    shared = 512 * (-(-fan_out // 16) + tall) * wide
+    given, stands = (x.t().contiguous(), (fan_in, rows)) if by_feature else (x, (rows, fan_in))
     with emulated(monkeypatch, architecture):
-        source = Source.of("layer", FAN_IN=fan_in, FAN_OUT=fan_out)
-        launch.launch(source, "layer", 1, 64, x, rows, w, y, back, again, shared=shared)
+        source = Source.of("layer", FAN_IN=fan_in, FAN_OUT=fan_out, HEIGHT=tall)
+        launch.launch(source, "layer", 1, 64, given, by_feature, rows, w, y, back, again, shared=shared)
     assert torch.equal(y, 0.5 * x @ w.T)
-    assert torch.equal(back, (x @ w.T).relu() @ w)
+    found = back.view(stands)
+    assert torch.equal(found.t() if by_feature else found, (x @ w.T).relu() @ w)
     assert torch.equal(again, x)
