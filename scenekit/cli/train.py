@@ -28,7 +28,7 @@ from scenekit.data.memory import memory_in_reach
 from scenekit.data.store import StoredImages, bytes_of
 from scenekit.data.triangulate import Triangulation
 from scenekit.recipes import Conversion, FitSession, Fitting, Session, Supervision, prepare, resume
-from scenekit.recipes.device import device_name
+from scenekit.recipes.device import AUTO, device_name
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.memory import GIB, Plan, plan_of
 from scenekit.renderers.scene import Scene
@@ -222,7 +222,9 @@ def _cost(made: Triangulation) -> str:
 def _resumed(options: Any, folder: Path, share: Share) -> tuple[Session, Plan]:
     fitting: Fitting = options.fitting
     limits = {"steps": fitting.steps, "minutes": fitting.minutes, "target_psnr": fitting.target_psnr}
-    given = {name: limit for name, limit in limits.items() if limit is not None}
+    given: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
+    if fitting.device != AUTO:
+        given["device"] = fitting.device
     session = resume(folder, given, share)
     return session, _planned(session, options.general.memory)
 
