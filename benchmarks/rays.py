@@ -208,7 +208,9 @@ def _by_reference(rays: Stretches, cells: Tensor, field: GridField, shaded: bool
     layout, packed = field.layout, RULE.packed(torch.float32, cells.device)
     grid = (field.table, layout.scales, layout.resolutions, layout.offsets, False, field.density, field.color)
     return Traced(
-        *OPS["trace_hash_grid"].reference(*rays, cells, packed, FULL, *grid, field.log_density, 1.0, False, shaded)
+        *OPS["trace_hash_grid"].reference(
+            *rays, cells, packed, FULL, *grid, field.log_density, 1.0, False, shaded, None
+        )
     )
 
 

@@ -89,6 +89,7 @@ class _Arguments(NamedTuple):
     extent: float
     contracted: bool
     shaded: bool
+    room: int | None
 
     @property
     def floats(self) -> list[Tensor]:
@@ -114,11 +115,13 @@ def trace_hash_grid(
     field: GridField,
     *,
     shaded: bool = True,
+    room: int | None = None,
 ) -> Traced:
     """What each ray sees of ``field`` in the first ``max_samples`` occupied steps between near and far.
 
     Distances are in scene units; ``occupancy[k, x, y, z]`` and ``rule`` as in ``march``. Unless ``shaded``, the
-    colours are not asked for and stay black. Raises ValueError for
+    colours are not asked for and stay black. With ``room``, rays behind others whose samples fill so many rows need not
+    be followed: they may have ``room + 1`` samples, and no picture. Raises ValueError for
     shapes that do not fit together, TypeError where dtypes or devices differ, and RuntimeError where gradients
     are wanted: there are none.
     """
@@ -139,6 +142,7 @@ def trace_hash_grid(
         bounds.field_extent,
         bounds.contracted,
         shaded,
+        room,
     )
     if layout.dimensions != 3:
         raise ValueError(f"layout: wanted 3 dimensions, found {layout.dimensions}")
@@ -249,7 +253,7 @@ def _cuda(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return _reference(*arguments)
     field = gpu.Field(shape, a.table, layout, [*a.density, *a.color], numbers)
     exact = torch.get_float32_matmul_precision() == "highest"
-    return gpu.trace(a[:5], packed_cells(a.occupancy), a.rule, a.max_samples, field, exact=exact)
+    return gpu.trace(a[:5], packed_cells(a.occupancy), a.rule, a.max_samples, field, exact=exact, room=a.room)
 
 
 def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -262,7 +266,8 @@ def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 TRACE_HASH_GRID = register(
     "trace_hash_grid(Tensor origins, Tensor directions, Tensor near, Tensor far, Tensor jitter, Tensor occupancy, "
     "Tensor rule, int max_samples, Tensor table, float[] scales, int[] resolutions, int[] offsets, "
-    "bool simplices, Tensor[] density, Tensor[] color, float log_density, float extent, bool contracted, bool shaded) "
+    "bool simplices, Tensor[] density, Tensor[] color, float log_density, float extent, bool contracted, bool shaded, "
+    "int? room) "
     "-> (Tensor colors, Tensor opacities, Tensor distances, Tensor samples)",
     _reference,
     fake=_fake,

@@ -26,7 +26,7 @@ def lit_within(field: Medium, rays: Rays, way: Way, room: int, behind: int = 0) 
     As many rays as have room in ``room`` rows. A field that finds them by a fused path does not know how many more
     there are: where there are fewer, the rows that are left have no length.
     """
-    counts = field.reach(rays, way) if isinstance(field, Tracer) else None
+    counts = field.reach(rays, way, room) if isinstance(field, Tracer) else None
     if counts is None:
         counts = _searched(field, rays, way, SEARCHED * room, behind)
     elif behind:

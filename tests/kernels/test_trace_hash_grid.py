@@ -51,7 +51,7 @@ def cells(cascades: int, grid: int = 16, share: float = 0.4) -> torch.Tensor:
 def plain(rays: Stretches, occupancy: torch.Tensor, rule: StepRule, most: int, of: GridField) -> Traced:
     layout, packed = of.layout, rule.packed(torch.float32, torch.device("cpu"))
     grid = (of.table, layout.scales, layout.resolutions, layout.offsets, layout.simplices, of.density, of.color)
-    space = (of.log_density, of.bounds.field_extent, of.bounds.contracted, True)
+    space = (of.log_density, of.bounds.field_extent, of.bounds.contracted, True, None)
     return Traced(*TRACE_HASH_GRID.reference(*rays, occupancy, packed, most, *grid, *space))
 
 
