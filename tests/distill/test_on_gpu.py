@@ -1,4 +1,4 @@
-"""Conversions on a GPU that is pretended: no device is mixed, and steps that would be replayed neither wait nor copy."""
+"""Conversions on a pretended GPU: no device is mixed, and steps that would be replayed neither wait nor copy."""
 
 from __future__ import annotations
 
