@@ -28,7 +28,7 @@ from torch.nn.functional import normalize
 
 from benchmarks.clock import timed
 from scenekit.core.bounds import Bounds
-from scenekit.core.protocols import Traced
+from scenekit.core.capabilities import Traced
 from scenekit.kernels import OPS, GridLayout
 from scenekit.kernels.grid_layout import rows_of
 from scenekit.kernels.lit_counts import lit_counts

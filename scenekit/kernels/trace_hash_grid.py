@@ -18,8 +18,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from scenekit.core.bounds import Bounds
+from scenekit.core.capabilities import Traced
 from scenekit.core.checks import check_same_kind, check_shape
-from scenekit.core.protocols import Traced
 from scenekit.kernels import native
 from scenekit.kernels.composite import COMPOSITE, INVISIBLE, STOP, light_before
 from scenekit.kernels.gpu import trace_hash_grid as gpu

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from scenekit.core.protocols import Medium, Tracer
+from scenekit.core.capabilities import Tracer
+from scenekit.core.protocols import Medium
 from scenekit.core.rays import Rays, Way
 from scenekit.kernels.lit_counts import lit_counts
 from scenekit.kernels.march import Marched, StepRule, march

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
+from scenekit.core.capabilities import Radiant, Tracer
 from scenekit.core.protocols import (
     EVAL,
     Batching,
@@ -19,11 +20,9 @@ from scenekit.core.protocols import (
     Field,
     Medium,
     ParameterGroup,
-    Radiant,
     Regularized,
     Rendering,
     Staged,
-    Tracer,
 )
 from scenekit.core.rays import Rays, Samples, Way, rays_of
 from scenekit.kernels.composite import INVISIBLE, composite

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scenekit.core.bounds import Bounds
-from scenekit.core.protocols import Traced
+from scenekit.core.capabilities import Traced
 from scenekit.kernels import native
 from scenekit.kernels.grid_layout import GridLayout
 from scenekit.kernels.march import StepRule, ray_cube
