@@ -31,7 +31,7 @@ from scenekit.training.objective import Objective, Outcome
 from scenekit.training.readings import Asked, Reading
 
 DEVICE, CPU = torch.device("cuda", 1), torch.device("cpu")
-FREE = 80 * 2**30  # bytes
+FREE, HELD = 80 * 2**30, 2**20  # bytes
 aten = torch.ops.aten
 READING = (Tensor.item, Tensor.tolist, Tensor.__bool__, Tensor.__float__, Tensor.__int__, Tensor.__index__)
 MOVING = (Tensor.to, Tensor.cpu, Tensor.cuda)
@@ -79,6 +79,8 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """While this lasts there is a GPU."""
     monkeypatch.setattr(torch, "Generator", Generator)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (FREE, FREE))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device=None: HELD)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device=None: HELD)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: None)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: Stream())
     monkeypatch.setattr(tile_room, "_later", lambda count: lambda: int(count))
