@@ -4,8 +4,8 @@ Which ones is written on their storages, so that views, parameters and gradients
 computed, by whatever serves on a CPU; what mixes devices, draws with another device's generator or hands a GPU's memory
 to numpy raises, as torch would. Within :func:`recording` so does what waits for a GPU or copies to it.
 
-Training runs as it does on a GPU, but for two things: a step that would be replayed is done within ``recording``, and its
-numbers are read at once.
+Training runs as it does on a GPU, but for two things: a step that would be replayed is done within ``recording``, and
+its numbers are read at once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from scenekit.training.objective import Objective, Outcome
 from scenekit.training.readings import Asked, Reading
 
 DEVICE, CPU = torch.device("cuda", 1), torch.device("cpu")
-FREE = 80 * 2**30  # bytes
+FREE, HELD = 80 * 2**30, 2**20  # bytes
 aten = torch.ops.aten
 READING = (Tensor.item, Tensor.tolist, Tensor.__bool__, Tensor.__float__, Tensor.__int__, Tensor.__index__)
 MOVING = (Tensor.to, Tensor.cpu, Tensor.cuda)
@@ -42,11 +42,11 @@ COUNTED = (aten.nonzero.default, aten.masked_select.default, aten.repeat_interle
 INDEXED = (aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default)
 
 
-class MixedDevices(RuntimeError):
+class MixedDevicesError(RuntimeError):
     """Tensors of both memories met."""
 
 
-class Waited(RuntimeError):
+class WaitedError(RuntimeError):
     """What a recorded step must not do."""
 
 
@@ -79,6 +79,8 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """While this lasts there is a GPU."""
     monkeypatch.setattr(torch, "Generator", Generator)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (FREE, FREE))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device=None: HELD)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device=None: HELD)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: None)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: Stream())
     monkeypatch.setattr(tile_room, "_later", lambda count: lambda: int(count))
@@ -94,7 +96,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @contextmanager
 def recording() -> Iterator[None]:
-    """While this lasts, what a CUDA graph cannot hold raises :class:`Waited`."""
+    """While this lasts, what a CUDA graph cannot hold raises :class:`WaitedError`."""
     _Functions.recording = True
     try:
         yield
@@ -174,7 +176,7 @@ class _Functions(TorchFunctionMode):
         if among and func in (Tensor.numpy, Tensor.__array__):
             raise TypeError("can't convert cuda:1 device type tensor to numpy")
         if among and func in READING and self.recording:
-            raise Waited(f"{func.__name__} waits for the GPU")
+            raise WaitedError(f"{func.__name__} waits for the GPU")
         if func in MOVING:
             return self._moved(func, *args, **kwargs)
         goes = among if kwargs.get("device") is None else torch.device(kwargs["device"]).type == "cuda"
@@ -182,7 +184,7 @@ class _Functions(TorchFunctionMode):
             kwargs["device"] = CPU
         _check_generator(kwargs.get("generator"), goes)
         if self.recording and goes and func in (torch.tensor, torch.as_tensor, Tensor.new_tensor):
-            raise Waited(f"{func.__name__} copies to the GPU")
+            raise WaitedError(f"{func.__name__} copies to the GPU")
         before, _Functions.there = _Functions.there, goes
         try:
             found = func(*args, **kwargs)
@@ -200,7 +202,7 @@ class _Functions(TorchFunctionMode):
             if goes == there:
                 return plain
             if self.recording:
-                raise Waited("a tensor is copied between memories")
+                raise WaitedError("a tensor is copied between memories")
             copy = plain.clone()
         finally:
             _Functions.there = before
@@ -228,7 +230,7 @@ def _asked(func: Any, rest: Any, kwargs: Any) -> tuple[torch.device | None, dict
 
 def _check_generator(generator: Any, goes: bool) -> None:
     if generator is not None and (generator.device.type == "cuda") != goes:
-        raise MixedDevices(f"a generator of {generator.device} draws for {DEVICE if goes else CPU}")
+        raise MixedDevicesError(f"a generator of {generator.device} draws for {DEVICE if goes else CPU}")
 
 
 class _Operators(TorchDispatchMode):
@@ -253,14 +255,14 @@ def _check(func: Any, tensors: list[Tensor], among: list[bool]) -> None:
     strange = [x for x, there in zip(tensors, among, strict=True) if not there and x.dim()]
     if func is aten.copy_.default or func in INDEXED:
         if func in INDEXED and not among[0]:
-            raise MixedDevices(f"{func}: a tensor in main memory is indexed by the GPU's")
+            raise MixedDevicesError(f"{func}: a tensor in main memory is indexed by the GPU's")
         if _Functions.recording and (strange or (func in INDEXED and _is_counted(func, tensors))):
-            raise Waited(f"{func} copies between memories, or counts a mask")
+            raise WaitedError(f"{func} copies between memories, or counts a mask")
         return
     if _Functions.recording and func in COUNTED:
-        raise Waited(f"{func} waits for the GPU")
+        raise WaitedError(f"{func} waits for the GPU")
     if strange:
-        raise MixedDevices(f"{func}: {[list(x.shape) for x in strange]} in main memory, others on the GPU")
+        raise MixedDevicesError(f"{func}: {[list(x.shape) for x in strange]} in main memory, others on the GPU")
 
 
 def _is_counted(func: Any, tensors: list[Tensor]) -> bool:

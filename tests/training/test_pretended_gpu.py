@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from tests.pretend_gpu import MixedDevices, Waited, is_there, recording
+from tests.pretend_gpu import MixedDevicesError, WaitedError, is_there, recording
 
 
 def test_what_is_made_of_its_tensors_is_there_too(pretended_gpu: torch.device) -> None:
@@ -35,7 +35,7 @@ MIXED: dict[str, Callable[[torch.Tensor, torch.Tensor], object]] = {
 
 @pytest.mark.parametrize("what", MIXED)
 def test_devices_do_not_mix(what: str, pretended_gpu: torch.device) -> None:
-    with pytest.raises(MixedDevices):
+    with pytest.raises(MixedDevicesError):
         MIXED[what](torch.zeros(3), torch.zeros(3, device=pretended_gpu))
 
 
@@ -60,7 +60,7 @@ WAITING: dict[str, Callable[[torch.Tensor], object]] = {
 @pytest.mark.parametrize("what", WAITING)
 def test_a_recorded_step_neither_waits_nor_copies(what: str, pretended_gpu: torch.device) -> None:
     there = torch.tensor([1.0, 0.0, 2.0], device=pretended_gpu)
-    with recording(), pytest.raises(Waited):
+    with recording(), pytest.raises(WaitedError):
         WAITING[what](there)
 
 
