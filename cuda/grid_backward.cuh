@@ -7,14 +7,13 @@
 //
 // A lane adds two vertices at once where they lie together. Of other pairs, both lanes of two add the two vertices in
 // one instruction, which is one request where they lie in one sector.
-//
-// Macro: WALK, points of a thread.
 #pragma once
 
 #include "grid.cuh"
 
 namespace scenekit {
 
+constexpr int WALK = 16;  // points of a thread
 constexpr int FEWEST_MERGED = 8;  // lanes of a warp that must share a cell before adding up first pays
 constexpr int STRETCH = WALK | 1;  // places of a thread's points in shared memory, odd: no two lanes in one bank
 constexpr unsigned NONE = ~0u;

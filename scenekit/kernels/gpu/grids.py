@@ -6,7 +6,6 @@ Features, and their gradient, stand by feature: [LF N] in memory. Both are seen 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
@@ -20,25 +19,9 @@ THREADS = 256
 ENTRIES = (torch.float32, torch.float16, torch.bfloat16)  # of a table
 MOST_FEATURES = 16
 LANES = {"hash_grid": 2, "simplex_grid": 1}  # of a warp, that share a point in the forward pass
-TAKEN = 1024  # points of a block in the backward pass
+TAKEN, WALK = 1024, 16  # points of a block in the backward pass, and of a thread
 DIMENSIONS = {"hash_grid": range(1, 4), "simplex_grid": range(2, 7)}
 Layout = tuple[Sequence[float], Sequence[int], Sequence[int]]
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """How the work of the backward pass is shared out; the same results to rounding.
-
-    Attributes:
-        walk: points of a thread, 8 or 16.
-        at_once: levels that are under way together: see ``cuda/grid.cu``.
-    """
-
-    walk: int = 8
-    at_once: int = 1
-
-
-TUNING = Tuning()
 
 
 def takes(name: str, positions: Tensor, table: Tensor) -> bool:
@@ -65,17 +48,14 @@ def forward(name: str, positions: Tensor, table: Tensor, layout: Layout) -> Tens
     return result.t()
 
 
-def for_table(
-    name: str, gradient: Tensor, positions: Tensor, table: Tensor, layout: Layout, tuning: Tuning = TUNING
-) -> Tensor:
+def for_table(name: str, gradient: Tensor, positions: Tensor, table: Tensor, layout: Layout) -> Tensor:
     """Gradient of the table, added up in float32 in the order that threads arrive."""
     positions, gradient = positions.float().contiguous(), gradient.t().contiguous()
     (count, dimensions), features, levels = positions.shape, table.shape[1], len(layout[0])
     result = torch.zeros(table.shape, dtype=torch.float32, device=table.device)
-    built = source(name, dimensions, features, table.dtype, tuning.walk)
-    given = (gradient, positions, count, levels, packed(layout, dimensions, positions.device))
-    blocks = blocks_for(count, TAKEN) * levels
-    launch(built, "grid_backward", blocks, TAKEN // tuning.walk, *given, tuning.at_once, result)
+    built, blocks = source(name, dimensions, features, table.dtype), (blocks_for(count, TAKEN), levels)
+    given = (gradient, positions, count, packed(layout, dimensions, positions.device), result)
+    launch(built, "grid_backward", blocks, TAKEN // WALK, *given)
     return result.to(table.dtype)
 
 
@@ -90,11 +70,11 @@ def for_positions(name: str, gradient: Tensor, positions: Tensor, table: Tensor,
     return result.to(positions.dtype)
 
 
-def source(name: str, dimensions: int, features: int, dtype: torch.dtype, walk: int = TUNING.walk) -> Source:
+def source(name: str, dimensions: int, features: int, dtype: torch.dtype) -> Source:
     """Specialised by the kind of cells and the shape of points and rows."""
     simplices, entry = int(name == "simplex_grid"), ENTRIES.index(dtype)
     shape = {"SIMPLICES": simplices, "DIMENSIONS": dimensions, "FEATURES": features, "ENTRY": entry}
-    return Source.of("grid", **shape, LANES=LANES[name], WALK=walk)
+    return Source.of("grid", **shape, LANES=LANES[name])
 
 
 def packed(layout: Layout, dimensions: int, device: torch.device) -> Tensor:

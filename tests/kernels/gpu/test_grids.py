@@ -8,7 +8,6 @@ from torch import Tensor
 
 from scenekit.kernels import OPS, GridLayout, simplex_layout
 from scenekit.kernels.gpu import grids
-from scenekit.kernels.gpu.grids import Tuning
 
 from .emulator import COMPILER, emulated
 
@@ -82,16 +81,14 @@ def test_points_without_gradient_are_passed_by(kind: str, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("tuning", [Tuning(walk=16), *(Tuning(at_once=levels) for levels in (2, 4, 5, 9))], ids=str)
-def test_ways_to_share_out_the_work_agree(kind: str, tuning: Tuning, monkeypatch: pytest.MonkeyPatch):
+def test_points_of_several_blocks_are_added_up(kind: str, monkeypatch: pytest.MonkeyPatch):
     generator = torch.Generator().manual_seed(3)
     layout = KINDS[kind](3, levels=5, log2_table=8, base_resolution=4, growth=1.4)
     shape = (layout.scales, layout.resolutions, layout.offsets)
-    # Two blocks a level.
     positions, table = _side_by_side(1100, 3, generator), torch.randn(layout.rows, 2, generator=generator)
     gradient = torch.randn(len(positions), 10, generator=generator)
     with emulated(monkeypatch):
-        found = grids.for_table(kind, gradient, positions, table, shape, tuning)
+        found = grids.for_table(kind, gradient, positions, table, shape)
     wanted = OPS[f"{kind}_backward"].reference(gradient, positions, table, *shape, [False, True])[1]
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-3)
 
