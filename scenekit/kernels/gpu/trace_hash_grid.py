@@ -86,7 +86,7 @@ class Field(NamedTuple):
 
 
 def trace(
-    rays: Sequence[Tensor], cells: march.Cells, rule: Tensor, max_samples: int, field: Field, *, exact: bool
+    rays: Sequence[Tensor], cells: march.PackedCells, rule: Tensor, max_samples: int, field: Field, *, exact: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Colours [R 3], opacities [R], distances [R] and samples [R] of ``rays``; as ``march.march`` takes them.
 
