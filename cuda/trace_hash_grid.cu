@@ -171,7 +171,7 @@ __device__ __forceinline__ Found search(const Group& group, const StepRule& rule
 // `counted` begins as 0, 0; rays that are not taken for want of room keep what `samples` begin as.
 extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
     trace_hash_grid(const float* origins, const float* directions, const float* near, const float* far,
-                    const float* jitter, long long count, long long max_samples, const Word* fine, const Word* coarse,
+                    const float* jitter, long long count, long long max_samples, const Word* words,
                     long long cascades, long long grid, const float* rule_numbers, long long rule_size,
                     const Entry* table, const int* layout, const float* weights, float log_density, float per_side,
                     long long contracted, long long shaded, long long lanes, long long room, unsigned long long* counted,
@@ -186,7 +186,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
   Networks networks(weights, memory);
   const Rays rays{origins, directions, near, far, jitter, count, counters};
   const Pixels pixels{colors, opacities, distances, samples};
-  const CellBits bits = cell_bits(fine, coarse, cascades, grid);
+  const CellBits bits = cell_bits(words, cascades, grid);
   const Group group((int)lanes);
   const int most = max_samples < 1 << 30 ? (int)max_samples : 1 << 30;
   Waiting waiting{places[threadIdx.x / 32]};

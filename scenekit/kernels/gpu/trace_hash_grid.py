@@ -88,7 +88,7 @@ class Field(NamedTuple):
 
 def trace(
     rays: Sequence[Tensor],
-    cells: march.Cells,
+    cells: march.PackedCells,
     rule: Tensor,
     max_samples: int,
     field: Field,

@@ -16,7 +16,7 @@ from .emulator import COMPILER, emulated
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
 
-TABLE, DENSITY, COLOR, SHADED, ROOM = 8, 13, 14, 18, 19  # places among the arguments
+TABLE, DENSITY, COLOR, SHADED, ROOM = 8, 13, 14, 18, 20  # places among the arguments
 FIELDS = [  # features of a row, width of layers, outputs of the density, degree of harmonics, type of the table
     (2, 64, 16, 3, torch.float32),
     (4, 32, 15, 4, torch.float16),
