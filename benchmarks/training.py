@@ -1,8 +1,12 @@
 """Trains on a GPU and judges on held-out views: ``python -m benchmarks.training NAME ...``; without names, all rows.
 
+``--kernels gsplat`` trains with a peer's kernels under the same schedule, as ``SCENEKIT_KERNELS`` does, and says so in
+the row's name.
+
 A row is a command line of ``scenekit train``. Training seconds are those it counts: from the first step to the last
 one's numbers; decoding photographs and building the scene come before. PSNR and SSIM are means over the held-out views,
-8-bit sRGB, rendered on the same GPU; a frame is timed from cameras in the world to colours on the GPU, nothing queued.
+8-bit sRGB, rendered on the same GPU; a frame is timed from cameras in the world to colours on the GPU, nothing queued:
+at the photographs' size and at 1920x1080.
 ``results/training.json`` holds what was found, with the machine.
 """
 
@@ -10,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +26,7 @@ from benchmarks import record
 from scenekit.cli.options import parse, preset_arguments, take
 from scenekit.cli.train import options_type
 from scenekit.data import Capture, open_capture
+from scenekit.kernels import choice
 from scenekit.recipes import Session, prepare
 from scenekit.recipes.device import device_name
 from scenekit.training.evaluate import scores
@@ -33,6 +39,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "hash_grid lego 5 s": (*LEGO, "-r", "hash_grid", "--minutes", f"{5 / 60}"),
     "hash_grid lego 20 s": (*LEGO, "-r", "hash_grid", "--minutes", f"{20 / 60}"),
     "hash_grid lego 60 s": (*LEGO, "-r", "hash_grid", "--minutes", "1"),
+    "hash_grid fox 3 s": ("fox", "--preset", "gpu", "-r", "hash_grid", "--minutes", f"{3 / 60}"),
     "gaussians lego 30k": (*LEGO, "-r", "gaussians", "--steps", "30000"),
 }
 CAPTURES: dict[tuple[str, float], Capture] = {}
@@ -84,6 +91,7 @@ def judged(session: Session) -> dict[str, Any]:
         "views": len(views),
         "frame_ms": round(frame_ms(session), 3),
         "frame_size": list(capture.cameras.sizes[chosen[0]]),
+        "frame_1080p_ms": round(frame_ms(session, (1920, 1080)), 3),
         "device": device_name(scene.device),
     }
 
@@ -116,12 +124,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="rows to run: " + "; ".join(ROWS))
     parser.add_argument("--points", type=Path, help="folder of triangulated points")
+    parser.add_argument("--kernels", default="", help="libraries whose kernels are preferred to ours")
     options = parser.parse_args()
+    os.environ[choice.VARIABLE] = options.kernels or os.environ.get(choice.VARIABLE, "")
+    serving = ", ".join(choice.asked())
     if not torch.cuda.is_available():
         raise SystemExit("training: wanted an NVIDIA GPU and a torch built for it, found none")
     for name in options.names or ROWS:
         session, figures = trained(ROWS[name], options.points)
-        record.keep(RESULTS, name, {"arguments": " ".join(ROWS[name]), **figures, **judged(session)})
+        row = f"{name} by {serving}" if serving else name
+        record.keep(RESULTS, row, {"arguments": " ".join(ROWS[name]), **figures, **judged(session)})
         del session
         gc.collect()
         torch.cuda.empty_cache()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from scenekit.cli import main
 from scenekit.live import Photographs
@@ -94,10 +96,18 @@ def test_an_interrupted_live_training_keeps_a_checkpoint_and_closes_the_view(
 
 
 def test_view_shows_every_run_under_the_name_of_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Loaded:
+        run: str
+        device: str = "where it was saved"
+
+        def to(self, device: torch.device) -> Loaded:
+            return Loaded(self.run, str(device))
+
     shown: list[tuple[object, ...]] = []
-    monkeypatch.setattr("scenekit.cli.view.load", lambda run: f"scene of {run}")
+    monkeypatch.setattr("scenekit.cli.view.load", lambda run: Loaded(str(run)))
     monkeypatch.setattr(
         "scenekit.cli.view.view", lambda *scenes, names, photographs, port: shown.append((scenes, list(names), port))
     )
-    assert main(["view", "runs/a", "runs/b", "--port", "8123"]) == 0
-    assert shown == [(("scene of runs/a", "scene of runs/b"), ["a", "b"], 8123)]
+    assert main(["view", "runs/a", "runs/b", "--port", "8123", "--device", "cpu"]) == 0
+    assert shown == [((Loaded("runs/a", "cpu"), Loaded("runs/b", "cpu")), ["a", "b"], 8123)]
