@@ -23,6 +23,7 @@ from scenekit.distill.plan import FEATURES, RENDERING, Distilling
 from scenekit.kernels.composite import Composited, composite
 from scenekit.kernels.march import Marched, StepRule, march
 from scenekit.kernels.rays import rays_of
+from scenekit.kernels.step_alphas import step_alphas
 from scenekit.renderers.early_stop import owners, samples_at
 from scenekit.renderers.volume import VolumeRenderer, lit
 from scenekit.training.objective import Outcome, counted
@@ -151,7 +152,7 @@ class SharedSamples:
 def ask(medium: Medium, samples: Samples) -> Answer:
     """Density of samples, as it is matched and as it is composited."""
     density, features = medium.density(samples)
-    return Answer(density.clamp(min=EMPTY).log(), features, -torch.expm1(-density * samples.deltas))
+    return Answer(density.clamp(min=EMPTY).log(), features, step_alphas(density, samples.deltas))
 
 
 def clamped_difference(
