@@ -28,7 +28,7 @@ from torch.nn.functional import normalize
 
 from benchmarks.clock import timed
 from scenekit.core.bounds import Bounds
-from scenekit.core.protocols import Traced
+from scenekit.core.capabilities import Traced
 from scenekit.kernels import OPS, GridLayout
 from scenekit.kernels.grid_layout import rows_of
 from scenekit.kernels.lit_counts import lit_counts
@@ -209,7 +209,7 @@ def _by_reference(rays: Stretches, cells: Tensor, field: GridField, shaded: bool
     grid = (field.table, layout.scales, layout.resolutions, layout.offsets, False, field.density, field.color)
     return Traced(
         *OPS["trace_hash_grid"].reference(
-            *rays, cells, packed, FULL, *grid, field.log_density, 1.0, False, shaded, None
+            *rays, cells, packed, FULL, *grid, field.log_density, 1.0, False, shaded, None, None
         )
     )
 

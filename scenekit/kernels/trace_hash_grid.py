@@ -18,8 +18,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from scenekit.core.bounds import Bounds
+from scenekit.core.capabilities import Traced
 from scenekit.core.checks import check_same_kind, check_shape
-from scenekit.core.protocols import Traced
 from scenekit.core.rays import Cells
 from scenekit.kernels import native
 from scenekit.kernels.composite import COMPOSITE, INVISIBLE, STOP, light_before
@@ -92,6 +92,7 @@ class _Arguments(NamedTuple):
     contracted: bool
     shaded: bool
     packed: Tensor | None
+    room: int | None
 
     @property
     def floats(self) -> list[Tensor]:
@@ -117,11 +118,13 @@ def trace_hash_grid(
     field: GridField,
     *,
     shaded: bool = True,
+    room: int | None = None,
 ) -> Traced:
     """What each ray sees of ``field`` in the first ``max_samples`` occupied steps between near and far.
 
     Distances are in scene units; ``occupancy`` and ``rule`` as in ``march``. Unless ``shaded``, the
-    colours are not asked for and stay black. Raises ValueError for
+    colours are not asked for and stay black. With ``room``, rays behind others whose samples fill so many rows need not
+    be followed: they may have ``room + 1`` samples, and no picture. Raises ValueError for
     shapes that do not fit together, TypeError where dtypes or devices differ, and RuntimeError where gradients
     are wanted: there are none.
     """
@@ -143,6 +146,7 @@ def trace_hash_grid(
         bounds.contracted,
         shaded,
         cells.packed,
+        room,
     )
     if layout.dimensions != 3:
         raise ValueError(f"layout: wanted 3 dimensions, found {layout.dimensions}")
@@ -250,7 +254,7 @@ def _cuda(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     field = gpu.Field(shape, a.table, layout, [*a.density, *a.color], numbers)
     exact = torch.get_float32_matmul_precision() == "highest"
     cells = PackedCells(packed_or_now(a.occupancy, a.packed), *a.occupancy.shape[:2])
-    return gpu.trace(a[:5], cells, a.rule, a.max_samples, field, exact=exact)
+    return gpu.trace(a[:5], cells, a.rule, a.max_samples, field, exact=exact, room=a.room)
 
 
 def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -264,7 +268,7 @@ TRACE_HASH_GRID = register(
     "trace_hash_grid(Tensor origins, Tensor directions, Tensor near, Tensor far, Tensor jitter, Tensor occupancy, "
     "Tensor rule, int max_samples, Tensor table, float[] scales, int[] resolutions, int[] offsets, "
     "bool simplices, Tensor[] density, Tensor[] color, float log_density, float extent, bool contracted, bool shaded, "
-    "Tensor? packed) "
+    "Tensor? packed, int? room) "
     "-> (Tensor colors, Tensor opacities, Tensor distances, Tensor samples)",
     _reference,
     fake=_fake,

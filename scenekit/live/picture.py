@@ -72,6 +72,7 @@ def normal_colors(rendering: Rendering, camera: Cameras) -> Float[Tensor, "H W 3
     Those of the rendering; of the surface that its depths make where it has none.
     """
     (width, height), *_ = camera.sizes
+    camera = camera.to(rendering.opacity.device)
     rays = rays_of(camera, every_pixel(camera))
     if rendering.normals is not None:
         normals = torch.nn.functional.normalize(rendering.normals[0], dim=-1)

@@ -12,17 +12,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
+from scenekit.core.capabilities import Radiant, Tracer
 from scenekit.core.protocols import (
     EVAL,
     Batching,
     Context,
     Field,
+    Medium,
     ParameterGroup,
-    Radiant,
     Regularized,
     Rendering,
     Staged,
-    Tracer,
 )
 from scenekit.core.rays import Rays, Samples, Way
 from scenekit.kernels.composite import INVISIBLE, composite
@@ -39,6 +39,7 @@ from scenekit.renderers.room import lit_within
 RULES = 4  # lengths of early steps between the longest and the last, where steps are recorded
 # As many chunks at once where the field traces, which keeps nothing of its samples; a GPU is filled by more.
 TRACED_CHUNKS = {"cpu": 16, "cuda": 256}
+CHUNKS = {"cpu": 1, "cuda": 4}  # where it does not: a GPU waits for the host in every round of a chunk
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class VolumeRenderer(nn.Module):
             if traced is not None:
                 yield traced
                 continue
-            for part in _chunks(many, self.marching.chunk):
+            for part in _chunks(many, self.marching.chunk * CHUNKS[many.positions.device.type]):
                 yield self._render_rays(rays_of(cameras, part), context)
 
     def _trace(self, cameras: Cameras, pixels: Pixels, context: Context) -> Rendering | None:
@@ -135,7 +136,7 @@ class VolumeRenderer(nn.Module):
             fixed = replace(rays, origins=rays.origins.detach(), directions=rays.directions.detach())
             marched = self._lit(fixed, self.way(fixed, context))
             samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
-            density, colors = _radiance(self.field, samples)
+            density, colors = radiance_of(self.field, samples)
             alphas = step_alphas(density, samples.deltas)
         else:
             marched, density, features = reached(
@@ -212,7 +213,7 @@ def lit(field: Field, rays: Rays, way: Way, behind: int = 0) -> Marched:
     return first_samples(marched, torch.minimum(counts + behind, marched.offsets.diff()))
 
 
-def _radiance(field: Field, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S 3"]]:
+def radiance_of(field: Medium, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S 3"]]:
     """Density and colour of every sample."""
     if isinstance(field, Radiant):
         return field.radiance(samples)

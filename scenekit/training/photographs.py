@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from scenekit.core.protocols import (
@@ -92,23 +92,23 @@ class Photographs:
         """With the photographs: pixels in one pass where nothing comes between, else step by step."""
         if isinstance(self.loss, PixelLoss) and batch.pixels is not None and not self.corrections:
             return self.loss.of_pixels(rendering, behind, batch)
-        seen, left_out = self._recorded(rendering, behind, batch), rendering.trace.get("left_out")
-        batch = replace(batch, valid=believable(batch.valid, left_out))
-        target = self._believed(over(batch.target, behind.detach()), seen.color.detach(), batch.valid)
+        seen, served = self._recorded(rendering, behind, batch), served_of(rendering)
+        batch = replace(batch, valid=believable(batch.valid, served))
+        target = self._believed(over(batch.target, behind.detach()), seen.color, batch.valid)
         terms = dict(self.loss(seen.color, target))
         for correction in self.corrections:
             terms |= correction.loss(seen, batch)
-        served = None if left_out is None else left_out.logical_not().float().mean()
-        return Compared(terms, _squared(seen, target, batch), served)
+        share = None if served is None else served.float().mean()
+        return Compared(terms, _squared(seen, target, batch), share)
 
     def _believed(self, target: Tensor, seen: Tensor, valid: Tensor | None) -> Tensor:
-        """The target, and where it is not judged what is seen anyway: no loss, no gradient, for any loss."""
+        """The target where it is judged: a saturated one is not where more is seen."""
         judged = None if valid is None else valid[..., None]
         if self.corrections:
             # A saturated photograph says no more than: at least this bright.
-            burnt = (target > SATURATED) & (seen > target)
+            burnt = (target > SATURATED) & (seen.detach() > target)
             judged = ~burnt if judged is None else judged & ~burnt
-        return target if judged is None else torch.where(judged, target, seen)
+        return believed(target, seen, judged)
 
     def _recorded(self, rendering: Rendering, behind: Tensor, batch: Batch) -> Rendering:
         """Corrected and over the background; a background that stands for alpha was never photographed."""
@@ -148,11 +148,22 @@ def _unmultiplied(rendering: Rendering) -> Rendering:
     return replace(rendering, color=rendering.color / rendering.opacity.clamp(min=1e-6)[..., None])
 
 
-def believable(valid: Tensor | None, left_out: Tensor | None) -> Tensor | None:
-    """Where a photograph may be believed and what it is compared with was rendered at all; None for everywhere."""
-    if left_out is None:
-        return valid
-    return ~left_out if valid is None else valid & ~left_out
+def served_of(rendering: Rendering) -> Bool[Tensor, "*b"] | None:
+    """Which pixels had room; None where all had."""
+    left_out = rendering.trace.get("left_out")
+    return None if left_out is None else left_out.logical_not()
+
+
+def believed(target: Tensor, seen: Tensor, judged: Tensor | None) -> Tensor:
+    """The target, and where it is not judged what is seen anyway: no loss, no gradient, for any loss."""
+    return target if judged is None else torch.where(judged, target, seen.detach())
+
+
+def believable(valid: Tensor | None, served: Tensor | None) -> Tensor | None:
+    """Where a photograph may be believed and what it is compared with was rendered at all."""
+    if valid is None or served is None:
+        return served if valid is None else valid
+    return valid & served
 
 
 def _squared(seen: Rendering, target: Tensor, batch: Batch) -> Float[Tensor, ""]:

@@ -65,9 +65,7 @@ class BakedRenderer(nn.Module):
     def _render_rays(self, rays: Rays, context: Context) -> Rendering:
         bounds = self.field.bounds
         near, far = ray_cube(rays.origins, rays.directions, bounds.extent, bounds.near)
-        jitter = torch.full_like(near, JITTER)
-        if context.training:
-            jitter = torch.rand(near.shape, generator=context.generator)
+        jitter = context.uniform((len(near),), near.device) if context.training else torch.full_like(near, JITTER)
         marched = march(rays.origins, rays.directions, near, far, self.occupied, jitter, self.rule, MAX_SAMPLES)
         marched, density, features = reached(self.field, rays, marched)
         if context.training:
