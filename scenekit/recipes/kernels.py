@@ -18,6 +18,7 @@ from scenekit.kernels.gpu import (
     grids,
     intersect,
     launch,
+    lit_counts,
     march,
     mlp,
     mlp_half,
@@ -119,7 +120,7 @@ NETWORKS: dict[type[nn.Module], Callable[[Any], Sequence[Sequence[torch.Tensor]]
 }
 
 # Of single pixels' rays, from which pixels they are to how far off they were.
-MARCHED = [pixels_at.SOURCE, rays.SOURCE, march.SOURCE, ray_points.SOURCE, step_alphas.SOURCE, pixel_loss.SOURCE]
+PIXELS = [pixels_at, rays, march, lit_counts, ray_points, step_alphas, pixel_loss]
 
 NEEDED: dict[type[nn.Module], Callable[[Any], list[Source]]] = {
     RadianceNetworks: _directional,
@@ -129,6 +130,6 @@ NEEDED: dict[type[nn.Module], Callable[[Any], list[Source]]] = {
     TriplaneEncoding: lambda x: [_grid(False, 2, x.planes[0])],
     Factors: lambda x: [_grid(False, len(axes), table) for axes, table in zip(x.axes, x.tables, strict=True)],
     DenseGridField: _dense,
-    VolumeRenderer: lambda _: [*MARCHED, composite.source(3), composite.source(0)],
+    VolumeRenderer: lambda _: [*(kernel.SOURCE for kernel in PIXELS), composite.source(3), composite.source(0)],
     SplatRenderer: _rasterized,
 }
