@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from scenekit.core.constants import constant
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -42,7 +44,8 @@ class Bounds:
     def normalize(self, positions: Float[Tensor, "S 3"]) -> Float[Tensor, "S 3"]:
         """Scene positions to [0, 1]^3, contracted if the scene is unbounded."""
         inside = contract(positions) if self.contracted else positions
-        return inside / (2 * self.field_extent) + 0.5
+        middle = constant((0.5,), positions.device, positions.dtype)
+        return torch.add(middle, inside, alpha=1 / (2 * self.field_extent))  # in one pass over them
 
 
 def contract(positions: Float[Tensor, "S 3"]) -> Float[Tensor, "S 3"]:

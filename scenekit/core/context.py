@@ -39,6 +39,7 @@ class Context:
         progress: how far training has come, in [0, 1]; every schedule is a function of it.
         share: of the work of a step. The generators of all processes stay in one state: whatever is drawn has the
             same size in each.
+        depth: whether a rendering's depth is wanted; where not, a renderer need not find it.
         crop: [3 4], takes positions in scene to a box of sides [-1, 1]; nothing outside of it is seen.
     """
 
@@ -46,6 +47,7 @@ class Context:
     generator: torch.Generator | None = None
     progress: float = 1.0
     share: Share = WHOLE
+    depth: bool = True
     crop: Float[Tensor, "3 4"] | None = None
 
     def uniform(self, shape: tuple[int, ...], device: torch.device) -> Tensor:

@@ -32,7 +32,7 @@ class Rendering:
         normals: unit normals in scene, multiplied by opacity.
         terms: auxiliary losses, already weighted, by name.
         trace: intermediates by name: ``samples`` (count) from volumes, in training also ``weights``,
-            ``deltas``, ``distances`` and ``offsets``, and ``served`` where some rays had no room; ``rows`` (gradient
+            ``deltas``, ``distances`` and ``offsets``, and ``left_out`` where rays may have no room; ``rows`` (gradient
             retained), ``visible``, ``sizes`` and ``splats`` (count) from splats. Counts may be tensors: who reads one
             waits for the GPU.
     """

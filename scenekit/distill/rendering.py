@@ -17,7 +17,7 @@ from scenekit.core.protocols import EVAL, Background, Context, Recordable, Rende
 from scenekit.distill.pictures import Look, SinglePixels, WholePictures
 from scenekit.training.losses import Loss
 from scenekit.training.objective import Outcome, counted
-from scenekit.training.photographs import believed
+from scenekit.training.photographs import believed, served_of
 
 SOLID = 0.5  # opacity from which on a pixel's depth means something
 
@@ -46,7 +46,7 @@ class Rendered:
     def losses(self, stage: str, look: Look, context: Context) -> Outcome:
         """Render what the teacher rendered, and compare."""
         rendering = self.student.render(look.cameras, look.pixels, context=context)
-        served = rendering.trace.get("served")
+        served = served_of(rendering)
         behind = self._behind(look, context)
         seen = over_background(rendering, behind).color
         target = look.color + (1 - look.opacity)[..., None] * behind
@@ -64,7 +64,7 @@ class Rendered:
         """What was hard comes again."""
         assert outcome.errors is not None
         assert outcome.rendering is not None
-        self.looks.note(look, outcome.errors, outcome.rendering.trace.get("served"))
+        self.looks.note(look, outcome.errors, served_of(outcome.rendering))
 
     def stage(self, stage: str, look: Look, context: Context) -> Hashable:
         """The student's; lenses are gone through one by one, however many pixels there are of each."""

@@ -24,10 +24,12 @@ from scenekit.distill.rendering import mean_served
 from scenekit.kernels.composite import Composited, composite
 from scenekit.kernels.march import Marched, StepRule, march
 from scenekit.kernels.rays import rays_of
+from scenekit.kernels.step_alphas import step_alphas
 from scenekit.renderers.early_stop import owners, samples_at
 from scenekit.renderers.room import lit_within, within
 from scenekit.renderers.volume import VolumeRenderer, lit, radiance_of
 from scenekit.training.objective import Outcome, counted
+from scenekit.training.photographs import served_of
 
 BEHIND = 8  # samples of a ray behind the one that stopped the light
 MATCHED = 0.002  # weight of what is matched at points, once colours are rendered
@@ -149,8 +151,9 @@ class SharedSamples:
         if self.distilling.depth_weight > 0:
             terms["depth"] = self.distilling.depth_weight * _norm(_depth_errors(seen, target))
         wrong = difference.detach()[:, :3]
-        served = None if marched.left_out is None else marched.left_out.logical_not()
-        seen_so = Rendering(seen.colors, seen.opacities, trace={} if served is None else {"served": served})
+        left_out = {} if marched.left_out is None else {"left_out": marched.left_out}
+        seen_so = Rendering(seen.colors, seen.opacities, trace=left_out)
+        served = served_of(seen_so)
         squared, errors = mean_served(wrong.square(), served), wrong.abs().mean(-1)
         return Outcome(terms, squared, _count(marched), "samples", rendering=seen_so, errors=errors)
 
@@ -160,7 +163,7 @@ class SharedSamples:
         if outcome.errors is None or outcome.rendering is None:
             self.source.note(pixels, torch.zeros(len(pixels), device=pixels.positions.device))
         else:
-            self.source.note(pixels, outcome.errors, outcome.rendering.trace.get("served"))
+            self.source.note(pixels, outcome.errors, served_of(outcome.rendering))
 
     def stage(self, stage: str, look: Asked, context: Context) -> Hashable:
         """The student's; but a mixture counts what is near before it answers."""
@@ -195,7 +198,7 @@ def ask(medium: Medium, samples: Samples, *, features: bool) -> Answer:
         colors = medium.color(found, samples)
     else:
         density, colors = radiance_of(medium, samples)
-    return Answer(density.clamp(min=EMPTY).log(), -torch.expm1(-density * samples.deltas), colors, found)
+    return Answer(density.clamp(min=EMPTY).log(), step_alphas(density, samples.deltas), colors, found)
 
 
 def clamped_difference(

@@ -3,6 +3,7 @@
 from scenekit.kernels.adam import ADAM, adam_, adam_numbers
 from scenekit.kernels.assign_fours import ASSIGN_FOURS, assign_fours_
 from scenekit.kernels.composite import COMPOSITE, COMPOSITE_BACKWARD, Composited, composite
+from scenekit.kernels.doubles import DOUBLES, doubles
 from scenekit.kernels.grid_layout import GridLayout
 from scenekit.kernels.grid_sort import neighbour_variance, sort_into_grid
 from scenekit.kernels.hash_grid import HASH_GRID, HASH_GRID_BACKWARD, hash_grid
@@ -15,6 +16,8 @@ from scenekit.kernels.neighbourhood_means import NEIGHBOURHOOD_MEANS, neighbourh
 from scenekit.kernels.op import Op
 from scenekit.kernels.pack_cells import PACK_CELLS, pack_cells
 from scenekit.kernels.pinhole_rays import PINHOLE_RAYS, PinholeRays, pinhole_rays
+from scenekit.kernels.pixel_loss import PIXEL_LOSS, PIXEL_LOSS_BACKWARD, PixelLoss, pixel_loss
+from scenekit.kernels.pixels_at import PIXELS_AT, PixelsAt, pixels_at
 from scenekit.kernels.project import PROJECT, PROJECT_BACKWARD, Projected, project
 from scenekit.kernels.radiance import RADIANCE, RADIANCE_BACKWARD, radiance
 from scenekit.kernels.rasterize import RASTERIZE, RASTERIZE_BACKWARD, Raster, rasterize
@@ -32,6 +35,7 @@ from scenekit.kernels.spherical_harmonics import (
     spherical_harmonics,
 )
 from scenekit.kernels.ssim import L1_DSSIM, L1_DSSIM_BACKWARD, SSIM, SSIM_BACKWARD, l1_dssim, ssim
+from scenekit.kernels.step_alphas import STEP_ALPHAS, STEP_ALPHAS_BACKWARD, step_alphas
 from scenekit.kernels.trace_hash_grid import TRACE_HASH_GRID, GridField, Stretches, trace_hash_grid
 from scenekit.kernels.truncated_exp import truncated_exp
 
@@ -42,6 +46,7 @@ OPS: dict[str, Op] = {
         ASSIGN_FOURS,
         COMPOSITE,
         COMPOSITE_BACKWARD,
+        DOUBLES,
         HARMONIC_COLORS,
         HARMONIC_COLORS_BACKWARD,
         HASH_GRID,
@@ -57,6 +62,9 @@ OPS: dict[str, Op] = {
         NEAREST,
         PACK_CELLS,
         PINHOLE_RAYS,
+        PIXEL_LOSS,
+        PIXEL_LOSS_BACKWARD,
+        PIXELS_AT,
         PROJECT,
         PROJECT_BACKWARD,
         RADIANCE,
@@ -71,6 +79,8 @@ OPS: dict[str, Op] = {
         SPHERICAL_HARMONICS_BACKWARD,
         SSIM,
         SSIM_BACKWARD,
+        STEP_ALPHAS,
+        STEP_ALPHAS_BACKWARD,
         TRACE_HASH_GRID,
     )
 }
@@ -83,6 +93,8 @@ __all__ = [
     "Marched",
     "Op",
     "PinholeRays",
+    "PixelLoss",
+    "PixelsAt",
     "Projected",
     "Raster",
     "StepRule",
@@ -93,6 +105,7 @@ __all__ = [
     "adaptive_rbf",
     "assign_fours_",
     "composite",
+    "doubles",
     "harmonic_colors",
     "harmonics_by_recurrence",
     "hash_grid",
@@ -106,6 +119,8 @@ __all__ = [
     "neighbourhood_means",
     "pack_cells",
     "pinhole_rays",
+    "pixel_loss",
+    "pixels_at",
     "project",
     "radiance",
     "rasterize",
@@ -117,6 +132,7 @@ __all__ = [
     "sort_into_grid",
     "spherical_harmonics",
     "ssim",
+    "step_alphas",
     "trace_hash_grid",
     "truncated_exp",
 ]

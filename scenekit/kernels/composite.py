@@ -89,8 +89,8 @@ def _reference(
 def _backward_reference(
     for_colors: Tensor,
     for_opacities: Tensor,
-    for_distances: Tensor,
-    for_weights: Tensor,
+    for_distances: Tensor | None,
+    for_weights: Tensor | None,
     alphas: Tensor,
     colors: Tensor,
     distances: Tensor,
@@ -128,13 +128,15 @@ def _cpu(alphas: Tensor, colors: Tensor, distances: Tensor, offsets: Tensor) -> 
 def _backward_cpu(
     for_colors: Tensor,
     for_opacities: Tensor,
-    for_distances: Tensor,
-    for_weights: Tensor,
+    for_distances: Tensor | None,
+    for_weights: Tensor | None,
     alphas: Tensor,
     colors: Tensor,
     distances: Tensor,
     offsets: Tensor,
 ) -> tuple[Tensor, Tensor]:
+    for_distances = torch.zeros_like(for_opacities) if for_distances is None else for_distances
+    for_weights = torch.zeros_like(alphas) if for_weights is None else for_weights
     tensors = (for_colors, for_opacities, for_distances, for_weights, alphas, colors, distances, offsets)
     if not native.serves(*tensors):
         return _backward_reference(*tensors)
@@ -155,8 +157,8 @@ def _cuda(alphas: Tensor, colors: Tensor, distances: Tensor, offsets: Tensor) ->
 def _backward_cuda(
     for_colors: Tensor,
     for_opacities: Tensor,
-    for_distances: Tensor,
-    for_weights: Tensor,
+    for_distances: Tensor | None,
+    for_weights: Tensor | None,
     alphas: Tensor,
     colors: Tensor,
     distances: Tensor,
@@ -171,13 +173,18 @@ def _backward_cuda(
 class _Composite(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Tensor) -> tuple[Tensor, ...]:
+        found = below_autograd("composite", *inputs)
         ctx.save_for_backward(*inputs)
-        return below_autograd("composite", *inputs)
+        ctx.shapes = [x.shape for x in found[:2]]
+        ctx.set_materialize_grads(False)
+        return found
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        results = torch.ops.scenekit.composite_backward(*gradients, *ctx.saved_tensors)
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        saved, shapes = ctx.saved_tensors, ctx.shapes
+        always = (saved[0].new_zeros(s) if g is None else g for g, s in zip(gradients[:2], shapes, strict=True))
+        results = torch.ops.scenekit.composite_backward(*always, *gradients[2:], *saved)
         found = (x if want else None for x, want in zip(results, ctx.needs_input_grad, strict=False))
         return (*found, None, None)
 
@@ -198,7 +205,7 @@ COMPOSITE = register(
     autograd=_Composite,
 )
 COMPOSITE_BACKWARD = register(
-    "composite_backward(Tensor for_colors, Tensor for_opacities, Tensor for_distances, Tensor for_weights, "
+    "composite_backward(Tensor for_colors, Tensor for_opacities, Tensor? for_distances, Tensor? for_weights, "
     f"{_SAMPLES}) -> (Tensor for_alphas, Tensor for_samples)",
     _backward_reference,
     fake=lambda *tensors: (tensors[4].new_empty(tensors[4].shape), tensors[5].new_empty(tensors[5].shape)),

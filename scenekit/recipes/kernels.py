@@ -14,12 +14,16 @@ from torch import nn
 from scenekit.kernels.gpu import (
     adam,
     composite,
+    doubles,
     grids,
     intersect,
     launch,
+    lit_counts,
     march,
     mlp,
     mlp_half,
+    pixel_loss,
+    pixels_at,
     project,
     radiance,
     rasterize,
@@ -27,6 +31,7 @@ from scenekit.kernels.gpu import (
     rays,
     spherical_harmonics,
     ssim,
+    step_alphas,
     trace_hash_grid,
 )
 from scenekit.kernels.gpu import compile as compiling
@@ -57,7 +62,7 @@ def foreseen(learning: nn.Module, memory: int) -> list[Source]:
 
     ``memory`` is what a multiprocessor has, in bytes of shared memory: what networks are specialised by.
     """
-    found = [adam.SOURCE, ssim.source(3)]
+    found = [adam.SOURCE, doubles.SOURCE, ssim.source(3)]
     for module in learning.modules():
         found += NEEDED.get(type(module), lambda _: [])(module)
         found += _networks(module, memory)
@@ -114,6 +119,9 @@ NETWORKS: dict[type[nn.Module], Callable[[Any], Sequence[Sequence[torch.Tensor]]
     SignalField: lambda x: [x.weights],
 }
 
+# Of single pixels' rays, from which pixels they are to how far off they were.
+PIXELS = [pixels_at, rays, march, lit_counts, ray_points, step_alphas, pixel_loss]
+
 NEEDED: dict[type[nn.Module], Callable[[Any], list[Source]]] = {
     RadianceNetworks: _directional,
     ColorLayers: _directional,
@@ -122,6 +130,6 @@ NEEDED: dict[type[nn.Module], Callable[[Any], list[Source]]] = {
     TriplaneEncoding: lambda x: [_grid(False, 2, x.planes[0])],
     Factors: lambda x: [_grid(False, len(axes), table) for axes, table in zip(x.axes, x.tables, strict=True)],
     DenseGridField: _dense,
-    VolumeRenderer: lambda _: [rays.SOURCE, march.SOURCE, ray_points.SOURCE, composite.source(3), composite.source(0)],
+    VolumeRenderer: lambda _: [*(kernel.SOURCE for kernel in PIXELS), composite.source(3), composite.source(0)],
     SplatRenderer: _rasterized,
 }

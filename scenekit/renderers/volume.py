@@ -29,6 +29,7 @@ from scenekit.kernels.composite import INVISIBLE, composite
 from scenekit.kernels.march import Marched, StepRule, march
 from scenekit.kernels.ray_cube import ray_cube
 from scenekit.kernels.rays import rays_of
+from scenekit.kernels.step_alphas import step_alphas
 from scenekit.renderers.crop import Cropped
 from scenekit.renderers.distortion import distortion
 from scenekit.renderers.early_stop import first_samples, owners, reached, samples_at
@@ -136,19 +137,19 @@ class VolumeRenderer(nn.Module):
             marched = self._lit(fixed, self.way(fixed, context))
             samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
             density, colors = radiance_of(self.field, samples)
-            alphas = -torch.expm1(-density * samples.deltas)
+            alphas = step_alphas(density, samples.deltas)
         else:
             marched, density, features = reached(
                 Cropped(self.field, context), rays, _march(rays, self.way(rays, context))
             )
             samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
-            alphas = -torch.expm1(-density * samples.deltas)
+            alphas = step_alphas(density, samples.deltas)
             colors = self._seen_colors(alphas, features, samples, marched)
         composited = composite(alphas, colors, marched.distances, marched.offsets)
         return Rendering(
             color=composited.colors,
             opacity=composited.opacities,
-            depth=_depth(composited.distances, composited.opacities, rays),
+            depth=_depth(composited.distances, composited.opacities, rays) if context.depth else None,
             terms=self._terms(composited.weights, marched, context),
             trace=_traced(marched, composited.weights),
         )
@@ -234,7 +235,7 @@ def _traced(marched: Marched, weights: Float[Tensor, " S"]) -> dict[str, Any]:
     found = {"weights": weights, "distances": marched.distances, "deltas": marched.deltas, "offsets": marched.offsets}
     if marched.left_out is None:
         return found | {"samples": len(marched.distances)}
-    return found | {"samples": marched.offsets[-1], "served": marched.left_out.logical_not()}
+    return found | {"samples": marched.offsets[-1], "left_out": marched.left_out}
 
 
 def _depth(distances: Float[Tensor, " R"], opacities: Float[Tensor, " R"], rays: Rays) -> Float[Tensor, " R"]:

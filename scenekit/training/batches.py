@@ -15,6 +15,7 @@ from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.checks import BadInput
 from scenekit.core.protocols import Batch, Context
 from scenekit.data.store import Images, StoredImages
+from scenekit.kernels.pixels_at import pixels_at
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class PixelBatches:
         self._normals = None if views.normals is None else torch.cat([n.reshape(-1, 3) for n in views.normals])
         self._chosen = _candidates(views)
         widths, heights = torch.tensor(views.cameras.sizes, device=self.device).unbind(-1)
-        self._widths, self._heights = widths, heights
+        self._widths, self._heights = (sides.contiguous() for sides in (widths, heights))
         self._starts = torch.cat([widths.new_zeros(1), (widths * heights).cumsum(0)])
 
     def next(self, context: Context) -> Batch:
@@ -129,10 +130,11 @@ class PixelBatches:
         if triples:
             widths = self._widths[torch.searchsorted(self._starts, index, right=True) - 1]
             index = torch.stack([index, index + 1, index + widths], -1).flatten()
+        found = pixels_at(index, self._starts, self._widths, self._colors)
         return Batch(
             self.views.cameras,
-            self.pixels(index),
-            self._colors[index].float() / 255,
+            Pixels(found.cameras, found.positions),
+            found.colors,
             depth=None if self._depths is None else self._depths[index],
             normals=None if self._normals is None else self._normals[index],
             triples=triples,
@@ -154,13 +156,6 @@ class PixelBatches:
         x = (corner - start) % width + below(WINDOW, count // TOGETHER, TOGETHER)
         y = (corner - start) // width + below(WINDOW, count // TOGETHER, TOGETHER)
         return (start + y % height * width + x % width).flatten()
-
-    def pixels(self, index: Int[Tensor, " R"]) -> Pixels:
-        """Which pixel of which camera each flat index is."""
-        camera = torch.searchsorted(self._starts, index, right=True) - 1
-        local = index - self._starts[camera]
-        width = self._widths[camera]
-        return Pixels(camera, torch.stack([local % width + 0.5, local // width + 0.5], -1))
 
     def feedback(self, work: int, served: float = 1.0) -> None:
         """Aim the next batch at the budget of samples."""

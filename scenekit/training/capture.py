@@ -20,6 +20,7 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor, nn
 
+from scenekit.core.constants import constant
 from scenekit.core.protocols import Context
 from scenekit.kernels.adapters import adapted
 from scenekit.training.objective import Objective, Outcome
@@ -113,9 +114,9 @@ class Recorder:
 def run(objective: Objective, look: Any, context: Context) -> tuple[Outcome, Tensor]:
     """Losses of ``look`` and their numbers; gradients of what learns stand."""
     outcome = objective.losses(look, context)
-    loss = torch.stack(list(outcome.terms.values())).sum()
+    loss = outcome.loss()
     numbers = numbers_of(outcome, loss)
-    loss.backward()
+    loss.backward(constant((1.0,), loss.device, loss.dtype).view(()))  # torch would make this 1 anew in every step
     return outcome, numbers
 
 

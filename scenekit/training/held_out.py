@@ -23,7 +23,7 @@ from scenekit.training.batches import ImageBatches, PixelBatches, Views
 from scenekit.training.corrections.appearance import exposed
 from scenekit.training.corrections.cameras import Poses, moved
 from scenekit.training.evaluate import Score, psnr, structural_similarity, to_bytes
-from scenekit.training.photographs import believed, over
+from scenekit.training.photographs import believed, over, served_of
 
 POSE_STEPS = 150
 POSE_RATE = 2e-3  # radians and scene units a step at first; a hundredth of it at the end
@@ -56,7 +56,7 @@ def fitted_pose(scene: Scene, camera: Cameras, image: UInt8[Tensor, "H W c"]) ->
             rendering = scene.renderer.render(there, batch.pixels, context=context)
             with torch.no_grad():
                 behind = scene.background.colors(there, batch.pixels, context)
-            seen, served = over_background(rendering, behind).color, rendering.trace.get("served")
+            seen, served = over_background(rendering, behind).color, served_of(rendering)
             target = believed(over(batch.target, behind), seen, None if served is None else served[..., None])
             error = seen - target
             optimizer.zero_grad()

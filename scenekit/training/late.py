@@ -17,6 +17,7 @@ from torch import Tensor
 
 from scenekit.core.context import Share
 from scenekit.core.protocols import Context, ParameterGroup
+from scenekit.kernels.doubles import doubles
 from scenekit.training.capture import Recorder
 from scenekit.training.objective import Objective, Outcome
 from scenekit.training.ranks import average_gradients
@@ -75,7 +76,7 @@ class Late:
             self._copies.append((index, copied(self._state())))
         outcome, numbers = self._recorder.step(look, context)
         average_gradients(self.share, self.groups)
-        numbers = torch.cat([summed(numbers, self.share), self.bad.double()])
+        numbers = doubles([summed(numbers, self.share), self.bad])
         pinned = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True).copy_(numbers, non_blocking=True)
         landed = torch.cuda.Event()
         landed.record()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -35,6 +36,10 @@ class Outcome:
     served: Float[Tensor, ""] | None = None
     rendering: Rendering | None = None
     errors: Float[Tensor, "*b"] | None = None
+
+    def loss(self) -> Float[Tensor, ""]:
+        """The sum of the terms."""
+        return reduce(torch.add, self.terms.values())
 
 
 @runtime_checkable

@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
-import torch
 from torch import Tensor
 
 from scenekit.core.checks import TrainingDiverged
@@ -58,7 +57,7 @@ class Watched:
     def run(self, look: Any, context: Context, index: int) -> Outcome:
         """See :class:`Passes`."""
         outcome = self.objective.losses(look, context)
-        loss = torch.stack(list(outcome.terms.values())).sum()
+        loss = outcome.loss()
         numbers = summed(numbers_of(outcome, loss).cpu(), self.share)
         reading = Asked(index, context.progress, outcome.unit, tuple(outcome.terms)).reading(numbers, self.share)
         if not reading.finite:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from scenekit.core.protocols import (
@@ -22,7 +22,7 @@ from scenekit.core.protocols import (
     over_background,
 )
 from scenekit.training.batches import Batches
-from scenekit.training.losses import Loss
+from scenekit.training.losses import Compared, Loss, PixelLoss
 from scenekit.training.objective import Outcome, counted
 
 
@@ -51,14 +51,11 @@ class Photographs:
 
     def losses(self, look: Batch, context: Context) -> Outcome:
         """Render a batch as its cameras would have recorded it, and compare where it can be believed."""
-        batch, rendering, seen, target = self._seen(look, context)
+        batch, rendering, behind = self._rendered(look, context)
+        found = self._compared(batch, rendering, behind)
         unit = "samples" if "samples" in rendering.trace else "splats"
-        terms = dict(self.loss(seen.color, target)) | dict(rendering.terms)
-        for correction in self.corrections:
-            terms |= correction.loss(seen, batch)
-        served = rendering.trace.get("served")
-        share = None if served is None else served.float().mean()
-        return Outcome(terms, _squared(seen, target, batch), counted(rendering.trace[unit]), unit, share, rendering)
+        terms, work = {**found.terms, **rendering.terms}, counted(rendering.trace[unit])
+        return Outcome(terms, found.squared, work, unit, found.served, rendering)
 
     def note(self, look: Batch, outcome: Outcome) -> None:
         """To the renderer: what was found does not change what is looked at."""
@@ -77,28 +74,41 @@ class Photographs:
     @torch.no_grad()
     def probe(self, context: Context) -> float:
         """Over the watched batches."""
-        looks = [self._seen(batch, context) for batch in self.watched]
-        squared = [float(_squared(seen, target, batch)) for batch, _, seen, target in looks]
+        looks = [self._rendered(batch, context) for batch in self.watched]
+        squared = [float(self._compared(*look).squared) for look in looks]
         return sum(squared) / max(1, len(squared))
 
-    def _seen(self, batch: Batch, context: Context) -> tuple[Batch, Rendering, Rendering, Tensor]:
-        """The batch with its cameras as they stood, its rendering, what they would have recorded, what they did."""
-        cameras = batch.cameras
+    def _rendered(self, look: Batch, context: Context) -> tuple[Batch, Rendering, Tensor]:
+        """The batch with its cameras as they stood, its rendering, and what is behind."""
+        cameras = look.cameras
         for correction in self.corrections:
             cameras = correction.cameras(cameras)
-        batch = replace(batch, cameras=cameras)
+        batch = replace(look, cameras=cameras)
+        context = replace(context, depth=batch.depth is not None or batch.normals is not None)
         rendering = self.renderer.render(cameras, batch.pixels, context=context)
-        behind = self.background.colors(cameras, batch.pixels, context)
-        seen = self._recorded(rendering, behind, batch)
-        target = over(batch.target, behind.detach())
-        valid = believable(batch.valid, rendering.trace.get("served"))
-        batch = replace(batch, valid=valid)
+        return batch, rendering, self.background.colors(cameras, batch.pixels, context)
+
+    def _compared(self, batch: Batch, rendering: Rendering, behind: Tensor) -> Compared:
+        """With the photographs: pixels in one pass where nothing comes between, else step by step."""
+        if isinstance(self.loss, PixelLoss) and batch.pixels is not None and not self.corrections:
+            return self.loss.of_pixels(rendering, behind, batch)
+        seen, served = self._recorded(rendering, behind, batch), served_of(rendering)
+        batch = replace(batch, valid=believable(batch.valid, served))
+        target = self._believed(over(batch.target, behind.detach()), seen.color, batch.valid)
+        terms = dict(self.loss(seen.color, target))
+        for correction in self.corrections:
+            terms |= correction.loss(seen, batch)
+        share = None if served is None else served.float().mean()
+        return Compared(terms, _squared(seen, target, batch), share)
+
+    def _believed(self, target: Tensor, seen: Tensor, valid: Tensor | None) -> Tensor:
+        """The target where it is judged: a saturated one is not where more is seen."""
         judged = None if valid is None else valid[..., None]
         if self.corrections:
             # A saturated photograph says no more than: at least this bright.
-            burnt = (target > SATURATED) & (seen.color.detach() > target)
+            burnt = (target > SATURATED) & (seen.detach() > target)
             judged = ~burnt if judged is None else judged & ~burnt
-        return batch, rendering, seen, believed(target, seen.color, judged)
+        return believed(target, seen, judged)
 
     def _recorded(self, rendering: Rendering, behind: Tensor, batch: Batch) -> Rendering:
         """Corrected and over the background; a background that stands for alpha was never photographed."""
@@ -136,6 +146,12 @@ SATURATED = 254 / 255
 
 def _unmultiplied(rendering: Rendering) -> Rendering:
     return replace(rendering, color=rendering.color / rendering.opacity.clamp(min=1e-6)[..., None])
+
+
+def served_of(rendering: Rendering) -> Bool[Tensor, "*b"] | None:
+    """Which pixels had room; None where all had."""
+    left_out = rendering.trace.get("left_out")
+    return None if left_out is None else left_out.logical_not()
 
 
 def believed(target: Tensor, seen: Tensor, judged: Tensor | None) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scenekit.core.checks import TrainingDiverged
 from scenekit.core.context import Share
+from scenekit.kernels.doubles import doubles
 from scenekit.training.objective import Outcome
 from scenekit.training.ranks import total
 
@@ -60,8 +61,7 @@ def numbers_of(outcome: Outcome, loss: Tensor) -> Float64[Tensor, " K"]:
     """All that is read of a step, in one tensor."""
     served = loss.new_ones(()) if outcome.served is None else outcome.served
     every = (loss, outcome.squared, outcome.work, served, *outcome.terms.values())
-    there = [x.detach() if x.device == loss.device else loss.new_full((), float(x), dtype=torch.float64) for x in every]
-    return torch.stack([value.double() for value in there])
+    return doubles([x if x.device == loss.device else loss.new_full((), float(x), dtype=torch.float64) for x in every])
 
 
 @dataclass(frozen=True)

@@ -208,6 +208,38 @@ def _fog_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[
     return *of_rays, normal(generator, dtype, len(samples[0])), *samples
 
 
+def _compared(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Opaque photographs of which some pixels may not be believed and some had no room; errors small and large."""
+    colors, opacities, behind = (uniform(generator, dtype, *shape) for shape in ((rows, 3), (rows,), (rows, 3)))
+    photographed = colors + (1 - opacities)[:, None] * behind + 0.2 * normal(generator, dtype, rows, 3)
+    valid, left_out = (uniform(generator, torch.float32, rows) < share for share in (0.8, 0.2))
+    return colors, opacities, behind, photographed, valid, left_out, 0.1
+
+
+def _compared_backward(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Photographs with alpha over one colour, all of them believed."""
+    colors, opacities, photographed = (uniform(generator, dtype, *shape) for shape in ((rows, 3), (rows,), (rows, 4)))
+    behind = uniform(generator, dtype, 3)
+    return normal(generator, dtype, 1)[0], colors, opacities, behind, photographed, None, None, 0.1, True
+
+
+def _photographs(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Pixels of four photographs of several sizes, their first and last among them."""
+    widths, heights = torch.tensor([5, 40, 1, 9]), torch.tensor([7, 30, 1, 8])
+    starts = torch.cat([widths.new_zeros(1), (widths * heights).cumsum(0)])
+    colors = torch.randint(256, (int(starts[-1]), 4), generator=generator).byte()
+    index = torch.randint(len(colors), (rows,), generator=generator)
+    index[:4], index[4:8] = starts[:-1][:rows], starts[1:][: max(0, rows - 4)] - 1
+    return index, starts, widths, colors
+
+
+def _numbers(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Of many kinds, more tensors than a launch takes, some of them single numbers or empty."""
+    floats = normal(generator, dtype, rows), normal(generator, dtype, 1)[0], normal(generator, dtype, rows, 2).t()
+    whole = torch.arange(2**40, 2**40 + rows), torch.tensor(7), torch.arange(rows, dtype=torch.int32)
+    return ([*floats, *whole, torch.tensor([True, False]), floats[0].double(), whole[0][:0], floats[1]],)
+
+
 def _step(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
     """A sparse parameter and two small dense ones; a gradient is infinite somewhere, and all are cleared."""
     shapes = (rows,), (3, min(rows, 5)), (min(rows, 1),)
@@ -292,6 +324,15 @@ SAMPLES: dict[str, Sample] = {
     ),
     "ssim": Sample(_pictures, differentiable=(0,), tolerance=1e-4),
     "ssim_backward": Sample(_pictures_backward, tolerance=1e-4),
+    "pixel_loss": Sample(_compared, differentiable=(0, 1, 2), rows=1000),
+    "pixel_loss_backward": Sample(_compared_backward, rows=1000),
+    # Whole numbers alone go in.
+    "pixels_at": Sample(_photographs, half=None),
+    "doubles": Sample(_numbers, rows=300, tolerance=1e-7),
+    "step_alphas": Sample(lambda g, dtype, n: (9 * uniform(g, dtype, n), uniform(g, dtype, n)), differentiable=(0,)),
+    "step_alphas_backward": Sample(
+        lambda g, dtype, n: (normal(g, dtype, n), uniform(g, dtype, n), uniform(g, dtype, n))
+    ),
     "ray_points": Sample(_on_rays, differentiable=(0, 1), rows=1000),
     # Where samples stand, and which are the last, hangs on rounding, as for march.
     "trace_hash_grid": Sample(_traced, tolerance=2e-4, rows=3000, reference_dtype=torch.float32, half=None),

@@ -146,7 +146,7 @@ def test_a_field_learns_densities_and_colours_at_points_alone() -> None:
     for step in range(60):
         outcome = looked(stage, "points", Context(True, generator(step), step / 60))
         optimizer.zero_grad()
-        torch.stack(list(outcome.terms.values())).sum().backward()
+        outcome.loss().backward()
         optimizer.step()
         squared.append(float(outcome.squared))
     assert squared[-1] < 0.5 * squared[0]

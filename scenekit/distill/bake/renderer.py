@@ -18,6 +18,7 @@ from scenekit.kernels.composite import composite
 from scenekit.kernels.march import StepRule, march
 from scenekit.kernels.ray_cube import ray_cube
 from scenekit.kernels.rays import rays_of
+from scenekit.kernels.step_alphas import step_alphas
 from scenekit.renderers.early_stop import owners, reached, samples_at
 
 CHUNK = 16384  # rays at once
@@ -70,7 +71,7 @@ class BakedRenderer(nn.Module):
         if context.training:
             samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
             density, features = self.field.density(samples)
-        alphas = -torch.expm1(-density * marched.deltas)
+        alphas = step_alphas(density, marched.deltas)
         seen = composite(alphas, features, marched.distances, marched.offsets)
         return Rendering(
             self.field.shade(seen.colors, seen.opacities, rays.directions),

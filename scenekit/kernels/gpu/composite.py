@@ -21,11 +21,12 @@ def forward(alphas: Tensor, colors: Tensor, distances: Tensor, offsets: Tensor) 
     return results
 
 
-def backward(cotangents: tuple[Tensor, ...], samples: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-    """Gradients of alphas [S] and colours [S C]."""
-    inputs = [x.contiguous() for x in (*cotangents, *samples)]
-    rays, (count, channels) = len(inputs[7]) - 1, inputs[5].shape
-    results = inputs[4].new_empty(count), inputs[5].new_empty(count, channels)
+def backward(cotangents: tuple[Tensor | None, ...], samples: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    """Gradients of alphas [S] and colours [S C]; those of distances and of weights may be None."""
+    inputs = [None if x is None else x.contiguous() for x in (*cotangents, *samples)]
+    alphas, colors, _, offsets = samples
+    rays, (count, channels) = len(offsets) - 1, colors.shape
+    results = alphas.new_empty(count), colors.new_empty(count, channels)
     launch(source(channels), "composite_backward", _blocks(rays), THREADS, *inputs, rays, count, *results)
     return results
 

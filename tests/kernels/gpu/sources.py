@@ -7,12 +7,15 @@ import torch
 from scenekit.kernels.gpu import (
     adam,
     composite,
+    doubles,
     grids,
     intersect,
     lit_counts,
     march,
     mlp,
     mlp_half,
+    pixel_loss,
+    pixels_at,
     project,
     radiance,
     rasterize,
@@ -20,6 +23,7 @@ from scenekit.kernels.gpu import (
     rays,
     spherical_harmonics,
     ssim,
+    step_alphas,
     trace_hash_grid,
 )
 from scenekit.kernels.gpu.compile import Source
@@ -46,6 +50,10 @@ SOURCES: list[Source] = [
     lit_counts.SOURCE,
     ray_points.SOURCE,
     rays.SOURCE,
+    step_alphas.SOURCE,
+    pixel_loss.SOURCE,
+    pixels_at.SOURCE,
+    doubles.SOURCE,
     *(
         project.specialised(*each)
         for each in ((-1, 0, False), (0, 0, True), (1, 15, True), (3, 15, False), (4, 24, True))

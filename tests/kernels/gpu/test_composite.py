@@ -38,3 +38,19 @@ def test_samples_without_any_ray_get_zeros(monkeypatch: pytest.MonkeyPatch):
         *_, weights = OPS["composite"].cuda(*inputs)  # type: ignore[reportOptionalCall]
         gradients = OPS["composite_backward"].cuda(*seeds, *inputs)  # type: ignore[reportOptionalCall]
     assert all(torch.equal(x, torch.zeros_like(x)) for x in (weights, *gradients))
+
+
+def test_gradients_that_nobody_has_count_as_zeros(monkeypatch: pytest.MonkeyPatch):
+    offsets = torch.tensor([0, 40, 40, 90])
+    inputs = torch.rand(90), torch.rand(90, 3), torch.rand(90), offsets
+    colors, opacities, distances, weights = torch.rand(3, 3), torch.rand(3), torch.rand(3), torch.rand(90)
+    for seeds in ((None, None), (distances, None), (None, weights)):
+        zeros = [torch.zeros_like(x) if s is None else s for s, x in zip(seeds, (distances, weights), strict=True)]
+        with emulated(monkeypatch):
+            found = OPS["composite_backward"].cuda(colors, opacities, *seeds, *inputs)  # type: ignore[reportOptionalCall]
+        for body in (OPS["composite_backward"].cpu, OPS["composite_backward"].reference):
+            assert body is not None
+            wanted = body(colors, opacities, *zeros, *inputs)
+            for mine, given, filled in zip(found, body(colors, opacities, *seeds, *inputs), wanted, strict=True):
+                assert torch.equal(given, filled)
+                torch.testing.assert_close(mine, filled, rtol=1e-4, atol=1e-5)

@@ -34,8 +34,8 @@ HERE = Path(__file__).parent
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 FLAGS = ["-std=c++17", "-O1", "-fPIC", "-ffp-contract=off", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE", "-w"]
 CHECKS = ["-fsanitize=alignment,bounds,signed-integer-overflow", "-fsanitize-undefined-trap-on-error"]
-DTYPES = {torch.float32: "f", torch.float16: "h", torch.bfloat16: "b", torch.int64: "l", torch.int32: "i",
-          torch.int16: "s", torch.bool: "c", torch.uint8: "c"}  # fmt: skip
+DTYPES = {torch.float32: "f", torch.float64: "d", torch.float16: "h", torch.bfloat16: "b", torch.int64: "l",
+          torch.int32: "i", torch.int16: "s", torch.bool: "c", torch.uint8: "c"}  # fmt: skip
 MOST_SHARED = {"sm_75": 64, "sm_80": 163, "sm_86": 99, "sm_90": 227}  # KiB a block
 KERNEL = re.compile(r'extern "C" __global__ void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(')
 

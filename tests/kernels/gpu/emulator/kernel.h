@@ -22,6 +22,7 @@ template <class T> constexpr int dtype_of() {
   else if constexpr (std::is_same_v<T, long long>) return 'l';
   else if constexpr (std::is_same_v<T, int>) return 'i';
   else if constexpr (std::is_same_v<T, bool>) return 'c';
+  else if constexpr (std::is_same_v<T, double>) return 'd';
   else return 0;
 }
 

@@ -1,0 +1,51 @@
+"""Pixels compared on an emulated GPU, in every kind of photograph, at errors as large as where the loss bends."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from scenekit.kernels import OPS
+
+from .emulator import COMPILER, emulated
+
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
+
+DELTA = 0.125
+
+
+@pytest.mark.parametrize(
+    ("channels", "one", "masked", "crowded"), list(itertools.product((3, 4), *[(False, True)] * 3))
+)
+def test_every_kind_of_photograph_is_compared_as_the_reference_does(
+    channels: int, one: bool, masked: bool, crowded: bool, monkeypatch: pytest.MonkeyPatch
+):
+    generator, rows = torch.Generator().manual_seed(2), 600
+    colors, opacities, photographed = (torch.rand(rows, *n, generator=generator) for n in ((3,), (), (channels,)))
+    behind = torch.rand(*(() if one else (rows,)), 3, generator=generator)
+    masks = [torch.rand(rows, generator=generator) < share if there else None for share, there in
+             ((0.7, masked), (0.2, crowded))]  # fmt: skip
+    pixels = colors, opacities, behind, photographed, *masks, DELTA
+    for wanted in (False, True):
+        backward = torch.tensor(1.5), *pixels, wanted
+        with emulated(monkeypatch):
+            found = [*OPS["pixel_loss"].cuda(*pixels), *OPS["pixel_loss_backward"].cuda(*backward)]  # type: ignore[reportOptionalCall]
+        theirs = [*OPS["pixel_loss"].reference(*pixels), *OPS["pixel_loss_backward"].reference(*backward)]
+        for a, b in zip(found, theirs, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_the_loss_bends_where_the_reference_does_and_keeps_what_is_no_number(monkeypatch: pytest.MonkeyPatch):
+    errors = torch.tensor([0, DELTA, -DELTA, 2 * DELTA, -2 * DELTA, torch.inf, torch.nan])
+    colors, opacities, behind = 0.5 + errors[:, None].expand(7, 3), torch.ones(7), torch.zeros(3)
+    for judged in (torch.isfinite(errors), torch.ones(7, dtype=torch.bool)):
+        pixels = colors.contiguous(), opacities, behind, torch.full((7, 3), 0.5), judged, None, DELTA
+        with emulated(monkeypatch):
+            huber, *_ = OPS["pixel_loss"].cuda(*pixels)  # type: ignore[reportOptionalCall]
+            found = OPS["pixel_loss_backward"].cuda(torch.tensor(1.0), *pixels, False)  # type: ignore[reportOptionalCall]
+        wanted = OPS["pixel_loss_backward"].reference(torch.tensor(1.0), *pixels, False)
+        assert bool(torch.isfinite(huber)) == bool(judged[-1].logical_not())
+        torch.testing.assert_close(found[0][judged], wanted[0][judged], equal_nan=True)
+        assert not found[0][~judged].any()
