@@ -31,9 +31,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.clock import issued, timed
-from scenekit.kernels import OPS, GridLayout, adam_numbers, simplex_layout
+from scenekit.kernels import OPS, GridLayout, adam_numbers, simplex_layout, truncated_exp
 from scenekit.kernels.gpu import compile as compiling
-from scenekit.kernels.gpu import composite, grids, launch, march, mlp_half
+from scenekit.kernels.gpu import composite, grids, launch, march, mlp_half, radiance
 
 REPETITIONS = 30
 N = 2**20
@@ -52,6 +52,7 @@ class Row:
     trained: tuple[int, ...] = ()  # positions among the leaves
     peer: Callable[[], Callable[[], Tensor] | None] = lambda: None
     products: str = "highest"  # what torch.set_float32_matmul_precision is given
+    results: int = 1  # how many of the results, the first ones, have a gradient in "both"
 
 
 def points(kind: str, count: int, device: torch.device) -> Tensor:
@@ -187,6 +188,42 @@ def _encoded_row(scope: dict[str, Any], x: Tensor, table: Tensor, weights: Tenso
     )
 
 
+def radiance_rows(share: int, device: torch.device) -> Iterator[Row]:
+    """What fields do after their encoding, which stands by feature: in one pass, and operator by operator."""
+    for encoded in (32, 16, 64):
+        for count in (2**18, 2**20):
+            rows = max(1, count // share)
+            density, color = [encoded, 64, 16], [32, 64, 64, 3]
+            leaves = torch.randn(encoded, rows, device=device).t(), _weights(density, device), _weights(color, device)
+            directions = normalize(torch.randn(rows, 3, device=device), dim=-1)
+            scope = {"widths": [density, color], "count": rows, "products": "high"}
+            for name, run in (("radiance", OPS["radiance"]), ("radiance by operators", _by_operators)):
+                yield _radiance_row(name, scope, run, leaves, directions)
+
+
+def _radiance_row(name: str, scope: dict[str, Any], run: Any, leaves: tuple[Tensor, ...], directions: Tensor) -> Row:
+    rest = (*scope["widths"], 3, -2.3)
+    return Row(
+        name,
+        scope,
+        lambda e, d, c: run(e, directions, d, c, *rest),
+        lambda e, d, c: OPS["radiance"].reference(e, directions, d, c, *rest),
+        leaves,
+        (0, 1, 2),
+        products="high",
+        results=2,
+    )
+
+
+def _by_operators(
+    encoded: Tensor, directions: Tensor, density: Tensor, color: Tensor, *rest: Any
+) -> tuple[Tensor, Tensor]:
+    density_widths, color_widths, degree, log_density = rest
+    features = OPS["mlp"](encoded, density, density_widths)
+    taken = torch.cat([features, OPS["spherical_harmonics"](directions, degree)], -1)
+    return truncated_exp(features[:, 0] + log_density), OPS["mlp"](taken, color, color_widths).sigmoid()
+
+
 def _plain_row(op: str, scope: dict[str, Any], arguments: tuple[Any, ...]) -> Row:
     return Row(op, scope, lambda: OPS[op](*arguments), lambda: OPS[op].reference(*arguments), ())
 
@@ -262,14 +299,16 @@ def _both(body: Callable[..., Any], row: Row, device: torch.device) -> Callable[
     """Forward and backward: gradients of what is trained, for a gradient of the result that is always the same."""
     leaves = [x.detach().requires_grad_(i in row.trained) for i, x in enumerate(row.leaves)]
     wanted = [leaves[i] for i in row.trained]
-    result = _first(body(*leaves)).detach()
-    values = torch.randn(result.shape, generator=torch.Generator(device).manual_seed(3), device=device)
-    seed = torch.empty_like(result).copy_(values)  # in memory as the result is, as whoever takes it would answer
-    return lambda: torch.autograd.grad(_first(body(*leaves)), wanted, seed)
+    generator, seeds = torch.Generator(device).manual_seed(3), []
+    for result in _results(body(*leaves), row):
+        values = torch.randn(result.shape, generator=generator, device=device)
+        # In memory as the result is, as whoever takes it would answer.
+        seeds.append(torch.empty_like(result.detach()).copy_(values))
+    return lambda: torch.autograd.grad(_results(body(*leaves), row), wanted, seeds)
 
 
-def _first(result: Any) -> Tensor:
-    return result if isinstance(result, Tensor) else result[0]
+def _results(found: Any, row: Row) -> tuple[Tensor, ...]:
+    return (found,) if isinstance(found, Tensor) else tuple(found[: row.results])
 
 
 def _largest_errors(row: Row, device: torch.device) -> list[float]:
@@ -278,7 +317,7 @@ def _largest_errors(row: Row, device: torch.device) -> list[float]:
     for body, products in ((row.run, row.products), (row.reference, "highest")):
         torch.set_float32_matmul_precision(products)
         with torch.no_grad():
-            found.append([_first(body(*row.leaves))])
+            found.append(list(_results(body(*row.leaves), row)))
         if row.trained:
             found[-1] += _both(body, row, device)()
     torch.set_float32_matmul_precision("highest")
@@ -302,11 +341,8 @@ def cold_start(device: torch.device) -> dict[str, float] | None:
     major, minor = torch.cuda.get_device_capability(device)
     sources = [
         grids.source("hash_grid", 3, 2, torch.float32),
-        *(
-            x
-            for widths in ([32, 64, 16], [32, 64, 64, 3])
-            for x in mlp_half.sources(widths, launch.shared_memory(device))
-        ),
+        *radiance.sources(radiance.Shape((32, 64, 16), (32, 64, 64, 3), 3), launch.shared_memory(device)),
+        *mlp_half.sources([32, 64, 16], launch.shared_memory(device))[:1],
         march.SOURCE,
         composite.source(3),
     ]
@@ -350,7 +386,7 @@ def main() -> None:
         "cold_start": cold_start(device),
         "rows": [],
     }
-    for make in (grid_rows, wide_rows, network_rows, other_rows):
+    for make in (grid_rows, wide_rows, network_rows, radiance_rows, other_rows):
         for row in make(options.share, device):
             if options.only in row.name:
                 found["rows"].append(measure(row, device))

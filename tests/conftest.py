@@ -21,6 +21,15 @@ def the_process_is_left_as_it_was_found() -> Iterator[None]:
     assert _state() == before
 
 
+@pytest.fixture
+def pretended_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
+    """A GPU that is pretended while the test lasts."""
+    from tests.pretend_gpu import DEVICE, pretended
+
+    with pretended(monkeypatch):
+        yield DEVICE
+
+
 def _state() -> tuple[object, ...]:
     # Ours alone: libraries set variables of their own while they are imported.
     variables = {name: value for name, value in os.environ.items() if name.startswith(("SCENEKIT_", "OMP_"))}

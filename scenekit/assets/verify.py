@@ -79,7 +79,8 @@ def verify(scene: Scene, wanted: GaussianCloud, found: GaussianCloud, scene_from
     live = _pictures(scene, views)
 
     def shown(cloud: GaussianCloud) -> list[Float[Tensor, "_H _W 3"]]:
-        return _pictures(replace(scene, renderer=_renderer(cloud.moved(scene_from_file))), views)
+        renderer = _renderer(cloud.moved(scene_from_file)).to(scene.device)
+        return _pictures(replace(scene, renderer=renderer), views)
 
     pictures = shown(found)
     errors = [_error(picture, whole) for picture, whole in zip(pictures, live, strict=True)]
@@ -128,7 +129,7 @@ def _lost(scene: Scene, views: Views, pictures: Sequence[Tensor], live: Sequence
         return sum(10 * math.log10(1 + error / usual) for error in errors) / len(errors)
     losses = []
     for index, (picture, whole, photograph) in enumerate(zip(pictures, live, views.photographs, strict=True)):
-        behind = scene.background.colors(scene.cameras_in_scene(views.cameras[index]), None, EVAL).detach()
+        behind = scene.background.colors(scene.cameras_in_scene(views.cameras[index]), None, EVAL).detach().cpu()
         target = to_bytes(over(photograph.float() / 255, behind))
         losses.append(psnr(to_bytes(whole), target) - psnr(to_bytes(picture), target))
     return sum(losses) / len(losses)

@@ -25,12 +25,13 @@ from scenekit.data import Capture, open_capture
 from scenekit.distill.plan import Distilling
 from scenekit.distill.report import Measured, Photographed, measure
 from scenekit.recipes import Conversion, Converting, load, prepare_conversion, resume_conversion
+from scenekit.recipes.device import AUTO, device_name
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.load import configs_of
 from scenekit.representations import REPRESENTATIONS
 
 LIMITS = ("steps", "minutes", "target_psnr")
-GENERAL_KEYS = ("steps", "minutes", "target-psnr", "seed")  # of a preset; the rest of it is about captures
+GENERAL_KEYS = ("steps", "minutes", "target-psnr", "seed", "device")  # of a preset; the rest of it is about captures
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,9 @@ def measured_conversion(conversion: Conversion, capture: Capture | None) -> Meas
         measured = measure(conversion.teacher, conversion.scene, conversion.held_out, photographs)
     stages = {name: round(seconds, 2) for name, seconds in conversion.stage_seconds.items()}
     taught = f"and {conversion.photographed} photographs" if conversion.photographed else "alone"
+    device = device_name(conversion.scene.device)
     figures: dict[str, Any] = {
-        "scope": f"learnt from the teacher {taught}; {len(conversion.held_out)} held-out cameras; 8-bit sRGB; cpu",
+        "scope": f"learnt from the teacher {taught}; {len(conversion.held_out)} held-out cameras; 8-bit sRGB; {device}",
         "history": list(conversion.scene.recipe["conversion"]["history"]),
         "inherited": list(conversion.inherited),
         "stages": stages,
@@ -198,6 +200,8 @@ def _resumed(options: Any, folder: Path) -> tuple[Conversion, Capture | None]:
     photographs = recipe.get("conversion", {}).get("limits", {}).get("photographs", True)
     capture = _photographs(general, Converting(photographs=photographs), recipe)
     limits = {name: value for name, value in given.items() if value is not None}
+    if options.converting.device != AUTO:
+        limits["device"] = options.converting.device
     return resume_conversion(folder, limits, capture), capture
 
 

@@ -19,6 +19,7 @@ from scenekit.cli.options import parse, preset_arguments, say
 from scenekit.cli.train import free_folder, options_type, train_session
 from scenekit.data import Capture, open_capture
 from scenekit.recipes import load, prepare, prepare_conversion
+from scenekit.recipes.device import device_name, device_of
 from scenekit.training.evaluate import Score, over_white, scores
 
 REPRESENTATIONS_SHOWN = ("gaussians", "hash_grid")
@@ -54,9 +55,10 @@ def _shown(folder: Path, options: Demo) -> None:
     capture = open_capture("synthetic")
     say(f"rendered {len(capture)} photographs of the synthetic capture in {time.perf_counter() - started:.1f} s")
     results = {name: _trained(name, capture, folder / name, options.minutes) for name in REPRESENTATIONS_SHOWN}
+    device = device_name(device_of())
     for name, views in results.items():
         mean = sum(view.psnr for view in views) / len(views)
-        print(f"{name:10} {mean:6.2f} dB held-out PSNR ({len(views)} views at 128x128, white background, cpu)")
+        print(f"{name:10} {mean:6.2f} dB held-out PSNR ({len(views)} views at 128x128, white background, {device})")
     picture = folder / "side-by-side.png"
     _side_by_side(capture, results, picture)
     say(f"photograph | {' | '.join(results)}: {picture}")

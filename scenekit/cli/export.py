@@ -25,6 +25,7 @@ from scenekit.assets.web.page import check_page_target
 from scenekit.cli.options import parse, say, without
 from scenekit.core.checks import BadInput
 from scenekit.distill.bake import Baking, bake
+from scenekit.recipes.device import AUTO, device_of
 from scenekit.recipes.imported import scene_of_file
 from scenekit.recipes.load import load_run
 from scenekit.renderers.splats import SplatRenderer
@@ -46,6 +47,7 @@ class Export:
         against: a known surface to compare a mesh with, in the frame of the file.
         meshing: how a mesh is made.
         verify: read the file back, render it at the run's cameras and say how much it lost.
+        device: where it is rendered, to make pages and meshes of and to verify: auto, cpu, cuda or cuda:NUMBER.
         json: print one JSON object.
         bake: how a field is made ready for a page.
     """
@@ -58,6 +60,7 @@ class Export:
     against: Path | None = None
     meshing: Annotated[Meshing, tyro.conf.arg(name="")] = field(default_factory=Meshing)
     verify: bool = False
+    device: str = AUTO
     json: bool = False
     bake: Baking = field(default_factory=Baking)
 
@@ -107,7 +110,9 @@ def _written(options: Export, edits: Sequence[Edit]) -> dict[str, Any]:
     as_it_stands = options.up is None and options.scale == 1 and not options.verify and options.kind != "mesh"
     if edits and as_it_stands and streams(options.source, options.target, edits):
         return stream_edits(options.source, options.target, edits)
+    device = device_of(options.device)
     source = open_source(options.source)
+    source.scene.to(device)
     if not _is_mesh(options, source):
         source = edited(source, edits)
         if exporter_of(options.target).page:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import torch
 import tyro
 
 from scenekit.assets.lock import holding
@@ -28,9 +29,9 @@ from scenekit.data.memory import memory_in_reach
 from scenekit.data.store import StoredImages, bytes_of
 from scenekit.data.triangulate import Triangulation
 from scenekit.recipes import Conversion, FitSession, Fitting, Session, Supervision, prepare, resume
-from scenekit.recipes.device import device_name
+from scenekit.recipes.device import AUTO, device_name
 from scenekit.recipes.families import FAMILIES
-from scenekit.recipes.memory import GIB, Plan, plan_of
+from scenekit.recipes.memory import GIB, Plan, plans_of
 from scenekit.renderers.scene import Scene
 from scenekit.representations import REPRESENTATIONS
 from scenekit.training.ranks import first_alone
@@ -53,7 +54,7 @@ class General:
         downscale: shrink the photographs by this factor, with an area filter.
         keep_lens: cast rays through the photographs' own lenses instead of undistorting them first.
         cache: GiB of decoded photographs to keep in memory; a third of what is free where not given.
-        memory: GiB that the run may take; what is free where not given.
+        memory: GiB of main memory that the run may take; what is free where not given.
         resume: continue the run at --output from its newest checkpoint.
         processes: share the work of every step among so many, one for each GPU where there are any; a step then
             looks at as many times the pixels or photographs. torchrun does the same across machines.
@@ -107,11 +108,11 @@ def _train(options: Any, name: str, share: Share) -> None:
             if share.rank == 0:
                 held.enter_context(holding(folder))
             begin = _resumed if general.resume else _begun
-            session, plan = begin(options, folder, share)
-        _train_on(general, name, session, plan, folder, started)
+            session, plans = begin(options, folder, share)
+        _train_on(general, name, session, plans, folder, started)
 
 
-def _train_on(general: General, name: str, session: Session, plan: Plan, folder: Path, started: float) -> None:
+def _train_on(general: General, name: str, session: Session, plans: list[Plan], folder: Path, started: float) -> None:
     """Train, show and report; processes but the first only train."""
     share = session.training.share
     prepared = time.perf_counter() - started
@@ -122,7 +123,7 @@ def _train_on(general: General, name: str, session: Session, plan: Plan, folder:
     with live_view(session.scene, capture=session.capture) if general.live else nullcontext() as live:
         figures = train_session(session, folder, quiet=general.json, live=live)
         figures |= {"run": str(folder), "representation": name, "seconds_of_preparation": round(prepared, 2)}
-        figures["predicted_memory_bytes"] = round(plan.total)
+        figures |= {f"predicted_{plan.of.lower().replace(' ', '_')}_bytes": round(plan.total) for plan in plans}
         figures["processes"] = share.of
         figures["triangulation"] = _triangulation_figures(session)
         report(figures, as_json=general.json)
@@ -131,12 +132,12 @@ def _train_on(general: General, name: str, session: Session, plan: Plan, folder:
             live.wait()
 
 
-def _planned(session: Session, limit: float | None) -> Plan:
-    """The memory plan of this process, said by the first; refuses a run that will not fit."""
+def _planned(session: Session, limit: float | None) -> list[Plan]:
+    """The memory plans of this process, said by the first; refuses a run that will not fit."""
     share = session.training.share
-    plan = plan_of(session, (memory_in_reach() if limit is None else limit * GIB) / share.of)
+    plans = plans_of(session, (memory_in_reach() if limit is None else limit * GIB) / share.of)
     if share.rank > 0:
-        return plan
+        return plans
     for note in session.capture.notes:
         say(note)
     if session.triangulation is not None:
@@ -147,9 +148,10 @@ def _planned(session: Session, limit: float | None) -> Plan:
             f"{len(images)} photographs take {bytes_of(images) / GIB:.1f} GiB decoded: they are decoded when needed, "
             f"{images.cache_bytes / GIB:.1f} GiB of them kept"
         )
-    say(plan.sentence())
-    plan.check()
-    return plan
+    for plan in plans:
+        say(plan.sentence())
+        plan.check()
+    return plans
 
 
 def options_type(name: str) -> type[Any]:
@@ -181,7 +183,7 @@ def _folder(general: General, name: str, share: Share) -> Path:
     return general.output or _default_folder(general, name)
 
 
-def _begun(options: Any, folder: Path, share: Share) -> tuple[Session, Plan]:
+def _begun(options: Any, folder: Path, share: Share) -> tuple[Session, list[Plan]]:
     general: General = options.general
     if share.rank == 0:
         require_new(folder)
@@ -192,10 +194,10 @@ def _begun(options: Any, folder: Path, share: Share) -> tuple[Session, Plan]:
     session = prepare(
         capture, options.representation, options.fitting, options.family, options.supervision, cache=folder, share=share
     )
-    plan = _planned(session, general.memory)
+    plans = _planned(session, general.memory)
     if share.rank == 0:
         write_recipe(folder, session.scene.recipe)
-    return session, plan
+    return session, plans
 
 
 def _default_folder(general: General, name: str) -> Path:
@@ -219,10 +221,12 @@ def _cost(made: Triangulation) -> str:
     )
 
 
-def _resumed(options: Any, folder: Path, share: Share) -> tuple[Session, Plan]:
+def _resumed(options: Any, folder: Path, share: Share) -> tuple[Session, list[Plan]]:
     fitting: Fitting = options.fitting
     limits = {"steps": fitting.steps, "minutes": fitting.minutes, "target_psnr": fitting.target_psnr}
-    given = {name: limit for name, limit in limits.items() if limit is not None}
+    given: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
+    if fitting.device != AUTO:
+        given["device"] = fitting.device
     session = resume(folder, given, share)
     return session, _planned(session, options.general.memory)
 
@@ -264,16 +268,22 @@ def train_session(
     saving.last(training.index, training.state_dict())
     session.finish()
     write_scene(folder, session.scene)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "steps": training.index,
         "steps_this_time": training.index - first,
         "seconds": round(training.seconds, 2),
         "cpu_seconds": round(time.process_time() - cpu, 2),
         "last_step": None if step is None else {"psnr": round(step.psnr, 2), step.unit: step.work},
-        "peak_memory_bytes": peak if sys.platform == "darwin" else peak * 1024,
+        **_peaks(training.generator.device),
         "device": device_name(training.generator.device),
     }
+
+
+def _peaks(device: torch.device) -> dict[str, int]:
+    """The most memory that this process has taken."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = {"peak_memory_bytes": peak if sys.platform == "darwin" else peak * 1024}
+    return found if device.type == "cpu" else found | {"peak_gpu_memory_bytes": torch.cuda.max_memory_allocated(device)}
 
 
 def _say_where(folder: Path, index: int) -> None:

@@ -14,6 +14,7 @@ from scenekit.core.checks import BadInput
 from scenekit.data import open_capture
 from scenekit.live import Photographs, view
 from scenekit.recipes import load
+from scenekit.recipes.device import AUTO, device_of
 from scenekit.renderers.scene import Scene
 
 
@@ -24,16 +25,19 @@ class View:
     Attributes:
         runs: folders that train wrote, or splat files; several are shown together, side by side, or in turns.
         port: on loopback; any free one for 0.
+        device: where they are rendered: auto, cpu, cuda or cuda:NUMBER.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
     port: int = 0
+    device: str = AUTO
 
 
 def run(arguments: list[str]) -> None:
     """Serve until interrupted."""
     options = parse(View, "view", arguments, "Scenes in the browser, on loopback, behind a token.")
-    scenes = [load(folder) for folder in options.runs]
+    device = device_of(options.device)
+    scenes = [load(folder).to(device) for folder in options.runs]
     names = [folder.name for folder in options.runs]
     view(*scenes, names=names, photographs=partial(_photographs, scenes[0]), port=options.port)
 

@@ -85,14 +85,12 @@ class Cameras:
 
     def resized(self, sizes: Sequence[tuple[int, int]]) -> Cameras:
         """The same views at other image sizes; the intrinsics follow exactly, width and height apart."""
-        factors = torch.tensor(
-            [
-                (new[0] / old[0], new[1] / old[1], new[0] / old[0], new[1] / old[1])
-                for new, old in zip(sizes, self.sizes, strict=True)
-            ],
-            dtype=self.intrinsics.dtype,
-            device=self.intrinsics.device,
+        flat = tuple(
+            factor
+            for new, old in zip(sizes, self.sizes, strict=True)
+            for factor in (new[0] / old[0], new[1] / old[1], new[0] / old[0], new[1] / old[1])
         )
+        factors = constant(flat, self.intrinsics.device, self.intrinsics.dtype).view(len(sizes), 4)
         return replace(self, intrinsics=self.intrinsics * factors, sizes=tuple(sizes))
 
     def moved(self, b_from_a: Similarity) -> Cameras:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -36,6 +37,15 @@ class PointCloud:
             self.colors[rows],
             None if self.normals is None else self.normals[rows],
             None if self.opacities is None else self.opacities[rows],
+        )
+
+    def to(self, device: torch.device | str) -> PointCloud:
+        """On another device."""
+        return PointCloud(
+            self.positions.to(device),
+            self.colors.to(device),
+            None if self.normals is None else self.normals.to(device),
+            None if self.opacities is None else self.opacities.to(device),
         )
 
     def moved(self, b_from_a: Similarity) -> PointCloud:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,7 +16,7 @@ from torch import Tensor
 from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.context import EVAL, Context
-from scenekit.core.rays import Rays, Samples, Way
+from scenekit.core.rays import Samples
 
 Batching = Literal["pixels", "images"]
 
@@ -172,48 +172,6 @@ class Adaptive(Protocol):
         Weights say where detail is: the gradient of an image, the inverse distance to a surface, density. What was
         learnt is lost. Raises ValueError where no weight is positive.
         """
-        ...
-
-
-class Traced(NamedTuple):
-    """What rays see of a field, without a background.
-
-    Attributes:
-        colors: multiplied by opacity.
-        opacities: in [0, 1].
-        distances: sum of weight times distance, not divided by the opacity.
-        samples: how many samples of each ray light reaches.
-    """
-
-    colors: Float[Tensor, "R 3"]
-    opacities: Float[Tensor, " R"]
-    distances: Float[Tensor, " R"]
-    samples: Int[Tensor, " R"]
-
-
-@runtime_checkable
-class Tracer(Protocol):
-    """What a :class:`Field` may also be: one with fused paths, without gradients.
-
-    They see what ``density`` and ``color`` composited sample by sample would show, up to rounding, and are None
-    where the field has no faster way for such tensors.
-    """
-
-    def trace(self, rays: Rays, way: Way) -> Traced | None:
-        """March, ask and composite in one go: pictures."""
-        ...
-
-    def reach(self, rays: Rays, way: Way) -> Int[Tensor, " R"] | None:
-        """How many samples of each ray light reaches: what training needs to ask with gradients."""
-        ...
-
-
-@runtime_checkable
-class Radiant(Protocol):
-    """What a :class:`Field` may also be: one that knows both answers of a sample at once, as training asks for them."""
-
-    def radiance(self, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S 3"]]:
-        """Densities and colours: what ``density``, then ``color`` say."""
         ...
 
 

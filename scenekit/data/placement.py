@@ -54,7 +54,7 @@ def convergence(cameras: Cameras) -> Float[Tensor, "3"] | None:
     cameras that look away from it.
     """
     forward, centres = cameras.forward, cameras.centres
-    across = torch.eye(3, dtype=forward.dtype) - forward[:, :, None] * forward[:, None, :]
+    across = torch.eye(3, dtype=forward.dtype, device=forward.device) - forward[:, :, None] * forward[:, None, :]
     normal = across.mean(0)
     smallest = float(torch.linalg.eigvalsh(normal)[0])
     if smallest < 1e-3:

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from scenekit.core.cameras import Cameras, Pixels
 from scenekit.distill.poses import PoseSampler, joined
-from scenekit.training.batches import steered
+from scenekit.training.batches import aimed
 
 RENEWED = 0.1  # of the poses that are not the run's own, each time
 HARDEST = 0.1  # of a batch's rays that are remembered, and of a batch that is remembered ones
@@ -23,7 +23,7 @@ class PosePool:
     """Poses in slots; the first ``own`` are the run's and stay, some of the others are exchanged now and then.
 
     With ``active`` the easiest go and perturbed copies of the hardest come; without, any go and random ones come.
-    A slot keeps its intrinsics and its size.
+    A slot keeps its intrinsics and its size. ``cameras`` are others after an exchange, and the same until then.
     """
 
     def __init__(
@@ -34,32 +34,35 @@ class PosePool:
         self.sampler = sampler
         self.active = active
         self.cameras = joined(own, drawn)
-        self.errors = torch.zeros(len(self.cameras))
+        self.errors = self.cameras.intrinsics.new_zeros(len(self.cameras))
 
-    def note(self, slots: Int[Tensor, " R"], errors: Float[Tensor, " R"]) -> None:
-        """What rays of these slots cost; a slot remembers mostly the last time."""
-        counts = torch.bincount(slots, minlength=len(self.errors))
+    def note(
+        self, slots: Int[Tensor, " R"], errors: Float[Tensor, " R"], judged: Bool[Tensor, " R"] | None = None
+    ) -> None:
+        """What rays of these slots cost, those of them that were judged; a slot remembers mostly the last time."""
+        weights = torch.ones_like(errors) if judged is None else judged.to(errors.dtype)
+        counts = torch.zeros_like(self.errors).index_add_(0, slots, weights)
         sums = torch.zeros_like(self.errors).index_add_(0, slots, errors)
-        seen = counts > 0
-        self.errors[seen] = 0.3 * self.errors[seen] + 0.7 * sums[seen] / counts[seen]
+        self.errors = torch.where(counts > 0, 0.3 * self.errors + 0.7 * sums / counts, self.errors)
 
     def renew(self, generator: torch.Generator) -> Int[Tensor, " M"]:
         """Exchange some poses; returns their slots."""
         free = len(self.cameras) - self.own
         count = round(RENEWED * free)
         if count == 0:
-            return torch.zeros(0, dtype=torch.int64)
+            return torch.zeros(0, dtype=torch.int64, device=self.errors.device)
         if self.active:
             slots = self.own + self.errors[self.own :].argsort(stable=True)[:count]
             hardest = self.errors.argsort(descending=True, stable=True)[:count]
             new = self.sampler.near(self.cameras[hardest.tolist()], generator)
         else:
-            slots = self.own + torch.randperm(free, generator=generator)[:count]
+            slots = self.own + torch.randperm(free, generator=generator, device=self.errors.device)[:count]
             new = self.sampler.draw(count, generator)
         poses = self.cameras.world_from_camera.clone()
         poses[slots] = new.world_from_camera
         self.cameras = replace(self.cameras, world_from_camera=poses)
-        self.errors[slots] = self.errors.mean()  # unknown yet: neither hard nor easy
+        # Unknown yet: neither hard nor easy.
+        self.errors = self.errors.index_fill(0, slots, self.errors.mean())
         return slots
 
     def state_dict(self) -> dict[str, Any]:
@@ -75,43 +78,51 @@ class PosePool:
 class RaySource:
     """Random pixels of all poses, and with ``active`` a tenth that were hard before.
 
-    Their number follows a budget of samples a step, as in training.
+    Their number follows a budget of samples a step, as in training; with ``by_doubling`` it is a power of two.
     """
 
-    def __init__(self, pool: PosePool, samples: int, active: bool, renew_every: int = 64) -> None:
+    def __init__(
+        self, pool: PosePool, samples: int, active: bool, renew_every: int = 64, *, by_doubling: bool = False
+    ) -> None:
         self.pool = pool
         self.samples = samples
         self.active = active
         self.renew_every = renew_every
+        self.by_doubling = by_doubling
         self.rays = max(256, samples // 64)
         self.step = 0
-        self._slots = torch.zeros(0, dtype=torch.int64)
-        self._positions = torch.zeros(0, 2)
-        self._sizes = torch.tensor(pool.cameras.sizes, dtype=torch.float32)
+        self._device = pool.errors.device
+        self._slots = torch.zeros(0, dtype=torch.int64, device=self._device)
+        self._positions = torch.zeros(0, 2, device=self._device)
+        self._sizes = torch.tensor(pool.cameras.sizes, dtype=torch.float32, device=self._device)
 
     def next(self, generator: torch.Generator) -> Pixels:
         """Pixel centres; each owner is a slot of the pool."""
         self.step += 1
         if self.step % self.renew_every == 0:
             self._forget(self.pool.renew(generator))
-        slots = torch.randint(len(self._sizes), (self.rays,), generator=generator)
-        positions = (torch.rand(self.rays, 2, generator=generator) * self._sizes[slots]).floor() + 0.5
+        slots = self._below(len(self._sizes), self.rays, generator)
+        places = torch.rand(self.rays, 2, generator=generator, device=self._device)
+        positions = (places * self._sizes[slots]).floor() + 0.5
         if self.active and len(self._slots) >= REMEMBERED:
-            again = torch.randint(len(self._slots), (int(HARDEST * self.rays),), generator=generator)
+            again = self._below(len(self._slots), int(HARDEST * self.rays), generator)
             slots, positions = torch.cat([slots, self._slots[again]]), torch.cat([positions, self._positions[again]])
         return Pixels(slots, positions)
 
     def feedback(self, work: int, served: float) -> None:
         """Aim at the budget of samples."""
-        self.rays = steered(self.rays, self.samples, work)
+        self.rays = aimed(self.rays, self.samples, work, served, by_doubling=self.by_doubling)
 
-    def note(self, pixels: Pixels, errors: Float[Tensor, " R"]) -> None:
-        """Remember the hardest."""
-        self.pool.note(pixels.cameras, errors)
+    def note(self, pixels: Pixels, errors: Float[Tensor, " R"], judged: Bool[Tensor, " R"] | None = None) -> None:
+        """Remember the hardest; what was not judged has no error."""
+        self.pool.note(pixels.cameras, errors, judged)
         if self.active:
             hard = errors.topk(int(HARDEST * len(errors))).indices
             self._slots = torch.cat([self._slots, pixels.cameras[hard]])[-REMEMBERED:]
             self._positions = torch.cat([self._positions, pixels.positions[hard]])[-REMEMBERED:]
+
+    def _below(self, limit: int, count: int, generator: torch.Generator) -> Int[Tensor, " M"]:
+        return torch.randint(limit, (count,), generator=generator, device=self._device)
 
     def _forget(self, slots: Int[Tensor, " M"]) -> None:
         """Rays of poses that are gone."""

@@ -25,7 +25,8 @@ def occupied_cells(teacher: Renderer, cameras: Cameras, bounds: Bounds, where: s
         raise BadInput.of(where, wanted="a run with the cameras of its photographs", found="none",
                           remedy="convert a run that scenekit train wrote")  # fmt: skip
     spread = cameras[list(range(0, len(cameras), max(1, len(cameras) // LOOKS)))]
-    points = surface_points(teacher, spread, MANY, torch.Generator().manual_seed(0))
+    generator = torch.Generator(cameras.intrinsics.device).manual_seed(0)
+    points = surface_points(teacher, spread, MANY, generator)
     if len(points) == 0:
         raise BadInput.of(where, wanted="a scene with something in it", found=f"nothing from {len(spread)} cameras",
                           remedy="train it for longer before converting it")  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -30,7 +31,11 @@ class Looking(Protocol):
         ...
 
     def note(self, stage: str, look: Any, outcome: Outcome) -> None:
-        """Learn from what was found."""
+        """Learn from what was found, without waiting for the device."""
+        ...
+
+    def stage(self, stage: str, look: Any, context: Context) -> Hashable:
+        """Whatever in ``losses`` hangs on progress; None where a recording could not stand for it."""
         ...
 
     def feedback(self, work: int, served: float) -> None:
@@ -72,7 +77,7 @@ class Distillation:
     watched: Sequence[tuple[Cameras, Tensor]] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     _last: tuple[str, float] | None = None
-    _number: int = 0
+    _issued: deque[int] = field(default_factory=deque[int])
 
     def next(self, context: Context) -> Staged:
         """The current stage's next look."""
@@ -80,7 +85,7 @@ class Distillation:
             i for i, (stage, _) in enumerate(self.stages) if context.progress < stage.until or i == len(self.stages) - 1
         )
         stage, looking = self.stages[number]
-        self._number = number
+        self._issued.append(number)
         self._clock(stage.name)
         return Staged(number, looking.next(stage.name, context))
 
@@ -90,17 +95,20 @@ class Distillation:
         return looking.losses(stage.name, look.look, context)
 
     def note(self, look: Staged, outcome: Outcome) -> None:
-        """To the stage's."""
+        """To the stage's, and to the student."""
         stage, looking = self.stages[look.number]
         looking.note(stage.name, look.look, outcome)
+        if isinstance(self.student, Recordable) and outcome.rendering is not None:
+            self.student.note(outcome.rendering)
 
     def feedback(self, work: int, served: float) -> None:
-        """To the stage that looked last."""
-        self.stages[self._number][1].feedback(work, served)
+        """To the stage that looked: costs come in the order of looks, perhaps a step later."""
+        self.stages[self._issued.popleft()][1].feedback(work, served)
 
     def stage(self, look: Staged, context: Context) -> Hashable:
-        """The student's own; which stage it is stands in the look."""
-        return self.student.stage(context) if isinstance(self.student, Recordable) else None
+        """What the stage says; which one it is stands in the look."""
+        stage, looking = self.stages[look.number]
+        return looking.stage(stage.name, look.look, context)
 
     @torch.no_grad()
     def probe(self, context: Context) -> float:
@@ -140,6 +148,7 @@ class Distillation:
         for name, part in self._parts().items():
             part.load_state_dict(state.get(name, {}))
         self.seconds = dict(state.get("seconds") or {})
+        self._issued.clear()
 
 
 @dataclass

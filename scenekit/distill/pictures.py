@@ -1,8 +1,12 @@
-"""A teacher's pictures: colour, opacity and depth from a pool of poses, rendered when they are first looked at."""
+"""A teacher's pictures: colour, opacity and depth from a pool of poses, rendered when they are first looked at.
+
+They stay where the teacher is, in half precision.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +30,7 @@ class Look:
         color: multiplied by opacity.
         opacity: in [0, 1].
         depth: along z, 0 where unknown.
-        photographed: opaque photographs: what is behind the scene is in them already.
+        photographed: opaque photographs: what is behind the scene is in them already; None where there are none.
     """
 
     cameras: Cameras
@@ -35,7 +39,7 @@ class Look:
     color: Float[Tensor, "*b 3"]
     opacity: Float[Tensor, "*b"]
     depth: Float[Tensor, "*b"]
-    photographed: Bool[Tensor, "*b"]
+    photographed: Bool[Tensor, "*b"] | None
 
 
 class Gallery:
@@ -50,9 +54,9 @@ class Gallery:
         self.photographs = photographs
         self._kept: dict[tuple[int, int], Tensor] = {}
 
-    def forget(self, slots: Int[Tensor, " M"]) -> None:
+    def forget(self, slots: Iterable[int]) -> None:
         """Their poses have changed."""
-        gone = set(slots.tolist())
+        gone = set(slots)
         self._kept = {key: picture for key, picture in self._kept.items() if key[0] not in gone}
 
     def is_opaque_photograph(self, slot: int) -> bool:
@@ -84,7 +88,8 @@ class Gallery:
 
     def _photograph(self, slot: int, camera: Cameras) -> Tensor:
         assert self.photographs is not None
-        values = self.photographs.images[slot].permute(2, 0, 1).float() / 255
+        image = self.photographs.images[slot].to(camera.intrinsics.device)
+        values = image.permute(2, 0, 1).float() / 255
         alpha = values[3:] if len(values) == 4 else torch.ones_like(values[:1])
         values = torch.cat([values[:3] * alpha, alpha, torch.zeros_like(alpha)])
         width, height = camera.sizes[0]
@@ -104,24 +109,24 @@ class WholePictures:
         assert context.generator is not None
         if not self._queue:
             if self._queue is not None:
-                self.gallery.forget(self.gallery.pool.renew(context.generator))
-            count = len(self.gallery.pool.cameras)
-            self._queue = torch.randperm(count, generator=context.generator).tolist()
+                self.gallery.forget(self.gallery.pool.renew(context.generator).tolist())
+            self._queue = context.shuffled(len(self.gallery.pool.cameras))
         slot = self._queue.pop()
         reduction = next((factor for until, factor in self.coarse if context.progress < until), 1)
         values = self.gallery.picture(slot, reduction)[None]
+        opaque = self.gallery.is_opaque_photograph(slot)
         return Look(
             self.gallery.camera(slot, reduction),
             None,
-            torch.tensor([slot]),
+            torch.full((1,), slot, device=values.device),
             values[..., :3],
             values[..., 3],
             values[..., 4],
-            torch.full(values.shape[:-1], self.gallery.is_opaque_photograph(slot)),
+            torch.ones(values.shape[:-1], dtype=torch.bool, device=values.device) if opaque else None,
         )
 
-    def note(self, look: Look, errors: Float[Tensor, "*b"]) -> None:
-        """How wrong the student was about the picture."""
+    def note(self, look: Look, errors: Float[Tensor, "*b"], judged: Bool[Tensor, "*b"] | None) -> None:
+        """How wrong the student was about the picture, all of which was rendered."""
         self.gallery.pool.note(look.slots, errors.mean()[None])
 
     def feedback(self, work: int, served: float) -> None:
@@ -142,13 +147,15 @@ class SinglePixels:
     def __init__(self, gallery: Gallery, source: RaySource) -> None:
         self.gallery = gallery
         self.source = source
-        widths, heights = torch.tensor(gallery.pool.cameras.sizes).unbind(-1)
-        self._widths = widths
-        self._starts = torch.cat([torch.zeros(1, dtype=torch.int64), (widths * heights).cumsum(0)])
+        sizes = gallery.pool.cameras.sizes
+        device = gallery.pool.errors.device
+        self._places = [0, *itertools.accumulate(width * height for width, height in sizes)]
+        self._starts = torch.tensor(self._places, device=device)
+        self._widths = torch.tensor([width for width, _ in sizes], device=device)
         self._poses = gallery.pool.cameras.world_from_camera
         self._flat: Tensor | None = None
-        opaque = [gallery.is_opaque_photograph(slot) for slot in range(len(widths))]
-        self._photographed = torch.tensor(opaque)
+        opaque = [gallery.is_opaque_photograph(slot) for slot in range(len(sizes))]
+        self._photographed = torch.tensor(opaque, device=device) if any(opaque) else None
 
     def next(self, context: Context) -> Look:
         """Random pixels, and hard ones again."""
@@ -162,13 +169,13 @@ class SinglePixels:
             values[:, :3],
             values[:, 3],
             values[:, 4],
-            self._photographed[pixels.cameras],
+            None if self._photographed is None else self._photographed[pixels.cameras],
         )
 
-    def note(self, look: Look, errors: Float[Tensor, "*b"]) -> None:
-        """How wrong the student was about the pixels."""
+    def note(self, look: Look, errors: Float[Tensor, "*b"], judged: Bool[Tensor, "*b"] | None) -> None:
+        """How wrong the student was about the pixels, those that had room."""
         assert look.pixels is not None
-        self.source.note(look.pixels, errors)
+        self.source.note(look.pixels, errors, judged)
 
     def feedback(self, work: int, served: float) -> None:
         """What the pixels have cost."""
@@ -182,13 +189,15 @@ class SinglePixels:
         """All of them, one after another; those whose pose has changed are rendered again."""
         poses = self.gallery.pool.cameras.world_from_camera
         if self._flat is None:
-            self._flat = torch.zeros(int(self._starts[-1]), 5, dtype=torch.float16)
-            changed = torch.arange(len(poses))
+            self._flat = torch.zeros(self._places[-1], 5, dtype=torch.float16, device=poses.device)
+            changed = list(range(len(poses)))
+        elif poses is self._poses:  # as in most steps: then nobody waits to be told which
+            return self._flat
         else:
-            changed = (poses != self._poses).flatten(1).any(1).nonzero().squeeze(-1)
+            changed = (poses != self._poses).flatten(1).any(1).nonzero().squeeze(-1).tolist()
         self.gallery.forget(changed)
-        for slot in changed.tolist():
-            begin, end = self._starts[slot : slot + 2].tolist()
+        for slot in changed:
+            begin, end = self._places[slot : slot + 2]
             self._flat[begin:end] = self.gallery.picture(slot).reshape(-1, 5)
         self.gallery.forget(changed)  # the flat copy serves
         self._poses = poses

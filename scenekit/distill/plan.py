@@ -14,6 +14,7 @@ import torch
 
 from scenekit.core.protocols import Medium, Mixture, Renderer
 from scenekit.core.rays import Samples
+from scenekit.renderers.scene import home_of
 from scenekit.renderers.splats import SplatRenderer
 from scenekit.renderers.volume import VolumeRenderer
 
@@ -91,7 +92,7 @@ def plan(teacher: Renderer, student: Renderer, distilling: Distilling) -> Plan:
     stages: list[Stage] = []
     theirs = teacher.field if isinstance(teacher, VolumeRenderer) else None
     ours = student.field if isinstance(student, VolumeRenderer) else None
-    features = theirs is not None and ours is not None and features_match(theirs, ours)
+    features = theirs is not None and ours is not None and features_match(theirs, ours, home_of(student))
     if features:
         stages.append(Stage(FEATURES, distilling.features_until))
     if ours is not None and medium_of(teacher) is not None:
@@ -110,13 +111,13 @@ def medium_of(renderer: Renderer) -> Medium | None:
 
 
 @torch.no_grad()
-def features_match(teacher: Medium, student: Medium) -> bool:
-    """Whether both make the same colours of the same features, as they do behind inherited networks."""
+def features_match(teacher: Medium, student: Medium, device: torch.device) -> bool:
+    """Whether both, on one device, make the same colours of the same features, as behind inherited networks."""
     generator = torch.Generator().manual_seed(0)
-    directions = torch.nn.functional.normalize(torch.randn(16, 3, generator=generator), dim=-1)
-    samples = Samples(torch.zeros(16, 3), directions, torch.ones(16))
+    directions = torch.nn.functional.normalize(torch.randn(16, 3, generator=generator), dim=-1).to(device)
+    samples = Samples(torch.zeros_like(directions), directions, torch.ones_like(directions[:, 0]))
     theirs, ours = teacher.density(samples)[1], student.density(samples)[1]
     if theirs.shape != ours.shape:
         return False
-    features = torch.randn(theirs.shape, generator=generator)
+    features = torch.randn(theirs.shape, generator=generator).to(device)
     return torch.allclose(teacher.color(features, samples), student.color(features, samples), atol=1e-4)

@@ -2,7 +2,7 @@
 
 What no photograph saw a teacher does not know either: poses stay within what the cameras span. Cameras around
 something are varied on their hemisphere, cameras side by side within their box, cameras that look outwards between
-their neighbours.
+their neighbours. Poses are drawn where the cameras are, by a generator of that device.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -17,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from scenekit.core.cameras import Cameras
+from scenekit.core.precision import exact_products
 from scenekit.core.protocols import Renderer
 from scenekit.core.transforms import matrix_from_quaternion, quaternion_from_matrix
 from scenekit.data.placement import convergence
@@ -34,7 +36,7 @@ def kind_of(cameras: Cameras) -> Kind:
     """How cameras stand to what they see."""
     if float(cameras.forward.mean(0).norm()) > SIDE_BY_SIDE:
         return "forward-facing"
-    return "inside-out" if convergence(cameras) is None else "hemisphere"
+    return "inside-out" if _focus(cameras) is None else "hemisphere"
 
 
 @dataclass(frozen=True)
@@ -51,21 +53,39 @@ class PoseSampler:
     kind: Kind
     clear: Callable[[Cameras], Bool[Tensor, " C"]]
 
+    @cached_property
+    def focus(self) -> Float[Tensor, "3"] | None:
+        """What cameras on a hemisphere look at."""
+        return _focus(self.cameras)
+
+    @cached_property
+    def spacing(self) -> float:
+        """Mean distance from a camera to the nearest other."""
+        if len(self.cameras) < 2:
+            return 0.1
+        apart = torch.cdist(self.cameras.centres, self.cameras.centres)
+        apart.fill_diagonal_(torch.inf)
+        return float(apart.amin(1).mean())
+
     def draw(self, count: int, generator: torch.Generator) -> Cameras:
         """New cameras in the open; the run's own where none are found."""
-        return self._accepted(lambda missing: self._candidates(missing, generator), count, generator)
+
+        def candidates(missing: int) -> Cameras:
+            with exact_products(generator.device):
+                return self._candidates(missing, generator)
+
+        return self._accepted(candidates, count, generator)
 
     def near(self, cameras: Cameras, generator: torch.Generator) -> Cameras:
         """These cameras, each moved and turned a little; those that would enter matter stay where they are."""
         poses = cameras.world_from_camera
-        turned = poses[..., :3] @ _wobble(len(cameras), generator)
-        shift = self._spacing() * (torch.rand(len(cameras), 3, generator=generator) - 0.5)
-        focus = convergence(self.cameras) if self.kind == "hemisphere" else None
-        centres = poses[..., 3] + shift
-        if focus is not None:  # about what they look at, so that it stays in the picture
-            turn = _wobble(len(cameras), generator)
-            turned = turn @ poses[..., :3]
-            centres = focus + (turn @ (poses[..., 3] - focus)[..., None]).squeeze(-1)
+        with exact_products(generator.device):
+            turned = poses[..., :3] @ _wobble(len(cameras), generator)
+            centres = poses[..., 3] + self.spacing * (_uniform((len(cameras), 3), generator) - 0.5)
+            if self.kind == "hemisphere" and self.focus is not None:  # about that, so that it stays in the picture
+                turn = _wobble(len(cameras), generator)
+                turned = turn @ poses[..., :3]
+                centres = self.focus + (turn @ (poses[..., 3] - self.focus)[..., None]).squeeze(-1)
         moved = replace(cameras, world_from_camera=torch.cat([turned, centres[..., None]], -1))
         clear = self.clear(moved)[:, None, None]
         return replace(moved, world_from_camera=torch.where(clear, moved.world_from_camera, poses))
@@ -82,7 +102,7 @@ class PoseSampler:
             poses.append(found.world_from_camera)
             donors.append(found.intrinsics)
             sizes += found.sizes
-        own = self.cameras[torch.randint(len(self.cameras), (count - len(sizes),), generator=generator).tolist()]
+        own = self.cameras[_below(len(self.cameras), (count - len(sizes),), generator).tolist()]
         return Cameras(
             torch.cat([*poses, own.world_from_camera]),
             torch.cat([*donors, own.intrinsics]),
@@ -90,9 +110,9 @@ class PoseSampler:
         )
 
     def _candidates(self, count: int, generator: torch.Generator) -> Cameras:
-        first = torch.randint(len(self.cameras), (count,), generator=generator)
+        first = _below(len(self.cameras), (count,), generator)
         second = self._neighbours(first, generator)
-        share = 1.4 * torch.rand(count, 1, generator=generator) - 0.2
+        share = 1.4 * _uniform((count, 1), generator) - 0.2
         between = _between(self.cameras.world_from_camera, first, second, share)
         rotations, centres = between[..., :3] @ _wobble(count, generator), between[..., 3]
         if self.kind == "forward-facing":
@@ -105,46 +125,39 @@ class PoseSampler:
     def _neighbours(self, rows: Int[Tensor, " M"], generator: torch.Generator) -> Int[Tensor, " M"]:
         """For each camera one of those that stand near and look alike."""
         centres, forward = self.cameras.centres, self.cameras.forward
-        unlike = torch.cdist(centres[rows], centres) + self._spacing() * (1 - forward[rows] @ forward.T)
+        unlike = torch.cdist(centres[rows], centres) + self.spacing * (1 - forward[rows] @ forward.T)
         count = min(NEIGHBOURS + 1, len(self.cameras))
         nearest = unlike.topk(count, largest=False).indices
-        chosen = torch.randint(min(1, count - 1), count, (len(rows), 1), generator=generator)
-        return nearest.gather(1, chosen).squeeze(1)
-
-    def _spacing(self) -> float:
-        """Mean distance from a camera to the nearest other."""
-        if len(self.cameras) < 2:
-            return 0.1
-        apart = torch.cdist(self.cameras.centres, self.cameras.centres)
-        apart.fill_diagonal_(torch.inf)
-        return float(apart.amin(1).mean())
+        least = min(1, count - 1)  # the nearest is the camera itself
+        return nearest.gather(1, least + _below(count - least, (len(rows), 1), generator)).squeeze(1)
 
     def _in_their_box(self, count: int, generator: torch.Generator) -> Float[Tensor, "M 3"]:
         """Anywhere in the cameras' box, a tenth larger, along the mean camera's axes."""
         axes = self.cameras.world_from_camera[..., :3].mean(0)
-        u, _, v = torch.linalg.svd(axes)
-        local = self.cameras.centres @ (u @ v)
+        u, _, v = torch.linalg.svd(axes.cpu())
+        turn = (u @ v).to(axes.device)
+        local = self.cameras.centres @ turn
         low, high = local.amin(0), local.amax(0)
-        share = 1.1 * torch.rand(count, 3, generator=generator) - 0.05
-        return (low + share * (high - low)) @ (u @ v).T
+        share = 1.1 * _uniform((count, 3), generator) - 0.05
+        return (low + share * (high - low)) @ turn.T
 
     def _on_their_hemisphere(
         self, rotations: Tensor, centres: Tensor, first: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Back to the cameras' distances; every second one goes to another camera's height."""
-        focus = convergence(self.cameras)
+        focus = self.focus
         if focus is None:
             return rotations, centres
         offsets = self.cameras.centres - focus
         distances = offsets.norm(dim=-1)
         outward = torch.nn.functional.normalize(centres - focus, dim=-1)
         up = torch.nn.functional.normalize(-self.cameras.world_from_camera[..., 1].mean(0), dim=0)
-        other = torch.randint(len(self.cameras), (len(first),), generator=generator)
+        other = _below(len(self.cameras), (len(first),), generator)
         rise = (offsets / distances[:, None])[other] @ up
         flat = outward - (outward @ up)[:, None] * up
         length = flat.norm(dim=-1, keepdim=True)
         lifted = rise[:, None] * up + (1 - rise.square()).clamp(min=0).sqrt()[:, None] * flat / length.clamp(min=1e-6)
-        wide = (torch.rand(len(first), generator=generator) < 0.5) & (length[:, 0] > 1e-3)
+        wide = (_uniform((len(first),), generator) < 0.5) & (length[:, 0] > 1e-3)
         outward = torch.where(wide[:, None], lifted, outward)
         moved = focus + distances[other][:, None] * outward
         looking = _facing(moved, focus, up) @ _wobble(len(first), generator)
@@ -200,11 +213,25 @@ def _between(poses: Tensor, first: Tensor, second: Tensor, share: Tensor) -> Flo
 
 def _wobble(count: int, generator: torch.Generator) -> Float[Tensor, "M 3 3"]:
     """Small random rotations."""
-    angles = TURN * (2 * torch.rand(count, 3, generator=generator) - 1)
-    return matrix_from_quaternion(torch.cat([torch.ones(count, 1), angles / 2], -1))
+    angles = TURN * (2 * _uniform((count, 3), generator) - 1)
+    return matrix_from_quaternion(torch.cat([torch.ones_like(angles[:, :1]), angles / 2], -1))
 
 
 def _facing(centres: Tensor, focus: Tensor, up: Tensor) -> Float[Tensor, "M 3 3"]:
     forward = torch.nn.functional.normalize(focus - centres, dim=-1)
     right = torch.nn.functional.normalize(torch.linalg.cross(forward, up.expand_as(forward)), dim=-1)
     return torch.stack([right, torch.linalg.cross(forward, right), forward], -1)
+
+
+def _focus(cameras: Cameras) -> Float[Tensor, "3"] | None:
+    """Found in main memory: a GPU takes longer to begin with a matrix of nine numbers."""
+    found = convergence(cameras.to("cpu"))
+    return None if found is None else found.to(cameras.intrinsics.device)
+
+
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.rand(shape, generator=generator, device=generator.device)
+
+
+def _below(count: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.randint(count, shape, generator=generator, device=generator.device)

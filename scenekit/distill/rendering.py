@@ -6,17 +6,18 @@ scene's own background.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from scenekit.core.protocols import EVAL, Background, Context, Renderer, Rendering, over_background
+from scenekit.core.protocols import EVAL, Background, Context, Recordable, Renderer, Rendering, over_background
 from scenekit.distill.pictures import Look, SinglePixels, WholePictures
 from scenekit.training.losses import Loss
 from scenekit.training.objective import Outcome, counted
+from scenekit.training.photographs import believed
 
 SOLID = 0.5  # opacity from which on a pixel's depth means something
 
@@ -45,21 +46,30 @@ class Rendered:
     def losses(self, stage: str, look: Look, context: Context) -> Outcome:
         """Render what the teacher rendered, and compare."""
         rendering = self.student.render(look.cameras, look.pixels, context=context)
+        served = rendering.trace.get("served")
         behind = self._behind(look, context)
         seen = over_background(rendering, behind).color
         target = look.color + (1 - look.opacity)[..., None] * behind
+        target = believed(target, seen, None if served is None else served[..., None])
         terms = dict(self.loss(seen, target)) | dict(rendering.terms)
         if rendering.depth is not None and self.depth_weight > 0:
             terms["depth"] = self.depth_weight * depth_error(rendering, look)
         difference = (seen - target).detach()
         unit = "samples" if "samples" in rendering.trace else "splats"
-        squared, errors = difference.square().mean(), difference.abs().mean(-1)
-        return Outcome(terms, squared, counted(rendering.trace[unit]), unit, rendering=rendering, errors=errors)
+        squared, errors = mean_served(difference.square(), served), difference.abs().mean(-1)
+        share = None if served is None else served.float().mean()
+        return Outcome(terms, squared, counted(rendering.trace[unit]), unit, share, rendering, errors)
 
     def note(self, stage: str, look: Look, outcome: Outcome) -> None:
         """What was hard comes again."""
         assert outcome.errors is not None
-        self.looks.note(look, outcome.errors)
+        assert outcome.rendering is not None
+        self.looks.note(look, outcome.errors, outcome.rendering.trace.get("served"))
+
+    def stage(self, stage: str, look: Look, context: Context) -> Hashable:
+        """The student's; lenses are gone through one by one, however many pixels there are of each."""
+        student = self.student if look.cameras.are_pinholes else None
+        return student.stage(context) if isinstance(student, Recordable) else None
 
     def feedback(self, work: int, served: float) -> None:
         """What a look has cost."""
@@ -68,8 +78,8 @@ class Rendered:
     def _behind(self, look: Look, context: Context) -> Float[Tensor, "*b 3"]:
         """Random; behind opaque photographs the scene's own, which is in them."""
         one = (1, 1, 1, 3) if look.pixels is None else look.color.shape
-        random = torch.rand(one, generator=context.generator).expand_as(look.color)
-        if not bool(look.photographed.any()):
+        random = context.uniform(one, look.color.device).expand_as(look.color)
+        if look.photographed is None:
             return random
         own = self.background.colors(look.cameras, look.pixels, EVAL).detach()
         return torch.where(look.photographed[..., None], own.expand_as(look.color), random)
@@ -81,6 +91,13 @@ class Rendered:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue."""
         self.looks.load_state_dict(state["looks"])
+
+
+def mean_served(values: Float[Tensor, "*b C"], served: Bool[Tensor, "*b"] | None) -> Float[Tensor, ""]:
+    """The mean over what had room; all of it had where ``served`` is None."""
+    if served is None:
+        return values.mean()
+    return (values * served[..., None]).sum() / (served.sum() * values.shape[-1]).clamp(min=1)
 
 
 def depth_error(rendering: Rendering, look: Look) -> Float[Tensor, ""]:

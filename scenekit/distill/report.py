@@ -89,6 +89,8 @@ def milliseconds(scene: Scene, camera: Cameras) -> float:
     for _ in range(TIMED + 1):
         started = time.perf_counter()
         scene.render(camera)
+        if scene.device.type == "cuda":
+            torch.cuda.synchronize(scene.device)
         times.append(1000 * (time.perf_counter() - started))
     return statistics.median(times[1:])
 

@@ -7,28 +7,32 @@ the march goes on a little, so that what a blurred student shows through is matc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from scenekit.core.cameras import Pixels
+from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.protocols import Context, Field, Medium, Regularized, Rendering
-from scenekit.core.rays import Rays, Samples, rays_of
+from scenekit.core.rays import Rays, Samples
 from scenekit.distill.active import RaySource
 from scenekit.distill.plan import FEATURES, RENDERING, Distilling
+from scenekit.distill.rendering import mean_served
 from scenekit.kernels.composite import Composited, composite
 from scenekit.kernels.march import Marched, StepRule, march
+from scenekit.kernels.rays import rays_of
 from scenekit.renderers.early_stop import owners, samples_at
-from scenekit.renderers.volume import VolumeRenderer, lit
+from scenekit.renderers.room import lit_within, within
+from scenekit.renderers.volume import VolumeRenderer, lit, radiance_of
 from scenekit.training.objective import Outcome, counted
 
 BEHIND = 8  # samples of a ray behind the one that stopped the light
 MATCHED = 0.002  # weight of what is matched at points, once colours are rendered
 FADING = 0.995  # of the features' weight, a step: they only help at the start
+FADED = 1e-4  # of it, below which they are not compared any more
 MATTERING = 0.3  # share of a ray's samples that are matched, the heaviest (PVD-AL, level three)
 SOLID = 0.5  # opacity from which on a ray's heaviest samples tell anything
 SMEARED = 4.0  # steps that a splat's density is averaged over
@@ -37,15 +41,28 @@ EMPTY = 1e-38  # what the logarithm of no density is taken of
 
 @dataclass(frozen=True)
 class Answer:
-    """What one of both says about the same samples."""
+    """What one of both says about the same samples; features where they are compared."""
 
     log_density: Float[Tensor, " S"]
-    features: Float[Tensor, "S F"]
     alphas: Float[Tensor, " S"]
+    colors: Float[Tensor, "S 3"]
+    features: Float[Tensor, "S F"] | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Rays to ask along, and the features' weight; None where they are not compared."""
+
+    cameras: Cameras
+    pixels: Pixels
+    fading: Float[Tensor, ""] | None
 
 
 class SharedSamples:
-    """Part of an objective: see :class:`~scenekit.distill.objective.Looking`."""
+    """Part of an objective: see :class:`~scenekit.distill.objective.Looking`.
+
+    Where the student has a room for its samples, they lie in that many rows, and rays that had none are not compared.
+    """
 
     def __init__(
         self, medium: Medium, student: VolumeRenderer, source: RaySource, distilling: Distilling, *, features: bool
@@ -58,30 +75,39 @@ class SharedSamples:
         self.distilling = distilling
         self.steps = 0
 
-    def next(self, stage: str, context: Context) -> Pixels:
-        """The next rays' pixels."""
+    def next(self, stage: str, context: Context) -> Asked:
+        """The next rays."""
         assert context.generator is not None
-        return self.source.next(context.generator)
+        pixels = self.source.next(context.generator)
+        self.steps += 1
+        left, fading = FADING**self.steps, None
+        if stage != FEATURES and self.features and left > FADED:
+            fading = torch.full((), _weight(stage) * left, device=pixels.positions.device)
+        return Asked(self.source.pool.cameras, pixels, fading)
 
-    def losses(self, stage: str, look: Pixels, context: Context) -> Outcome:
+    def losses(self, stage: str, look: Asked, context: Context) -> Outcome:
         """What this stage compares, over these rays."""
-        rays = rays_of(self.source.pool.cameras, look)
+        rays = rays_of(look.cameras, look.pixels)
         marched = self._marched(rays, context)
         samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
         # Splats are thinner than a step: over a longer one they are as thick as what a field can hold.
         longer = samples if isinstance(self.medium, Field) else replace(samples, deltas=SMEARED * samples.deltas)
-        with torch.no_grad():
-            wanted = ask(self.medium, longer)
-        found = ask(self.student.field, samples)
-        self.steps += 1
-        if stage == FEATURES:
-            difference = found.features - wanted.features
-            squared = difference.detach().square().mean().clamp(max=1)
-            return Outcome({"features": _norm(difference)}, squared, counted(len(samples)), "samples")
-        outcome = self._compared(stage == RENDERING, marched, samples, (wanted, found))
         field = self.student.field
-        own = dict(field.terms(context)) if isinstance(field, Regularized) else {}
-        return replace(outcome, terms={**outcome.terms, **own})
+        if stage == FEATURES:
+            with torch.no_grad():
+                wanted = self.medium.density(longer)[1]
+            difference = _there(field.density(samples)[1] - wanted, marched)
+            squared = _mean(difference.detach(), marched).clamp(max=1)
+            outcome = Outcome({"features": _norm(difference)}, squared, _count(marched), "samples")
+        else:
+            features = look.fading is not None
+            with torch.no_grad():
+                theirs = ask(self.medium, longer, features=features)
+            outcome = self._compared(stage, look, marched, (theirs, ask(field, samples, features=features)))
+            own = dict(field.terms(context)) if isinstance(field, Regularized) else {}
+            outcome = replace(outcome, terms={**outcome.terms, **own})
+        served = None if marched.left_out is None else marched.left_out.logical_not().float().mean()
+        return replace(outcome, served=served)
 
     def _marched(self, rays: Rays, context: Context) -> Marched:
         """The teacher's light through the student's cells, which are the teacher's.
@@ -89,43 +115,57 @@ class SharedSamples:
         What only answers and has no fused path costs as much to be asked how far light reaches as to be asked at
         every sample: then every sample is taken.
         """
-        way = self.student.way(rays, context)
+        way, room = self.student.way(rays, context), self.student.room
         if isinstance(self.medium, Field):
-            return lit(self.medium, rays, way, BEHIND)
-        return march(rays.origins, rays.directions, *way[:4], StepRule(*way.rule), way.max_samples)
+            if room is None:
+                return lit(self.medium, rays, way, BEHIND)
+            return lit_within(self.medium, rays, way, room, BEHIND)
+        if room is None:
+            return march(rays.origins, rays.directions, *way[:4], StepRule(*way.rule), way.max_samples)
+        return within(rays, way, room)
 
-    def _compared(self, rendering: bool, marched: Marched, samples: Samples, answers: tuple[Answer, Answer]) -> Outcome:
+    def _compared(self, stage: str, look: Asked, marched: Marched, answers: tuple[Answer, Answer]) -> Outcome:
         """Densities and colours at points, and in the last stage what the rays see."""
         wanted, found = answers
-        with torch.no_grad():
-            theirs = self.medium.color(wanted.features, samples)
-        ours = self.student.field.color(found.features, samples)
-        # Before anything is rendered nothing else tells the student what is empty: then every point counts.
-        at = self._mattering(marched, answers) if rendering and self.distilling.active.points else slice(None)
-        weight = MATCHED if rendering else 1.0
+        rendering, weight = stage == RENDERING, _weight(stage)
         low, high = self.distilling.density_floor, self.distilling.density_ceiling
-        difference = clamped_difference(found.log_density, wanted.log_density, low, high)
         # What is empty has no colour of its own.
-        colors = (ours - theirs) * (wanted.log_density > low)[:, None]
-        terms = {"density": weight * _norm(difference[at]), "color": weight * _norm(colors[at])}
-        if self.features:
-            terms["features"] = weight * FADING**self.steps * _norm((found.features - wanted.features)[at])
-        work = counted(len(samples))
+        colors = (found.colors - wanted.colors) * (wanted.log_density > low)[:, None]
+        density = clamped_difference(found.log_density, wanted.log_density, low, high)[:, None]
+        differences: dict[str, Tensor] = {"density": density, "color": colors}
+        weights: dict[str, Tensor | float] = {"density": weight, "color": weight}
+        if look.fading is not None and found.features is not None and wanted.features is not None:
+            differences["features"], weights["features"] = found.features - wanted.features, look.fading
+        if rendering and self.distilling.active.points:
+            # Before anything is rendered nothing else tells the student what is empty: then every point counts.
+            at = self._mattering(marched, answers)[:, None]
+            differences = {name: torch.where(at, value, 0) for name, value in differences.items()}
+        terms = {name: weights[name] * _norm(_there(value, marched)) for name, value in differences.items()}
         if not rendering:
-            return Outcome(terms, colors.detach().square().mean(), work, "samples")
-        seen, target = _composited(found, ours, marched), _composited(wanted, theirs, marched)
+            return Outcome(terms, _mean(colors.detach(), marched), _count(marched), "samples")
+        seen, target = _composited(found, marched), _composited(wanted, marched)
         difference = torch.cat([seen.colors - target.colors, (seen.opacities - target.opacities)[:, None]], -1)
         terms["rendering"] = _norm(difference)
         if self.distilling.depth_weight > 0:
             terms["depth"] = self.distilling.depth_weight * _norm(_depth_errors(seen, target))
         wrong = difference.detach()[:, :3]
-        seen_so = Rendering(seen.colors, seen.opacities)
-        return Outcome(terms, wrong.square().mean(), work, "samples", rendering=seen_so, errors=wrong.abs().mean(-1))
+        served = None if marched.left_out is None else marched.left_out.logical_not()
+        seen_so = Rendering(seen.colors, seen.opacities, trace={} if served is None else {"served": served})
+        squared, errors = mean_served(wrong.square(), served), wrong.abs().mean(-1)
+        return Outcome(terms, squared, _count(marched), "samples", rendering=seen_so, errors=errors)
 
-    def note(self, stage: str, look: Pixels, outcome: Outcome) -> None:
+    def note(self, stage: str, look: Asked, outcome: Outcome) -> None:
         """Rays are hard where a picture was; before any is rendered all are alike."""
-        errors = torch.zeros(len(look), device=look.positions.device) if outcome.errors is None else outcome.errors
-        self.source.note(look, errors)
+        pixels = look.pixels
+        if outcome.errors is None or outcome.rendering is None:
+            self.source.note(pixels, torch.zeros(len(pixels), device=pixels.positions.device))
+        else:
+            self.source.note(pixels, outcome.errors, outcome.rendering.trace.get("served"))
+
+    def stage(self, stage: str, look: Asked, context: Context) -> Hashable:
+        """The student's; but a mixture counts what is near before it answers."""
+        recordable = look.cameras.are_pinholes and isinstance(self.medium, Field)
+        return self.student.stage(context) if recordable else None
 
     def feedback(self, work: int, served: float) -> None:
         """What rays have cost."""
@@ -147,10 +187,15 @@ class SharedSamples:
         self.steps = int(state["steps"])
 
 
-def ask(medium: Medium, samples: Samples) -> Answer:
-    """Density of samples, as it is matched and as it is composited."""
-    density, features = medium.density(samples)
-    return Answer(density.clamp(min=EMPTY).log(), features, -torch.expm1(-density * samples.deltas))
+def ask(medium: Medium, samples: Samples, *, features: bool) -> Answer:
+    """Density of samples, as it is matched and as it is composited, and colours."""
+    found = None
+    if features:
+        density, found = medium.density(samples)
+        colors = medium.color(found, samples)
+    else:
+        density, colors = radiance_of(medium, samples)
+    return Answer(density.clamp(min=EMPTY).log(), -torch.expm1(-density * samples.deltas), colors, found)
 
 
 def clamped_difference(
@@ -178,16 +223,34 @@ def heaviest(alphas: Float[Tensor, " S"], marched: Marched) -> Bool[Tensor, " S"
     return (rank < (MATTERING * counts).ceil()[owner]) & (result.opacities >= SOLID)[owner]
 
 
-def _composited(answer: Answer, colors: Tensor, marched: Marched) -> Composited:
-    return composite(answer.alphas, colors, marched.distances, marched.offsets)
+def _composited(answer: Answer, marched: Marched) -> Composited:
+    return composite(answer.alphas, answer.colors, marched.distances, marched.offsets)
 
 
 def _depth_errors(seen: Composited, target: Composited) -> Float[Tensor, " R"]:
-    """Relative, where the teacher is solid."""
-    solid = target.opacities > SOLID
-    theirs = target.distances[solid] / target.opacities[solid]
-    ours = seen.distances[solid] / seen.opacities[solid].clamp(min=0.1)
-    return ours / theirs.clamp(min=1e-3) - 1
+    """Relative, where the teacher is solid; elsewhere none."""
+    theirs = target.distances / target.opacities.clamp(min=SOLID)
+    ours = seen.distances / seen.opacities.clamp(min=0.1)
+    return torch.where(target.opacities > SOLID, ours / theirs.clamp(min=1e-3) - 1, 0)
+
+
+def _weight(stage: str) -> float:
+    return MATCHED if stage == RENDERING else 1.0
+
+
+def _count(marched: Marched) -> Int[Tensor, ""]:
+    """Samples of rays."""
+    return counted(len(marched.distances)) if marched.left_out is None else marched.offsets[-1]
+
+
+def _there(values: Float[Tensor, "S C"], marched: Marched) -> Float[Tensor, "S C"]:
+    """Nothing in rows that are no samples."""
+    return values if marched.left_out is None else torch.where((marched.deltas > 0)[:, None], values, 0)
+
+
+def _mean(values: Float[Tensor, "S C"], marched: Marched) -> Float[Tensor, ""]:
+    """Mean square over samples."""
+    return mean_served(values.square(), None if marched.left_out is None else marched.deltas > 0)
 
 
 def _norm(difference: Tensor) -> Tensor:

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from scenekit.core.cameras import Cameras, every_pixel
 from scenekit.core.cloud import PointCloud
+from scenekit.core.precision import exact_products
 from scenekit.core.protocols import Renderer
-from scenekit.core.rays import rays_of
+from scenekit.kernels.rays import rays_of
 
 SOLID = 0.3  # opacity from which on a pixel shows a surface
 STEEP = 0.15  # relative change of depth to the next pixel, above which it is an edge
@@ -40,7 +41,8 @@ def surface_points(teacher: Renderer, cameras: Cameras, count: int, generator: t
     weights = torch.cat([view.weights for view in views])
     if len(views) > 1:
         drawn = _drawn(weights, DOUBTED * count, generator)
-        agreed = drawn[_agreed(cloud.positions[drawn], views)]
+        with exact_products(weights.device):
+            agreed = drawn[_agreed(cloud.positions[drawn], views)]
         cloud, weights = cloud[agreed], weights[agreed]
     return cloud[_drawn(weights, count, generator)]
 
@@ -59,14 +61,14 @@ class View:
 def _drawn(weights: Float[Tensor, " P"], count: int, generator: torch.Generator) -> Int[Tensor, " M"]:
     """A weighted draw without replacement, in order: the winners of exponential races."""
     if len(weights) <= count:
-        return torch.arange(len(weights))
-    race = torch.rand(len(weights), generator=generator).clamp(min=1e-9).log() / weights
+        return torch.arange(len(weights), device=weights.device)
+    race = torch.rand(len(weights), generator=generator, device=weights.device).clamp(min=1e-9).log() / weights
     return race.topk(count).indices.sort().values
 
 
 def _agreed(positions: Float[Tensor, "P 3"], views: list[View]) -> Bool[Tensor, " P"]:
     """Points that more views see at their depth than see through them: what floats is seen through."""
-    votes = torch.zeros(len(positions))
+    votes = torch.zeros(len(positions), device=positions.device)
     for view in views:
         width, height = view.camera.sizes[0]
         fx, fy, cx, cy = view.camera.intrinsics[0].tolist()

@@ -12,11 +12,13 @@ from scenekit.core.protocols import Rendering
 def composed(parts: Sequence[Rendering]) -> Rendering:
     """Premultiplied renderings [1 H W ..] of one camera, blended front to back by each pixel's own depths.
 
+    They are brought to where the first one is.
     A rendering without depth counts as farthest. What lies inside of something half transparent is taken to be
     before or behind all of it. Depth is there where every part has it, normals likewise.
     """
     if len(parts) == 1:
         return parts[0]
+    parts = [_at(part, parts[0].color.device) for part in parts]
     opacity = torch.stack([part.opacity for part in parts])
     far = torch.full_like(opacity[0], torch.inf)
     distance = torch.stack([far if part.depth is None else part.depth for part in parts])
@@ -35,4 +37,14 @@ def composed(parts: Sequence[Rendering]) -> Rendering:
         opacity=total,
         depth=depth,
         normals=(weights[..., None] * torch.stack(normals)).sum(0) if len(normals) == len(parts) else None,
+    )
+
+
+def _at(part: Rendering, device: torch.device) -> Rendering:
+    """The picture on a device."""
+    return Rendering(
+        part.color.to(device),
+        part.opacity.to(device),
+        None if part.depth is None else part.depth.to(device),
+        None if part.normals is None else part.normals.to(device),
     )

@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
+from scenekit.core.precision import quick_products
 from scenekit.core.protocols import EVAL, Context, Rendering
 from scenekit.live.cost import CostModel
 from scenekit.renderers.scene import Scene
@@ -54,9 +55,13 @@ def photograph(
 def _timed(
     scene: Scene, cameras: Cameras, pixels: Pixels | None, turn: Turn, cost: CostModel, context: Context
 ) -> tuple[Rendering, float]:
-    with turn(), torch.no_grad():
+    device = scene.device
+    with turn(), torch.no_grad(), quick_products(device):
         begun = time.perf_counter()
-        rendering = scene.renderer.render(scene.cameras_in_scene(cameras), pixels, context=context)
+        asked = None if pixels is None else pixels.to(device)
+        rendering = scene.renderer.render(scene.cameras_in_scene(cameras), asked, context=context)
+        if device.type == "cuda":  # whose work is only asked for by now
+            torch.cuda.current_stream(device).synchronize()
         seconds = time.perf_counter() - begun
     (width, height), *_ = cameras.sizes
     cost.learn(width * height if pixels is None else len(pixels), seconds)

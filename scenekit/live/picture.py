@@ -12,8 +12,8 @@ from torch import Tensor
 
 from scenekit.core.cameras import Cameras, every_pixel
 from scenekit.core.protocols import Rendering
-from scenekit.core.rays import rays_of
 from scenekit.distill.surfaces import surface_normals
+from scenekit.kernels.rays import rays_of
 from scenekit.live.look import Channel
 
 STOPS = ((0.22, 0.05, 0.38), (0.65, 0.15, 0.45), (0.95, 0.5, 0.25), (0.98, 0.92, 0.45))
@@ -72,6 +72,7 @@ def normal_colors(rendering: Rendering, camera: Cameras) -> Float[Tensor, "H W 3
     Those of the rendering; of the surface that its depths make where it has none.
     """
     (width, height), *_ = camera.sizes
+    camera = camera.to(rendering.opacity.device)
     rays = rays_of(camera, every_pixel(camera))
     if rendering.normals is not None:
         normals = torch.nn.functional.normalize(rendering.normals[0], dim=-1)

@@ -152,7 +152,8 @@ class Studio:
             done = [_nothing(cameras)]
         with turn(), torch.no_grad():
             behind = self._behind(look, layers, cameras)
-        whole = over_background(composed(done), behind)
+        whole = composed(done)
+        whole = over_background(whole, behind.to(whole.color.device))
         yield replace(whole, color=whole.color.clamp(0, 1)), seconds
 
     def _behind(self, look: Look, layers: tuple[Layer, ...], cameras: Cameras) -> Tensor:
@@ -198,6 +199,6 @@ def _beside(sides: list[Tensor], split: float) -> Tensor:
     if len(sides) == 1:
         return sides[0]
     column = round(min(1.0, max(0.0, split)) * sides[0].shape[1])
-    joined = torch.cat([sides[0][:, :column], sides[1][:, column:]], 1)
+    joined = torch.cat([sides[0][:, :column], sides[1][:, column:].to(sides[0].device)], 1)
     joined[:, max(0, column - 1) : column + 1] = 1.0
     return joined

@@ -15,6 +15,7 @@ from scenekit.assets.run import RECIPE, continue_training, read_recipe
 from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
+from scenekit.core.precision import quick_products
 from scenekit.core.protocols import Controller, Renderer, Scheduled
 from scenekit.data import Capture
 from scenekit.distill.active import PosePool, RaySource
@@ -29,8 +30,10 @@ from scenekit.distill.shared import SharedSamples
 from scenekit.distill.surfaces import smaller, surface_points
 from scenekit.recipes.background import BackgroundChoice
 from scenekit.recipes.configs import Fitting, from_plain, to_plain
+from scenekit.recipes.device import AUTO, device_of
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Manner, Surroundings
+from scenekit.recipes.kernels import begin_compiling
 from scenekit.recipes.load import configs_of, load, section
 from scenekit.renderers.scene import Scene
 from scenekit.renderers.volume import VolumeRenderer
@@ -57,6 +60,7 @@ class Converting:
         photographs: learn from the run's photographs too, where they are found and the student is not a field that
             shares its samples with its teacher; never once the density floor is lowered, for photographs show what
             was erased.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:NUMBER.
     """
 
     steps: int | None = None
@@ -64,6 +68,7 @@ class Converting:
     target_psnr: float | None = None
     seed: int = 0
     photographs: bool = True
+    device: str = AUTO
 
 
 @dataclass
@@ -117,39 +122,60 @@ def prepare_conversion(
     """Build everything that a conversion of ``teacher`` into ``representation`` (a config) needs.
 
     ``family_fitting`` is ``VolumeFitting`` or ``SplatFitting``, ``capture`` holds photographs that may help, ``run`` is
-    the teacher's folder, for the recipe and for messages.
+    the teacher's folder, for the recipe and for messages. The teacher is moved to the device of the conversion.
 
     Raises BadInput for a teacher without cameras or with nothing in it, and for a student that is too small.
     """
     converting, distilling = converting or Converting(), distilling or Distilling()
+    device = device_of(converting.device)
+    renderer = teacher.to(device).renderer
+    if isinstance(renderer, torch.nn.Module):
+        begin_compiling(renderer, device)
+    with quick_products(device):
+        return _prepared(teacher, representation, converting, family_fitting, distilling, capture, run)
+
+
+def _prepared(
+    teacher: Scene,
+    representation: Any,
+    converting: Converting,
+    family_fitting: Any,
+    distilling: Distilling,
+    capture: Capture | None,
+    run: str,
+) -> Conversion:
     family = FAMILIES[representation.renderer]
     fitting = family_fitting or family.fitting()
     limits = Fitting(converting.steps, converting.minutes, converting.target_psnr).budget()
-    clock = _Clock()
+    device, clock = teacher.device, _Clock()
     inside = teacher.cameras_in_scene(teacher.cameras)
     straight = pinholes(inside)
     cells = occupied_cells(teacher.renderer, straight, teacher.bounds, run or "convert")
+    # Parameters start in main memory; all else is drawn where the scene is.
     generator = torch.Generator().manual_seed(converting.seed)
+    drawn = generator if device.type == "cpu" else torch.Generator(device).manual_seed(converting.seed)
     learnt, held_out = _split(teacher)
     around = straight[learnt]
     sampler = PoseSampler(around, kind_of(around), Clearance(teacher.renderer, around))
     cloud = None
     if family.needs_points:
-        cloud = _surfaces(teacher.renderer, sampler, distilling.surface_points, generator)
+        cloud = _surfaces(teacher.renderer, sampler, distilling.surface_points, drawn).to("cpu")
         clock.note("surfaces")
-    renderer = family.build(representation, fitting, Surroundings(teacher.bounds, inside[learnt], cloud, generator))
+    surroundings = Surroundings(teacher.bounds, inside[learnt].to("cpu"), cloud, generator)
+    renderer = family.build(representation, fitting, surroundings).to(device)
+    begin_compiling(renderer, device)
     require_capacity(renderer, cells, _name_of(representation))
     everything = teacher.recipe.get("representation") == _described(representation)
     inherited = _inherit(teacher.renderer, renderer, everything)
     made = plan(teacher.renderer, renderer, distilling)
     helping = None if made.shared or not _may_help(converting, distilling) else capture
-    parts = _Parts(teacher, renderer, family.manner(renderer, representation, fitting), distilling, generator)
+    parts = _Parts(teacher, renderer, family.manner(renderer, representation, fitting), distilling, drawn)
     own = _spread(inside[learnt], distilling.views // 2) if helping is None else inside[learnt]
-    pool = PosePool(own, sampler, max(distilling.views, len(own)), distilling.active.poses, generator)
+    pool = PosePool(own, sampler, max(distilling.views, len(own)), distilling.active.poses, drawn)
     stages, controllers = parts.stages(made, pool, None if helping is None else _views(helping, learnt, own))
     clock.note("preparation")
     objective = Distillation(renderer, stages, pool, _watched(teacher.renderer, sampler))
-    training = Training(objective, limits, generator, controllers=controllers, averages=parts.manner.averages)
+    training = Training(objective, limits, drawn, controllers=controllers, averages=parts.manner.averages)
     training.seconds = sum(clock.seconds.values())
     recipe = _recipe(teacher, representation, fitting, converting, distilling, run)
     scene = Scene(
@@ -197,17 +223,20 @@ class _Parts:
         else:
             self.student.occupancy.forget_unseen(pool.cameras)
             fill_occupancy(self.student.occupancy, medium, self.generator)
-        source = RaySource(pool, self.manner.samples, self.distilling.active.rays)
-        return SharedSamples(medium, self.student, source, self.distilling, features=made.features)
+        return SharedSamples(medium, self.student, self._rays(pool), self.distilling, features=made.features)
 
     def _looks(self, gallery: Gallery) -> WholePictures | SinglePixels:
         if self.student.batching == "images":
             return WholePictures(gallery, self.manner.coarse)
-        return SinglePixels(gallery, RaySource(gallery.pool, self.manner.samples, self.distilling.active.rays))
+        return SinglePixels(gallery, self._rays(gallery.pool))
+
+    def _rays(self, pool: PosePool) -> RaySource:
+        on_gpu = self.teacher.device.type == "cuda"
+        return RaySource(pool, self.manner.samples, self.distilling.active.rays, by_doubling=on_gpu)
 
 
 def resume_conversion(run: Path, limits: Mapping[str, Any] | None = None, capture: Capture | None = None) -> Conversion:
-    """The conversion of a run as its newest checkpoint left it; ``limits`` may move its limits.
+    """The conversion of a run as its newest checkpoint left it; ``limits`` may move its limits, or name a device.
 
     Raises BadInput where the run is no conversion, or where its teacher is gone.
     """
@@ -228,7 +257,7 @@ def resume_conversion(run: Path, limits: Mapping[str, Any] | None = None, captur
     return conversion
 
 
-def convert(
+def convert(  # noqa: PLR0913 (limits are given by name, one of them as a rule)
     scene: Scene,
     representation: Any,
     *,
@@ -236,20 +265,23 @@ def convert(
     minutes: float | None = None,
     target_psnr: float | None = None,
     seed: int = 0,
+    device: str = AUTO,
     capture: Capture | None = None,
     report: Callable[[Step], None] | None = None,
 ) -> Scene:
     """Distil a scene into another representation: ``splats = sk.convert(scene, sk.Gaussians(), minutes=2)``.
 
     Args:
-        scene: from :func:`scenekit.train`, :func:`scenekit.load` or a conversion before.
+        scene: from :func:`scenekit.train`, :func:`scenekit.load` or a conversion before; it is moved to ``device``,
+            and the new one is there.
         representation: the student's config.
         steps, minutes, target_psnr: limits; five minutes where none is given.
         seed: of all randomness.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:NUMBER.
         capture: the scene's photographs, if they shall help.
         report: called after every step.
     """
-    converting = Converting(steps, minutes, target_psnr, seed)
+    converting = Converting(steps, minutes, target_psnr, seed, device=device)
     conversion = prepare_conversion(scene, representation, converting, capture=capture)
     for step in training_steps(conversion.training):
         if report is not None:
@@ -304,7 +336,7 @@ def _views(capture: Capture, learnt: list[int], own: Cameras) -> Views:
 
 def _watched(teacher: Renderer, sampler: PoseSampler) -> list[tuple[Cameras, Tensor]]:
     """The same small pictures whatever the seed."""
-    drawn = sampler.draw(WATCHED, torch.Generator().manual_seed(0))
+    drawn = sampler.draw(WATCHED, torch.Generator(sampler.cameras.intrinsics.device).manual_seed(0))
     cameras = [smaller(drawn[i], WATCHED_SIDE) for i in range(len(drawn))]
     with torch.no_grad():
         return [(camera, teacher.render(camera).color) for camera in cameras]
@@ -312,9 +344,8 @@ def _watched(teacher: Renderer, sampler: PoseSampler) -> list[tuple[Cameras, Ten
 
 def _elsewhere(teacher: Scene, sampler: PoseSampler) -> Cameras:
     """Cameras in ``world`` that a conversion has not looked from, where a run does not say what was held out."""
-    drawn = sampler.draw(HELD_OUT_VIEWS, torch.Generator().manual_seed(1))
-    back = teacher.scene_from_world.inverse()
-    return drawn.to(dtype=torch.float64).moved(back)
+    drawn = sampler.draw(HELD_OUT_VIEWS, torch.Generator(teacher.device).manual_seed(1))
+    return drawn.to("cpu", torch.float64).moved(teacher.scene_from_world.inverse())
 
 
 def _inherit(teacher: Renderer, student: Renderer, everything: bool) -> tuple[str, ...]:
@@ -327,7 +358,7 @@ def _same_background(teacher: Scene) -> Any:
     """A copy: the student is seen over what its teacher is seen over."""
     background = from_plain(BackgroundChoice, teacher.recipe["scene"]["background"], "scene.background").build()
     background.load_state_dict(teacher.background.state_dict())
-    return background
+    return background.to(teacher.device) if isinstance(background, torch.nn.Module) else background
 
 
 def _recipe(

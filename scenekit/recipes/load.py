@@ -29,6 +29,8 @@ from scenekit.representations import REPRESENTATIONS
 def load(path: str | Path) -> Scene:
     """The trained scene of a run folder, or the scene of a splat file with cameras made up around it.
 
+    It is in main memory, wherever it was trained: ``sk.load(path).to("cuda")`` renders on a GPU.
+
     Raises BadInput for what is neither, or unfinished, or damaged.
     """
     if Path(path).is_file():

@@ -1,4 +1,7 @@
-"""What a training will take of memory, said before it begins, and what would make it fit."""
+"""What a training will take of memory, said before it begins, and what would make it fit.
+
+Where it runs on a GPU there are two plans: of the GPU's memory, and of the main memory beside it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from scenekit.core.checks import BadInput
 from scenekit.data import Capture
@@ -16,13 +20,21 @@ from scenekit.recipes.configs import VolumeFitting
 from scenekit.recipes.load import configs_of
 from scenekit.recipes.train import Session
 from scenekit.representations.gaussians import Gaussians
+from scenekit.training.hosted import Hosted
+from scenekit.training.photographs import Photographs
 
 GIB = 2**30
 PROCESS = 0.27 * GIB  # python, torch, and their libraries
+PROCESS_WITH_GPU = 1.5 * GIB  # the same with the driver's, and buffers that a GPU copies from
+ON_GPU = 0.3 * GIB  # of the GPU's own memory for kernels, recorded steps, and what the allocator rounds up
 CELL_BYTES = 90  # of a cell of the occupancy grid, while it is found out which ones no camera sees
 # Of each parameter: itself, its gradient, two moments, its average or a transient of the step, and what a checkpoint
 # copies of these while it is written.
 COPIES = 8
+# Of each parameter on a GPU: itself, two moments and its average; the same as they were at two earlier steps, to which
+# training goes back when it diverges; and gradients, which every recorded step has of its own.
+COPIES_ON_GPU = 4 + 2 * 4 + 4
+COPIES_BESIDE = 5  # of each parameter in main memory, when it is on a GPU: as built, and what a checkpoint copies
 SAMPLE_FLOATS = 600  # of a volume's sample on its way forward and back: features, two networks, their gradients
 PIXEL_FLOATS = 220  # of a pixel of a rendered photograph: colours, loss with its blurred images, gradients
 PAIR_BYTES = 64  # of a splat in a tile
@@ -31,10 +43,11 @@ PAIRS_A_SPLAT = 8
 
 @dataclass(frozen=True)
 class Plan:
-    """Predicted bytes by what they are for, and the bytes that may be had."""
+    """Predicted bytes by what they are for, and the bytes that may be had; ``of`` says of which memory."""
 
     parts: Mapping[str, float]
     available: float
+    of: str = "memory"
 
     @property
     def total(self) -> float:
@@ -44,7 +57,7 @@ class Plan:
     def sentence(self) -> str:
         """For the person at the terminal."""
         parts = ", ".join(f"{name} {size / GIB:.1f}" for name, size in self.parts.items())
-        return f"memory: predicted {self.total / GIB:.1f} GiB of {self.available / GIB:.1f} ({parts})"
+        return f"{self.of}: predicted {self.total / GIB:.1f} GiB of {self.available / GIB:.1f} ({parts})"
 
     def check(self) -> None:
         """Raise BadInput, with what would make the run fit, where it will not."""
@@ -52,7 +65,7 @@ class Plan:
             return
         largest = max(self.parts, key=lambda name: self.parts[name])
         raise BadInput(
-            f"memory: wanted a run within {self.available / GIB:.1f} GiB, found a prediction of "
+            f"{self.of}: wanted a run within {self.available / GIB:.1f} GiB, found a prediction of "
             f"{self.total / GIB:.1f} GiB, {self.parts[largest] / GIB:.1f} of it for {largest}; {REMEDIES[largest]}"
         )
 
@@ -67,28 +80,52 @@ REMEDIES = {
 }
 
 
-def plan_of(session: Session, limit: float | None = None) -> Plan:
-    """Predict the peak of a training that is about to begin; ``limit`` in bytes, None for the memory in reach."""
-    capture = session.capture
+def plans_of(session: Session, limit: float | None = None) -> list[Plan]:
+    """Predict the peaks of a training that is about to begin: of main memory, and of the GPU's where it is on one.
+
+    ``limit`` of main memory in bytes, None for the memory in reach.
+    """
     representation, family_fitting = configs_of(session.scene.recipe, "recipe")
-    parts = {
-        "photographs": _photographs(capture, session),
-        "masks, depth and normals": _companions(capture),
-        "parameters": _parameters(session, representation),
-        "empty space": _cells(family_fitting),
-        "a step": _step(session, representation, family_fitting),
-        "the process": PROCESS,
-    }
-    return Plan({name: size for name, size in parts.items() if size}, memory_in_reach() if limit is None else limit)
+    images, companions = _photographs(session), _companions(session.capture)
+    copy, cells = _bytes_of_parameters(session, representation), _cells(family_fitting)
+    step = _step(session, representation, family_fitting)
+    limit = memory_in_reach() if limit is None else limit
+    device = session.scene.device
+    if device.type == "cpu":
+        return [_plan("memory", limit, images, companions, COPIES * copy, cells, step, PROCESS)]
+    free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    there = 0.0 if _is_hosted(session) else 1.0  # photographs are on the GPU, beside those of the capture
+    kept = _bytes_of_photographs(session.capture)
+    return [
+        _plan("memory", limit, kept if there else images, companions, COPIES_BESIDE * copy, 0, 0, PROCESS_WITH_GPU),
+        _plan("GPU memory", free, there * images, there * companions, COPIES_ON_GPU * copy, cells, step, ON_GPU),
+    ]
 
 
-def _photographs(capture: Capture, session: Session) -> float:
-    """All of them and, for fields, a second copy in one row; or the cache and a photograph on its way in."""
+def _plan(of: str, limit: float, *sizes: float) -> Plan:
+    """Sizes in the order of REMEDIES."""
+    return Plan({name: size for name, size in zip(REMEDIES, sizes, strict=True) if size}, limit, of)
+
+
+def _is_hosted(session: Session) -> bool:
+    """Whether batches are drawn in main memory and brought to a GPU."""
+    objective = session.training.objective
+    return isinstance(objective, Photographs) and isinstance(objective.batches, Hosted)
+
+
+def _photographs(session: Session) -> float:
+    """Where batches are drawn: all of them and, for fields, a second copy in one row; or those that are decoded."""
+    capture = session.capture
+    in_a_row = session.scene.renderer.batching == "pixels" and not isinstance(capture.images, StoredImages)
+    return (2 if in_a_row else 1) * _bytes_of_photographs(capture)
+
+
+def _bytes_of_photographs(capture: Capture) -> float:
+    """All of them, or the cache and a photograph on its way in."""
     images = capture.images
     if isinstance(images, StoredImages):
         return float(images.cache_bytes + 3 * max(images.bytes_of(index) for index in range(len(images))))
-    copies = 2 if session.scene.renderer.batching == "pixels" else 1
-    return float(copies * bytes_of(images))
+    return float(bytes_of(images))
 
 
 def _companions(capture: Capture) -> float:
@@ -96,14 +133,15 @@ def _companions(capture: Capture) -> float:
     return float(sum(each.numel() * each.element_size() for kind in kinds if kind is not None for each in kind))
 
 
-def _parameters(session: Session, representation: Any) -> float:
+def _bytes_of_parameters(session: Session, representation: Any) -> float:
+    """Bytes of one copy."""
     groups = session.scene.renderer.parameter_groups()
     tensors = [tensor for group in groups for tensor in group.parameters.values()]
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     if session.scene.renderer.batching == "images":  # splats multiply until there are as many as they may be
         count = max((len(tensor) for tensor in tensors), default=1)
         size *= max(1.0, _most_splats(representation) / max(1, count))
-    return float(COPIES * size)
+    return float(size)
 
 
 def _cells(family_fitting: Any) -> float:
@@ -113,7 +151,11 @@ def _cells(family_fitting: Any) -> float:
 def _step(session: Session, representation: Any, family_fitting: Any) -> float:
     if session.scene.renderer.batching == "pixels":
         asked = family_fitting.batch_samples if isinstance(family_fitting, VolumeFitting) else 0
-        return float(4 * SAMPLE_FLOATS * asked)
+        renderer = session.scene.renderer
+        layers = [x for x in renderer.modules() if isinstance(x, nn.Linear)] if isinstance(renderer, nn.Module) else []
+        # Fused networks keep nothing on the way; of others autograd keeps every layer's outputs.
+        wide = 2 * sum(layer.out_features for layer in layers)
+        return float(4 * (SAMPLE_FLOATS + wide) * asked)
     pixels = max(width * height for width, height in session.capture.cameras.sizes)
     return float(4 * PIXEL_FLOATS * pixels + PAIR_BYTES * PAIRS_A_SPLAT * _most_splats(representation))
 

@@ -21,7 +21,7 @@ from scenekit.data.triangulate import Triangulation, triangulate
 from scenekit.recipes.background import BackgroundChoice, choose_background
 from scenekit.recipes.configs import Fitting, from_plain, section, to_plain
 from scenekit.recipes.corrections import Supervision, corrections_of, views_of
-from scenekit.recipes.device import device_of, resident
+from scenekit.recipes.device import AUTO, device_of, resident
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
 from scenekit.recipes.kernels import begin_compiling
@@ -112,7 +112,7 @@ def prepare(
 
 
 def resume(run: Path, fitting: Mapping[str, Any] | None = None, share: Share = WHOLE) -> Session:
-    """The training of a run as its newest checkpoint left it; ``fitting`` may move the limits.
+    """The training of a run as its newest checkpoint left it; ``fitting`` may move the limits, or name a device.
 
     It may go on in another number of processes than it began in.
 
@@ -147,18 +147,20 @@ def train(
     minutes: float | None = None,
     target_psnr: float | None = None,
     seed: int = 0,
+    device: str = AUTO,
     report: Callable[[Step], None] | None = None,
 ) -> Scene:
-    """Train a scene: ``scene = sk.train(capture, sk.HashGrid(), steps=2000)``.
+    """Train a scene: ``scene = sk.train(capture, sk.HashGrid(), steps=2000)``. It is left where it was trained.
 
     Args:
         capture: from :func:`scenekit.open_capture`.
         representation: a config such as ``HashGrid()`` or ``Gaussians()``.
         steps, minutes, target_psnr: limits; five minutes where none is given.
         seed: of all randomness.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:NUMBER.
         report: called after every step.
     """
-    fitting = Fitting(steps=steps, minutes=minutes, target_psnr=target_psnr, seed=seed)
+    fitting = Fitting(steps=steps, minutes=minutes, target_psnr=target_psnr, seed=seed, device=device)
     session = prepare(capture, representation, fitting)
     for step in training_steps(session.training):
         if report is not None:
@@ -178,7 +180,7 @@ def corrected_cameras(session: Session) -> Cameras:
     inside = session.scene.cameras_in_scene(given)
     for correction in corrections:
         inside = correction.cameras(inside)
-    moved = inside.to(dtype=torch.float64).moved(frame.inverse())
+    moved = inside.to("cpu", torch.float64).moved(frame.inverse())
     learnt = list(session.capture.train)
     poses, intrinsics = given.world_from_camera.clone(), moved.intrinsics
     poses[learnt] = moved.world_from_camera[learnt]

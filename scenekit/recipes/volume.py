@@ -26,6 +26,7 @@ def _build(representation: Any, fitting: VolumeFitting, around: Surroundings) ->
 
 
 def _manner(renderer: VolumeRenderer, representation: Any, fitting: VolumeFitting) -> Manner:
+    renderer.room = fitting.batch_samples if renderer.occupancy.occupied.is_cuda else None
     updates = OccupancyUpdates(renderer, interval=fitting.occupancy_interval, cells=fitting.occupancy_cells)
     averages = Averages(renderer.parameter_groups(), fitting.average) if fitting.average > 0 else None
     own = renderer.field.controllers() if isinstance(renderer.field, Scheduled) else []
@@ -35,9 +36,7 @@ def _manner(renderer: VolumeRenderer, representation: Any, fitting: VolumeFittin
 def _parts(renderer: VolumeRenderer, representation: Any, fitting: VolumeFitting, views: Views) -> Parts:
     device = renderer.occupancy.occupied.device
     renderer.occupancy.forget_unseen(views.cameras.to(device))
-    on_gpu = device.type == "cuda"
-    renderer.room = fitting.batch_samples if on_gpu else None
-    batches = pixel_batches(views, fitting.batch_samples, by_doubling=on_gpu)
+    batches = pixel_batches(views, fitting.batch_samples, by_doubling=device.type == "cuda")
     probe = rebuilt(_probe(batches), lambda tensor: tensor.to(device))
     return Parts(_manner(renderer, representation, fitting), fed(batches, device), [probe])
 

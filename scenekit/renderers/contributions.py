@@ -18,8 +18,10 @@ def contributions(
 ) -> Float[Tensor, " N"]:
     """Over every pixel of ``cameras`` (float32, in the splats' frame), the sum of transmittance times alpha.
 
-    A picture is linear in what its splats show: the weights are the gradient of its sum by a feature of theirs.
+    Cameras are brought to where the splats are. A picture is linear in what its splats show: the weights are the
+    gradient of its sum by a feature of theirs.
     """
+    cameras = cameras.to(splats.means.device)
     total = torch.zeros_like(splats.opacities)
     for index, size in enumerate(cameras.sizes):
         camera = (cameras.world_from_camera[index], cameras.intrinsics[index], size)

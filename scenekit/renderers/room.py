@@ -9,31 +9,46 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from scenekit.core.protocols import Medium, Tracer
-from scenekit.core.rays import Rays, Way
+from scenekit.core.capabilities import Tracer
+from scenekit.core.protocols import Medium
+from scenekit.core.rays import Cells, Rays, Way
 from scenekit.kernels.lit_counts import lit_counts
 from scenekit.kernels.march import Marched, StepRule, march
 from scenekit.renderers.early_stop import owners, samples_at
 
-SEARCHED = (
-    4  # rows, for each that there is room for, in which lit samples are looked for where no fused path finds them
-)
+SEARCHED = 4  # rows for each that there is room for, in which light is followed where no fused path does that
 
 
 @torch.no_grad()
-def lit_within(field: Medium, rays: Rays, way: Way, room: int) -> Marched:
-    """The samples that light reaches through ``field``, as many rays as have room in ``room`` rows."""
-    counts = field.reach(rays, way) if isinstance(field, Tracer) else None
+def lit_within(field: Medium, rays: Rays, way: Way, room: int, behind: int = 0) -> Marched:
+    """The samples that light reaches through ``field``, and at most ``behind`` more of each ray that has any.
+
+    As many rays as have room in ``room`` rows. A field that finds them by a fused path does not know how many more
+    there are: where there are fewer, the rows that are left have no length.
+    """
+    counts = field.reach(rays, way, room) if isinstance(field, Tracer) else None
     if counts is None:
-        counts = _searched(field, rays, way, SEARCHED * room)
-    along = (rays.origins, rays.directions, *way[:4], StepRule(*way.rule), way.max_samples)
-    return march(*along, counts=counts, capacity=room)
+        counts = _searched(field, rays, way, SEARCHED * room, behind)
+    elif behind:
+        counts = torch.where(counts > 0, counts + behind, counts)
+    return march(*_along(rays, way), counts=counts, capacity=room)
 
 
-def _searched(field: Medium, rays: Rays, way: Way, rows: int) -> Int[Tensor, " R"]:
-    """How many samples of each ray are lit, by the densities of all in occupied cells."""
-    marched = march(rays.origins, rays.directions, *way[:4], StepRule(*way.rule), way.max_samples, capacity=rows)
+@torch.no_grad()
+def within(rays: Rays, way: Way, room: int) -> Marched:
+    """All samples of as many rays as have room in ``room`` rows, whether light reaches them or not."""
+    return march(*_along(rays, way), capacity=room)
+
+
+def _searched(field: Medium, rays: Rays, way: Way, rows: int, behind: int) -> Int[Tensor, " R"]:
+    """How many samples of each ray are lit, by the densities of all in occupied cells, and some behind those."""
+    marched = within(rays, way, rows)
     assert marched.left_out is not None
     density, _ = field.density(samples_at(rays, owners(marched), marched.distances, marched.deltas))
     counts = lit_counts(density * marched.deltas, marched.offsets)
+    counts = torch.minimum(counts + behind, marched.offsets.diff()) if behind else counts
     return torch.where(marched.left_out, rows, counts)  # more than will ever fit: what was not searched has no room
+
+
+def _along(rays: Rays, way: Way) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | Cells, Tensor, StepRule, int]:
+    return rays.origins, rays.directions, *way[:4], StepRule(*way.rule), way.max_samples

@@ -62,11 +62,19 @@ class Scene:
     @property
     def device(self) -> torch.device:
         """Where it is rendered."""
-        return next((tensor.device for tensor in self.renderer.state_dict().values()), torch.device("cpu"))
+        return home_of(self.renderer)
 
     def to(self, device: torch.device | str) -> Scene:
-        """Move renderer and background; the same scene is returned."""
+        """Move renderer and background, as ``torch.nn.Module.to`` does; the same scene is returned.
+
+        Cameras stay in main memory: those of ``world`` are float64, and moved when they are looked from.
+        """
         for part in (self.renderer, self.background):
             if isinstance(part, torch.nn.Module):
                 part.to(device)
         return self
+
+
+def home_of(renderer: Renderer) -> torch.device:
+    """Where a renderer is."""
+    return next((tensor.device for tensor in renderer.state_dict().values()), torch.device("cpu"))

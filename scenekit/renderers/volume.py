@@ -12,21 +12,23 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
+from scenekit.core.capabilities import Radiant, Tracer
 from scenekit.core.protocols import (
     EVAL,
     Batching,
     Context,
     Field,
+    Medium,
     ParameterGroup,
-    Radiant,
     Regularized,
     Rendering,
     Staged,
-    Tracer,
 )
-from scenekit.core.rays import Rays, Samples, Way, rays_of
+from scenekit.core.rays import Rays, Samples, Way
 from scenekit.kernels.composite import INVISIBLE, composite
-from scenekit.kernels.march import Marched, StepRule, march, ray_cube
+from scenekit.kernels.march import Marched, StepRule, march
+from scenekit.kernels.ray_cube import ray_cube
+from scenekit.kernels.rays import rays_of
 from scenekit.renderers.crop import Cropped
 from scenekit.renderers.distortion import distortion
 from scenekit.renderers.early_stop import first_samples, owners, reached, samples_at
@@ -36,6 +38,7 @@ from scenekit.renderers.room import lit_within
 RULES = 4  # lengths of early steps between the longest and the last, where steps are recorded
 # As many chunks at once where the field traces, which keeps nothing of its samples; a GPU is filled by more.
 TRACED_CHUNKS = {"cpu": 16, "cuda": 256}
+CHUNKS = {"cpu": 1, "cuda": 4}  # where it does not: a GPU waits for the host in every round of a chunk
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class VolumeRenderer(nn.Module):
             if traced is not None:
                 yield traced
                 continue
-            for part in _chunks(many, self.marching.chunk):
+            for part in _chunks(many, self.marching.chunk * CHUNKS[many.positions.device.type]):
                 yield self._render_rays(rays_of(cameras, part), context)
 
     def _trace(self, cameras: Cameras, pixels: Pixels, context: Context) -> Rendering | None:
@@ -132,7 +135,7 @@ class VolumeRenderer(nn.Module):
             fixed = replace(rays, origins=rays.origins.detach(), directions=rays.directions.detach())
             marched = self._lit(fixed, self.way(fixed, context))
             samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
-            density, colors = _radiance(self.field, samples)
+            density, colors = radiance_of(self.field, samples)
             alphas = -torch.expm1(-density * samples.deltas)
         else:
             marched, density, features = reached(
@@ -186,12 +189,12 @@ class VolumeRenderer(nn.Module):
 
     def way(self, rays: Rays, context: Context) -> Way:
         """Where rays are marched; in training they begin at random within their first step."""
-        near, far = ray_cube(rays.origins, rays.directions, self.field.bounds.extent)
-        near = near.clamp(min=self.field.bounds.near)
+        bounds = self.field.bounds
+        near, far = ray_cube(rays.origins, rays.directions, bounds.extent, bounds.near)
         jitter = context.uniform((len(near),), near.device) if context.training else torch.full_like(near, 0.5)
         rule = self.rule(context)
         steps = rule.smallest, rule.largest, rule.cone
-        return Way(near, far, self.occupancy.occupied, jitter, steps, self.marching.max_samples)
+        return Way(near, far, self.occupancy.marched, jitter, steps, self.marching.max_samples)
 
 
 def lit(field: Field, rays: Rays, way: Way, behind: int = 0) -> Marched:
@@ -209,7 +212,7 @@ def lit(field: Field, rays: Rays, way: Way, behind: int = 0) -> Marched:
     return first_samples(marched, torch.minimum(counts + behind, marched.offsets.diff()))
 
 
-def _radiance(field: Field, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S 3"]]:
+def radiance_of(field: Medium, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S 3"]]:
     """Density and colour of every sample."""
     if isinstance(field, Radiant):
         return field.radiance(samples)

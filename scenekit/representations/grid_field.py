@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from scenekit.core.bounds import Bounds
-from scenekit.core.protocols import ParameterGroup, Traced
+from scenekit.core.capabilities import Traced
+from scenekit.core.protocols import ParameterGroup
 from scenekit.core.rays import Rays, Samples, Way
 from scenekit.core.schedules import exponential
 from scenekit.kernels import native
@@ -96,21 +97,21 @@ class GridRadianceField(nn.Module):
         return self.networks.color(features, samples.directions)
 
     def radiance(self, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S 3"]]:
-        """See :class:`~scenekit.core.protocols.Radiant`."""
+        """See :class:`~scenekit.core.capabilities.Radiant`."""
         return self.networks.radiance(self.encoding(self.bounds.normalize(samples.positions)), samples.directions)
 
     @torch.no_grad()
     def trace(self, rays: Rays, way: Way) -> Traced | None:
-        """See :class:`~scenekit.core.protocols.Tracer`; None without native code."""
+        """See :class:`~scenekit.core.capabilities.Tracer`; None without native code."""
         return self._trace(rays, way, shaded=True)
 
     @torch.no_grad()
-    def reach(self, rays: Rays, way: Way) -> Int[Tensor, " R"] | None:
-        """See :class:`~scenekit.core.protocols.Tracer`; None without native code."""
-        traced = self._trace(rays, way, shaded=False)
+    def reach(self, rays: Rays, way: Way, room: int | None = None) -> Int[Tensor, " R"] | None:
+        """See :class:`~scenekit.core.capabilities.Tracer`; None without native code."""
+        traced = self._trace(rays, way, shaded=False, room=room)
         return None if traced is None else traced.samples
 
-    def _trace(self, rays: Rays, way: Way, *, shaded: bool) -> Traced | None:
+    def _trace(self, rays: Rays, way: Way, *, shaded: bool, room: int | None = None) -> Traced | None:
         tensors = rays.origins, self.encoding.table
         if not (launch.available() if all(x.is_cuda for x in tensors) else native.serves(*tensors)):
             return None
@@ -123,7 +124,8 @@ class GridRadianceField(nn.Module):
             self.bounds,
         )
         stretches = Stretches(rays.origins, rays.directions, way.near, way.far, way.jitter)
-        return trace_hash_grid(stretches, way.occupancy, StepRule(*way.rule), way.max_samples, field, shaded=shaded)
+        rule, most = StepRule(*way.rule), way.max_samples
+        return trace_hash_grid(stretches, way.occupancy, rule, most, field, shaded=shaded, room=room)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The encoding's and the networks'."""

@@ -22,7 +22,7 @@ from scenekit.kernels.spherical_harmonics import C0
 
 REACH = 3.0  # standard deviations beyond which a splat shows nothing
 OPAQUE = 0.999  # the rasterizer lets no splat hide more
-CHUNK = 2**16  # samples that are looked up at once
+CHUNKS = {"cpu": 2**16, "cuda": 2**18}  # samples that are looked up at once
 SIDE = 2**19  # cells along an axis of a level, at most
 
 
@@ -44,8 +44,9 @@ class MixtureMedium:
         """Mean extinction over each sample's step; the features are colours."""
         thickness = samples.deltas.new_zeros(len(samples))
         colors = samples.deltas.new_zeros(len(samples), 3)
-        for begin in range(0, len(samples) if self.cells is not None else 0, CHUNK):
-            part = slice(begin, begin + CHUNK)
+        chunk = CHUNKS[thickness.device.type]
+        for begin in range(0, len(samples) if self.cells is not None else 0, chunk):
+            part = slice(begin, begin + chunk)
             self._add(samples[part], thickness[part], colors[part])
         colors /= thickness.clamp(min=1e-20)[:, None]
         return thickness / samples.deltas.clamp(min=1e-9), colors
@@ -58,8 +59,9 @@ class MixtureMedium:
         """Add what every splat near a sample gives it."""
         assert self.cells is not None
         for rows, owners in self.cells.near(samples.positions):
-            offset = (self.whiten[owners] @ (samples.positions[rows] - self.means[owners])[..., None]).squeeze(-1)
-            along = (self.whiten[owners] @ samples.directions[rows][..., None]).squeeze(-1)
+            whiten = self.whiten[owners]
+            offset = _times(whiten, samples.positions[rows] - self.means[owners])
+            along = _times(whiten, samples.directions[rows])
             rate = along.norm(dim=-1)  # standard deviations per scene unit, along the ray
             middle = (offset * along).sum(-1) / rate
             squared = (offset.square().sum(-1) - middle.square()).clamp(min=0)
@@ -85,7 +87,7 @@ class Cells:
         low, high = _cell(centres - radii[:, None], size), _cell(centres + radii[:, None], size)
         keys, owners = [], []
         for step in itertools.product(range(3), repeat=3):  # a ball of two cells touches at most three along each axis
-            cell = low + torch.tensor(step)
+            cell = low + torch.tensor(step, device=low.device)
             touched = (cell <= high).all(-1).nonzero().squeeze(-1)
             keys.append(_key(level[touched], cell[touched]))
             owners.append(touched)
@@ -100,11 +102,18 @@ class Cells:
             counts = torch.searchsorted(self.keys, wanted, right=True) - first
             rows = torch.repeat_interleave(counts)
             if len(rows):
-                place = torch.arange(len(rows)) - torch.repeat_interleave(counts.cumsum(0) - counts, counts)
+                begins = torch.repeat_interleave(counts.cumsum(0) - counts, counts)
+                place = torch.arange(len(rows), device=rows.device) - begins
                 owners = self.owners[first[rows] + place]
                 away = (points[rows] - self.centres[owners]).square().sum(-1)
                 touching = (away < self.squares[owners]).nonzero().squeeze(-1)
                 yield rows[touching], owners[touching]
+
+
+def _times(matrices: Float[Tensor, "M 3 3"], vectors: Float[Tensor, "M 3"]) -> Float[Tensor, "M 3"]:
+    """Products in float32 whatever torch's switch says, and on a GPU without millions of small ones for a library."""
+    x, y, z = vectors.unsqueeze(1).unbind(-1)
+    return (matrices[..., 0] * x).addcmul_(matrices[..., 1], y).addcmul_(matrices[..., 2], z)
 
 
 def _cell(points: Tensor, size: Tensor) -> Int[Tensor, "P 3"]:

@@ -37,7 +37,7 @@ class RadianceField(nn.Module):
         return self.networks.color(features, samples.directions)
 
     def radiance(self, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S 3"]]:
-        """See :class:`~scenekit.core.protocols.Radiant`."""
+        """See :class:`~scenekit.core.capabilities.Radiant`."""
         return self.networks.radiance(self.encoding(self.bounds.normalize(samples.positions)), samples.directions)
 
     def controllers(self) -> list[Controller]:

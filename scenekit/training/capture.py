@@ -106,6 +106,8 @@ class Recorder:
         """Drop recordings of parameters that have moved, and the oldest of too many."""
         kept = [(key, found) for key, found in self._recordings.items() if key[-1] == places]
         self._recordings = dict(kept[-MOST_RECORDINGS + 1 :])
+        if not any(self._recordings.values()):
+            self._pool = None  # memory of graphs goes with the last of them
 
 
 def run(objective: Objective, look: Any, context: Context) -> tuple[Outcome, Tensor]:

@@ -23,7 +23,7 @@ from scenekit.training.batches import ImageBatches, PixelBatches, Views
 from scenekit.training.corrections.appearance import exposed
 from scenekit.training.corrections.cameras import Poses, moved
 from scenekit.training.evaluate import Score, psnr, structural_similarity, to_bytes
-from scenekit.training.photographs import over
+from scenekit.training.photographs import believed, over
 
 POSE_STEPS = 150
 POSE_RATE = 2e-3  # radians and scene units a step at first; a hundredth of it at the end
@@ -37,15 +37,16 @@ def following(cameras: Cameras, given: Cameras, learnt: Cameras) -> Cameras:
 
 
 def fitted_pose(scene: Scene, camera: Cameras, image: UInt8[Tensor, "H W c"]) -> Cameras:
-    """One camera in ``world``, moved until the frozen scene shows its photograph best; deterministic."""
-    inside = replace(scene.cameras_in_scene(camera), view_ids=torch.zeros(1, dtype=torch.int64))
-    views = Views(inside, (image,))
+    """One camera in ``world``, moved until the frozen scene shows its photograph best; deterministic on a CPU."""
+    device = scene.device
+    inside = replace(scene.cameras_in_scene(camera), view_ids=torch.zeros(1, dtype=torch.int64, device=device))
+    views = Views(inside, (image.to(device),))
     whole = scene.renderer.batching == "images"
     batches = ImageBatches(views) if whole else PixelBatches(views, PIXELS)
-    pose = Poses(1)
+    pose = Poses(1).to(device)
     optimizer = torch.optim.Adam(pose.parameters(), lr=POSE_RATE, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.01 ** (1 / POSE_STEPS))
-    context = Context(True, torch.Generator().manual_seed(0))
+    context = Context(True, torch.Generator(device).manual_seed(0))
     with frozen(scene.renderer):
         for _ in range(POSE_STEPS):
             if isinstance(batches, PixelBatches):
@@ -55,14 +56,16 @@ def fitted_pose(scene: Scene, camera: Cameras, image: UInt8[Tensor, "H W c"]) ->
             rendering = scene.renderer.render(there, batch.pixels, context=context)
             with torch.no_grad():
                 behind = scene.background.colors(there, batch.pixels, context)
-            error = over_background(rendering, behind).color - over(batch.target, behind)
+            seen, served = over_background(rendering, behind).color, rendering.trace.get("served")
+            target = believed(over(batch.target, behind), seen, None if served is None else served[..., None])
+            error = seen - target
             optimizer.zero_grad()
             error.square().mean().backward()
             optimizer.step()
             schedule.step()
     with torch.no_grad():
         placed = moved(inside.world_from_camera, pose.turns, pose.shifts)
-    back = replace(inside, world_from_camera=placed).to(dtype=torch.float64).moved(scene.scene_from_world.inverse())
+    back = replace(inside, world_from_camera=placed).to("cpu", torch.float64).moved(scene.scene_from_world.inverse())
     return replace(camera, world_from_camera=back.world_from_camera)
 
 

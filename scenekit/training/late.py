@@ -24,6 +24,7 @@ from scenekit.training.readings import Asked, Reading, summed
 
 LATE = 1  # steps that are issued before the numbers of one are read
 KEPT_EVERY = 64  # steps between two copies of the state
+KEPT = 2  # copies: while the newest may be of a step that went wrong already, the one before it is not
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,13 @@ class Late:
         self._recorder = Recorder(objective, generator)
         self._state, self._put_back = state
         self._sent: deque[_Sent] = deque()
-        self._copies: deque[tuple[int, Mapping[str, Any]]] = deque(maxlen=2)
+        self._copies: deque[tuple[int, Mapping[str, Any]]] = deque()
 
     def run(self, look: Any, context: Context, index: int) -> Outcome:
         """See :class:`~scenekit.training.passes.Passes`."""
         if index % KEPT_EVERY == 0 or not self._copies:
+            if len(self._copies) == KEPT:
+                self._copies.popleft()  # before the next is made: they are large
             self._copies.append((index, copied(self._state())))
         outcome, numbers = self._recorder.step(look, context)
         average_gradients(self.share, self.groups)

@@ -9,7 +9,8 @@ import torch
 
 from scenekit.assets.run import read_checkpoint, write_checkpoint
 from scenekit.core.cameras import Cameras
-from scenekit.core.protocols import EVAL, Context, Radiant, Renderer
+from scenekit.core.capabilities import Radiant
+from scenekit.core.protocols import EVAL, Context, Renderer
 from scenekit.core.rays import Samples
 from scenekit.data import Capture, synthetic
 from scenekit.recipes import Session

@@ -6,21 +6,24 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from scenekit import Gaussians
+from scenekit import Gaussians, HashGrid, Mlp
 from scenekit.cli import main
 from scenekit.core.checks import BadInput
 from scenekit.data import open_capture
 from scenekit.recipes import Fitting, prepare
-from scenekit.recipes.memory import GIB, Plan, plan_of
+from scenekit.recipes.configs import VolumeFitting
+from scenekit.recipes.memory import GIB, Plan, plans_of
 from tests.data.captures import SIZE, sample, write_colmap, write_transforms
+from tests.pretend_gpu import FREE, HELD
 
 EACH = SIZE[0] * SIZE[1] * 4
 
 
 def test_splats_are_counted_as_many_as_they_may_become(tmp_path: Path) -> None:
     capture = open_capture(write_colmap(tmp_path / "capture", sample()))
-    plans = [plan_of(prepare(capture, Gaussians(max_count=n), Fitting(steps=1))) for n in (1000, 2000)]
+    plans = [plans_of(prepare(capture, Gaussians(max_count=n), Fitting(steps=1)))[0] for n in (1000, 2000)]
     small, large = (plan.parts["parameters"] for plan in plans)
     assert large == pytest.approx(2 * small)
     assert plans[0].parts["photographs"] == len(sample()) * EACH
@@ -28,7 +31,7 @@ def test_splats_are_counted_as_many_as_they_may_become(tmp_path: Path) -> None:
 
 def test_only_the_cache_counts_where_photographs_are_streamed(tmp_path: Path) -> None:
     capture = open_capture(write_colmap(tmp_path / "capture", sample()), cache_bytes=3 * EACH)
-    plan = plan_of(prepare(capture, Gaussians(max_count=1000), Fitting(steps=1)))
+    (plan,) = plans_of(prepare(capture, Gaussians(max_count=1000), Fitting(steps=1)))
     assert plan.parts["photographs"] == 6 * EACH
 
 
@@ -60,6 +63,55 @@ def test_training_streams_within_the_cache_and_goes_on_with_it(
     said = capsys.readouterr()
     assert "they are decoded when needed" in said.err
     assert json.loads(said.out)["steps_this_time"] == 2
+
+
+def test_a_gpu_holds_photographs_parameters_and_the_step_and_main_memory_the_rest(
+    tmp_path: Path, pretended_gpu: None
+) -> None:
+    capture = open_capture(write_colmap(tmp_path / "capture", sample()))
+    photographs = len(sample()) * EACH
+    field = HashGrid(log2_table=10)
+    here, there = plans_of(prepare(capture, field, Fitting(steps=1)))
+    (alone,) = plans_of(prepare(capture, field, Fitting(steps=1, device="cpu")))
+    assert (here.of, there.of, there.available) == ("memory", "GPU memory", FREE + HELD)
+    assert here.parts["photographs"] == photographs
+    assert there.parts["photographs"] == alone.parts["photographs"] == 2 * photographs
+    assert set(here.parts) == {"photographs", "parameters", "the process"}
+    assert there.parts["a step"] == alone.parts["a step"]
+    assert there.parts["parameters"] > alone.parts["parameters"] > here.parts["parameters"]
+    splats = plans_of(prepare(capture, Gaussians(max_count=1000), Fitting(steps=1)))[1]
+    assert splats.parts["photographs"] == photographs
+
+
+def test_photographs_that_stay_in_main_memory_are_not_counted_on_the_gpu(tmp_path: Path, pretended_gpu: None) -> None:
+    capture = open_capture(write_colmap(tmp_path / "capture", sample()), cache_bytes=3 * EACH)
+    here, there = plans_of(prepare(capture, HashGrid(log2_table=10), Fitting(steps=1)))
+    assert here.parts["photographs"] == 6 * EACH
+    assert "photographs" not in there.parts
+
+
+def test_layers_that_keep_what_they_give_are_counted(tmp_path: Path) -> None:
+    capture = open_capture(write_colmap(tmp_path / "capture", sample()))
+    fitting = VolumeFitting(batch_samples=1000)
+    wide, fused = (
+        plans_of(prepare(capture, kind, Fitting(steps=1), fitting))[0].parts["a step"]
+        for kind in (Mlp(width=64), HashGrid(log2_table=10))
+    )
+    assert wide > fused + 4 * 2 * 8 * 64 * 1000
+
+
+@pytest.mark.bad_input
+def test_a_run_that_will_not_fit_on_the_gpu_is_refused(
+    tmp_path: Path, pretended_gpu: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (GIB, GIB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device=None: 0)
+    root, run = write_colmap(tmp_path / "capture", sample()), tmp_path / "run"
+    assert main(["train", str(root), "--steps", "1", "-o", str(run), "--max-count", "2000000"]) == 2
+    said = capsys.readouterr().err
+    assert "GPU memory: wanted a run within 1.0 GiB" in said
+    assert "--max-count" in said
+    assert not run.exists() or not any(run.glob("*.safetensors"))
 
 
 @pytest.mark.bad_input

@@ -3,7 +3,8 @@ import torch
 
 from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras, Pixels, every_pixel, look_at
-from scenekit.core.protocols import EVAL, Context, ParameterGroup, Renderer, Rendering, Tracer, over_background
+from scenekit.core.capabilities import Tracer
+from scenekit.core.protocols import EVAL, Context, ParameterGroup, Renderer, Rendering, over_background
 from scenekit.core.rays import Samples
 from scenekit.renderers.volume import Marching, VolumeRenderer
 from scenekit.representations.grid_field import GridRadianceField

@@ -32,7 +32,7 @@ def edited(source: Source, edits: Sequence[Edit]) -> Source:
     model = model_of(subject.cloud.moved(subject.scene_from_world))
     scene = replace(
         source.scene,
-        renderer=SplatRenderer(model, antialiased=subject.cloud.antialiased),
+        renderer=SplatRenderer(model, antialiased=subject.cloud.antialiased).to(source.scene.device),
         cameras=subject.cameras,
         scene_from_world=subject.scene_from_world,
     )

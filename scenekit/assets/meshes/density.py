@@ -33,7 +33,7 @@ def sample_density(scene: Scene, box: Box, resolution: int, level: float = LEVEL
     occupied = _occupied(scene, box, shape, spacing)
     for rows in occupied.nonzero().split(CHUNK):
         positions = scene.scene_from_world.points(box.low + spacing * rows.double()).float()
-        density = _density(scene.renderer.field, positions)
+        density = _density(scene.renderer.field, positions.to(scene.device)).cpu()
         values[tuple(rows.unbind(-1))] = (level / density.clamp(min=1e-9)).log().clamp(-STEEPEST, STEEPEST)
     return Volume(values, torch.ones(shape, dtype=torch.bool), box.low, spacing)
 
@@ -50,7 +50,7 @@ def _density(field: Field, positions: Float[Tensor, "S 3"]) -> Float[Tensor, " S
 def _occupied(scene: Scene, box: Box, shape: tuple[int, int, int], spacing: float) -> Tensor:
     """Corners in occupied cells of the renderer's grid, and their neighbours: nothing else can be near the level."""
     assert isinstance(scene.renderer, VolumeRenderer)
-    cells = scene.renderer.occupancy.occupied
+    cells = scene.renderer.occupancy.occupied.cpu()
     found = torch.zeros(shape, dtype=torch.bool)
     for x in range(shape[0]):
         rows = torch.cartesian_prod(torch.tensor([x]), torch.arange(shape[1]), torch.arange(shape[2]))

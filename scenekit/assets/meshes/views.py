@@ -11,7 +11,8 @@ from torch import Tensor
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel, look_at
 from scenekit.core.checks import BadInput
-from scenekit.core.rays import rays_of
+from scenekit.core.precision import quick_products
+from scenekit.kernels.rays import rays_of
 from scenekit.renderers.scene import Scene
 
 SOLID = 0.5  # opacity above which a pixel shows a surface
@@ -47,19 +48,20 @@ class SurfacePoints:
 
 
 def take_views(scene: Scene, cameras: Cameras) -> Views:
-    """Render every camera; sizes must agree. Raises BadInput where the renderer gives no depth."""
+    """Render every camera, into main memory; sizes must agree. Raises BadInput where the renderer gives no depth."""
     colors, opacities, depths = [], [], []
     inside = scene.cameras_in_scene(cameras)
-    with torch.no_grad():
+    with torch.no_grad(), quick_products(scene.device):
         for index in range(len(cameras)):
             rendering = scene.renderer.render(inside[index])
             if rendering.depth is None:
                 raise BadInput.of(
                     "mesh", wanted="a scene whose renderer gives depth", found="one without", remedy="convert it first"
                 )
-            colors.append((rendering.color[0] / rendering.opacity[0, ..., None].clamp(min=1e-3)).clamp(0, 1))
-            opacities.append(rendering.opacity[0])
-            depths.append(rendering.depth[0] / scene.scene_from_world.scale)
+            solid = (rendering.color[0] / rendering.opacity[0, ..., None].clamp(min=1e-3)).clamp(0, 1)
+            colors.append(solid.cpu())
+            opacities.append(rendering.opacity[0].cpu())
+            depths.append((rendering.depth[0] / scene.scene_from_world.scale).cpu())
     return Views(cameras, torch.stack(colors), torch.stack(opacities), torch.stack(depths))
 
 

@@ -41,6 +41,7 @@ class QuantisedSplats:
 
 def quantise(splats: Splats) -> QuantisedSplats:
     """Cut into blocks, the most important first, and round; splats that no picture shows are left out."""
+    splats = _in_main_memory(splats)
     seen = (splats.opacities >= 1 / 255) & splats.means.isfinite().all(-1) & splats.scales.isfinite().all(-1)
     splats = _rows(splats, seen.nonzero().squeeze(-1))
     degree = min(MOST_DEGREE, splats.degree)
@@ -160,3 +161,9 @@ def _rows(splats: Splats, rows: Tensor) -> Splats:
         splats.harmonics_rest[rows],
         splats.degree,
     )
+
+
+def _in_main_memory(splats: Splats) -> Splats:
+    shapes = (splats.means, splats.quaternions, splats.scales, splats.opacities)
+    colors = (splats.harmonics_dc, splats.harmonics_rest)
+    return Splats(*(tensor.cpu() for tensor in (*shapes, *colors)), degree=splats.degree)

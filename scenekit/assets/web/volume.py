@@ -53,7 +53,7 @@ def volume_chunks(renderer: BakedRenderer, level: int = 1) -> list[Chunk]:
     numbers = field.blocks.numbers.permute(2, 1, 0).contiguous().to(torch.int32)
     matrices = torch.cat([matrix.T.flatten() for matrix in field.network])
     return [
-        Chunk("network", level, matrices.numpy().tobytes(), {"first": 0, "count": 1}),
+        Chunk("network", level, matrices.cpu().numpy().tobytes(), {"first": 0, "count": 1}),
         *_cut("occupancy", level, empty_around(renderer.occupied).permute(0, 3, 2, 1).flatten(0, 1)),
         *_cut("blocks", level, _words(numbers)),
         *_cut("planes", level + 1, _planes(field)),
@@ -81,7 +81,7 @@ def _planes(field: BakedField) -> UInt8[Tensor, "L B"]:
 
 def _atlas(blocks: Blocks, values: UInt8[Tensor, "V 8"]) -> UInt8[Tensor, "L B"]:
     nx, ny, nz = _tiles(len(blocks))
-    tiles = torch.full((nx * ny * nz, SIDE**3, 8), EMPTY_BYTE, dtype=torch.uint8)
+    tiles = torch.full((nx * ny * nz, SIDE**3, 8), EMPTY_BYTE, dtype=torch.uint8, device=values.device)
     tiles[: len(blocks)] = values[blocks.vertices]
     spread = tiles.reshape(nz, ny, nx, SIDE, SIDE, SIDE, 2, 4).permute(6, 0, 3, 1, 4, 2, 5, 7)
     return spread.reshape(2 * nz * SIDE, -1)
@@ -102,7 +102,7 @@ def _words(numbers: Tensor) -> UInt8[Tensor, "L B"]:
 
 
 def _cut(part: str, level: int, layers: UInt8[Tensor, "L *_rest"]) -> Iterator[Chunk]:
-    flat = layers.reshape(len(layers), -1)
+    flat = layers.reshape(len(layers), -1).cpu()
     many = max(1, CHUNK_BYTES // flat.shape[1])
     for first in range(0, len(flat), many):
         some = flat[first : first + many]

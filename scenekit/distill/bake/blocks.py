@@ -37,9 +37,9 @@ class Blocks:
 
 def blocks_where(bounds: Bounds, occupied: Bool[Tensor, "K G G G"], resolution: int) -> Blocks:
     """The blocks of a grid of ``resolution`` cells that occupied cells reach into, in ``bounds``' unit cube."""
-    touched = torch.zeros((resolution // BLOCK,) * 3, dtype=torch.bool)
+    touched = torch.zeros((resolution // BLOCK,) * 3, dtype=torch.bool, device=occupied.device)
     grid = occupied.shape[1]
-    corners = torch.cartesian_prod(*[torch.tensor([1e-4, 0.5, 1 - 1e-4])] * 3)
+    corners = torch.cartesian_prod(*[torch.tensor([1e-4, 0.5, 1 - 1e-4], device=occupied.device)] * 3)
     for k, cascade in enumerate(occupied):
         cells = cascade.nonzero().float()
         for some in cells.split(1 << 16):
@@ -53,8 +53,8 @@ def blocks_where(bounds: Bounds, occupied: Bool[Tensor, "K G G G"], resolution: 
 def _numbered(resolution: int, touched: Bool[Tensor, "B B B"]) -> Blocks:
     where = touched.nonzero()
     numbers = torch.zeros_like(touched, dtype=torch.int64)
-    numbers[where.unbind(-1)] = torch.arange(1, len(where) + 1)
-    step = torch.arange(SIDE)
+    numbers[where.unbind(-1)] = torch.arange(1, len(where) + 1, device=where.device)
+    step = torch.arange(SIDE, device=where.device)
     local = torch.cartesian_prod(step, step, step).flip(-1)  # x fastest
     every = where[:, None] * BLOCK + local
     keys = (every[..., 0] * (resolution + 1) + every[..., 1]) * (resolution + 1) + every[..., 2]
@@ -76,7 +76,8 @@ def corners_of(
     number = blocks.numbers[(cell // BLOCK).unbind(-1)]
     x, y, z = (cell % BLOCK).unbind(-1)
     first = x + SIDE * y + SIDE * SIDE * z
-    steps = torch.tensor([i + SIDE * j + SIDE * SIDE * k for k in (0, 1) for j in (0, 1) for i in (0, 1)])
+    corner = torch.arange(8, device=first.device)
+    steps = (corner & 1) + SIDE * (corner >> 1 & 1) + SIDE * SIDE * (corner >> 2)
     rows = blocks.vertices[(number - 1).clamp(min=0)[:, None], first[:, None] + steps]
     low, high = 1 - part, part
     weights = [

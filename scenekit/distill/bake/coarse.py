@@ -34,7 +34,7 @@ def coarser(renderer: BakedRenderer) -> BakedRenderer:
     copy = BakedField(field.bounds, blocks, LEAST_PLANES, field.unit)
     for weight, source in zip(copy.network, field.network, strict=True):
         weight.copy_(source)
-    for rows in torch.arange(len(blocks.places)).split(ASKED):
+    for rows in torch.arange(len(blocks.places), device=occupied.device).split(ASKED):
         copy.grid[rows] = _about(field, blocks.places[rows] / resolution, 0.5 / resolution)
     return BakedRenderer(copy, occupied, renderer.rule)
 
@@ -42,7 +42,7 @@ def coarser(renderer: BakedRenderer) -> BakedRenderer:
 def _about(field: BakedField, unit: Float[Tensor, "P 3"], half: float) -> Float[Tensor, "P 8"]:
     """Raw values that stand for the cell about each place: mean thickness, colours weighted by it."""
     thickness, features = unit.new_zeros(len(unit)), unit.new_zeros(len(unit), 7)
-    corners = torch.cartesian_prod(*[torch.tensor([-half, half])] * 3)
+    corners = torch.cartesian_prod(*[unit.new_tensor([-half, half])] * 3)
     for corner in corners:
         inside = ((unit + corner).clamp(0, 1) * 2 - 1) * field.bounds.field_extent
         places = expand(inside) if field.bounds.contracted else inside

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenekit.core.bounds import Bounds
+from scenekit.core.constants import constant
 from scenekit.core.protocols import ParameterGroup
 from scenekit.core.rays import Samples
 from scenekit.core.schedules import exponential
@@ -36,8 +38,8 @@ WIDTHS = (FEATURES + (DEGREE + 1) ** 2, 16, 16, 3)
 class BakedField(nn.Module):
     """Planes of R x R vertices, a sparse grid, and the network; see the module.
 
-    ``rounded`` says whether values are rounded to bytes as they are read, with gradients as if they were not.
-    ``unit`` is the length, in scene units, in which density is measured.
+    It is where its blocks are. ``rounded`` says whether values are rounded to bytes as they are read, with gradients as
+    if they were not. ``unit`` is the length, in scene units, in which density is measured.
     """
 
     def __init__(
@@ -50,9 +52,10 @@ class BakedField(nn.Module):
         self.rounded = True
         rows = (planes * planes + 7) // 8 * 8
         self.layout = GridLayout(2, (float(planes - 2),), (planes,), (0, rows))
-        self.grid = nn.Parameter(torch.zeros(len(blocks.places), CHANNELS))
-        self.planes = nn.ParameterList(nn.Parameter(torch.zeros(rows, CHANNELS)) for _ in PLANES)
-        self.network = nn.ParameterList(_network(generator))
+        device = blocks.places.device
+        self.grid = nn.Parameter(torch.zeros(len(blocks.places), CHANNELS, device=device))
+        self.planes = nn.ParameterList(nn.Parameter(torch.zeros(rows, CHANNELS, device=device)) for _ in PLANES)
+        self.network = nn.ParameterList(_network(generator, device))
 
     @property
     def resolution(self) -> int:
@@ -87,6 +90,12 @@ class BakedField(nn.Module):
             return stored
         return stored + (steps_of(stored) * _step(stored) - stored).detach()
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> BakedField:
+        """Blocks go where parameters go."""
+        moved = (fn(tensor) for tensor in (self.blocks.numbers, self.blocks.vertices, self.blocks.places))
+        self.blocks = Blocks(self.blocks.resolution, *moved)
+        return super()._apply(fn, recurse)
+
     def parameter_groups(self) -> list[ParameterGroup]:
         """What no ray touches keeps its moments."""
         rate = exponential(2e-2, 2e-3, warm_up=0.02)
@@ -104,13 +113,13 @@ def steps_of(stored: Float[Tensor, "N 8"]) -> Float[Tensor, "N 8"]:
 
 
 def _step(like: Tensor) -> Tensor:
-    return like.new_tensor([DENSITY_REACH, *[FEATURE_REACH] * FEATURES]) / LEVELS
+    return constant((DENSITY_REACH, *[FEATURE_REACH] * FEATURES), like.device, like.dtype) / LEVELS
 
 
-def _network(generator: torch.Generator | None) -> list[nn.Parameter]:
+def _network(generator: torch.Generator | None, device: torch.device) -> list[nn.Parameter]:
     weights = []
     for inputs, outputs in itertools.pairwise(WIDTHS):
         limit = math.sqrt(6 / (inputs + outputs))
-        weights.append(torch.empty(outputs, inputs).uniform_(-limit, limit, generator=generator))
+        weights.append(torch.empty(outputs, inputs, device=device).uniform_(-limit, limit, generator=generator))
     weights[-1] *= 0.01  # the diffuse colour comes first
     return [nn.Parameter(weight) for weight in weights]

@@ -55,7 +55,7 @@ class Baking:
 
 
 def bake(scene: Scene, baking: Baking | None = None, report: Callable[[Step], None] | None = None) -> BakedRenderer:
-    """A renderer whose field a page can draw, taught by ``scene``; no photograph is needed.
+    """A renderer whose field a page can draw, taught by ``scene``, where that is; no photograph is needed.
 
     Raises BadInput where the scene is no field, or too large for the resolution.
     """
@@ -65,7 +65,7 @@ def bake(scene: Scene, baking: Baking | None = None, report: Callable[[Step], No
         raise BadInput.of(
             "bake", wanted="a field", found=type(teacher).__name__, remedy="export it as what it is, or convert it"
         )
-    generator = torch.Generator().manual_seed(baking.seed)
+    generator = torch.Generator(scene.device).manual_seed(baking.seed)
     cameras = scene.cameras_in_scene(scene.cameras)
     renderer = begin(teacher, cameras, baking, generator)
     objective = TeacherRays(teacher, renderer, cameras, baking)
@@ -115,7 +115,8 @@ class TeacherRays:
         self.cameras = cameras
         self.baking = baking
         centres = cameras.centres
-        self._sizes = torch.tensor(cameras.sizes, dtype=torch.float32)
+        self._device = centres.device
+        self._sizes = torch.tensor(cameras.sizes, dtype=torch.float32, device=self._device)
         self._stray = baking.moved * float((centres - centres.mean(0)).norm(dim=-1).mean())
 
     def next(self, context: Context) -> Taught:
@@ -123,7 +124,7 @@ class TeacherRays:
         cameras, pixels = self._drawn(context.generator)
         with torch.no_grad():
             wanted = self.teacher.render(cameras, pixels, context=EVAL)
-        behind = torch.rand(len(pixels), 3, generator=context.generator)
+        behind = torch.rand(len(pixels), 3, generator=context.generator, device=self._device)
         return Taught(cameras, pixels, wanted.color, wanted.opacity, behind)
 
     def losses(self, look: Taught, context: Context) -> Outcome:
@@ -148,7 +149,7 @@ class TeacherRays:
 
     def probe(self, context: Context) -> float:
         """On rays of its own."""
-        own = replace(context, generator=torch.Generator().manual_seed(0))
+        own = replace(context, generator=torch.Generator(self._device).manual_seed(0))
         with torch.no_grad():
             return float(self.losses(self.next(own), own).squared)
 
@@ -165,12 +166,12 @@ class TeacherRays:
         return self.student.load_state_dict(state_dict)
 
     def _drawn(self, generator: torch.Generator | None) -> tuple[Cameras, Pixels]:
-        count = len(self.cameras)
-        shift = torch.randn(count, 3, generator=generator) * self._stray
+        count, rays, device = len(self.cameras), self.baking.rays, self._device
+        shift = torch.randn(count, 3, generator=generator, device=device) * self._stray
         poses = self.cameras.world_from_camera.clone()
-        poses[..., 3] += shift * (torch.rand(count, 1, generator=generator) < 0.5)
-        owner = torch.randint(count, (self.baking.rays,), generator=generator)
-        places = torch.rand(self.baking.rays, 2, generator=generator) * self._sizes[owner]
+        poses[..., 3] += shift * (torch.rand(count, 1, generator=generator, device=device) < 0.5)
+        owner = torch.randint(count, (rays,), generator=generator, device=device)
+        places = torch.rand(rays, 2, generator=generator, device=device) * self._sizes[owner]
         return replace(self.cameras, world_from_camera=poses), Pixels(owner, places)
 
 
@@ -182,9 +183,9 @@ def pruned(
     grid, kept = occupied.shape[1], torch.zeros_like(occupied)
     for k, cascade in enumerate(occupied):
         cells = cascade.nonzero()
-        densest = torch.zeros(len(cells))
+        densest = torch.zeros(len(cells), device=cells.device)
         for _ in range(TRIES):
-            inside = torch.rand(len(cells), 3, generator=generator)
+            inside = torch.rand(len(cells), 3, generator=generator, device=cells.device)
             places = ((cells + inside) * (2 / grid) - 1) * 2.0**k
             densest = torch.maximum(densest, _density(field, places))
         kept[k][cells[densest > least].unbind(-1)] = True
@@ -223,14 +224,16 @@ def _vertex_values(
     generator: torch.Generator | None,
 ) -> Float[Tensor, "V 8"]:
     """Logarithm of the mean density about each vertex, logit of the mean colour towards cameras, no features."""
-    values = torch.zeros(len(blocks.places), 8)
-    for rows in torch.arange(len(values)).split(ASKED):
-        thickness, colors = torch.zeros(len(rows)), torch.zeros(len(rows), 3)
+    device = blocks.places.device
+    values = torch.zeros(len(blocks.places), 8, device=device)
+    for rows in torch.arange(len(values), device=device).split(ASKED):
+        thickness, colors = torch.zeros(len(rows), device=device), torch.zeros(len(rows), 3, device=device)
         for _ in range(TRIES):
-            off = torch.rand(len(rows), 3, generator=generator) - 0.5
+            off = torch.rand(len(rows), 3, generator=generator, device=device) - 0.5
             cells = ((blocks.places[rows] + off) / blocks.resolution * 2 - 1) * bounds.field_extent
             places = expand(cells) if bounds.contracted else cells
-            centres = cameras.centres[torch.randint(len(cameras), (len(rows),), generator=generator)]
+            seen_from = torch.randint(len(cameras), (len(rows),), generator=generator, device=device)
+            centres = cameras.centres[seen_from]
             samples = _samples(places, torch.nn.functional.normalize(places - centres, dim=-1))
             density, features = field.density(samples)
             alpha = -torch.expm1(-density * unit) + 1e-6

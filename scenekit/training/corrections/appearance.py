@@ -32,10 +32,12 @@ class Exposures(nn.Module):
     """
 
     recordable: ClassVar[bool] = True
+    reference: Int[Tensor, " M"]
 
     def __init__(self, count: int, photographs: tuple[int, ...], reference: int | None = None) -> None:
         super().__init__()
-        self.reference = (reference,) if reference is not None else photographs
+        chosen = photographs if reference is None else (reference,)
+        self.register_buffer("reference", torch.tensor(chosen), persistent=False)
         self.stops = nn.Parameter(torch.zeros(count, 3))
 
     def cameras(self, cameras: Cameras) -> Cameras:
@@ -45,7 +47,7 @@ class Exposures(nn.Module):
     def rendering(self, rendering: Rendering, batch: Batch) -> Rendering:
         """Exposed as each photograph was."""
         owners = _owners(batch)
-        stops = self.stops - self.stops[list(self.reference)].mean(0)
+        stops = self.stops - self.stops[self.reference].mean(0)
         return replace(rendering, color=exposed(rendering.color, stops[owners].reshape(_spread(rendering, owners))))
 
     def loss(self, rendering: Rendering, batch: Batch) -> Mapping[str, Tensor]:

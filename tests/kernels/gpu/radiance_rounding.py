@@ -34,14 +34,14 @@ def sample(density: list[int], color: list[int], degree: int, rows: int) -> Give
     """``density`` widths, the encoding's first, and the colour network's widths after its inputs."""
     g = torch.Generator().manual_seed(8)
     inputs = density[-1] + (degree + 1) ** 2
-    parts = [
+    of_density, of_color = (
         [torch.randn(b, a, generator=g) * (2 / a) ** 0.5 for a, b in itertools.pairwise(widths)]
         for widths in (density, [inputs, *color])
-    ]
+    )
     directions = torch.nn.functional.normalize(torch.randn(rows, 3, generator=g), dim=-1)
     encoded = torch.randn(rows, density[0], generator=g)
-    gradients = torch.randn(rows, generator=g), torch.randn(rows, 3, generator=g)
-    return Given(encoded, directions, *parts, degree, 0.3, *gradients)
+    for_densities, for_colors = torch.randn(rows, generator=g), torch.randn(rows, 3, generator=g)
+    return Given(encoded, directions, of_density, of_color, degree, 0.3, for_densities, for_colors)
 
 
 def expected(given: Given) -> list[Rounded]:

@@ -17,6 +17,7 @@ from scenekit.kernels.gpu import (
     radiance,
     rasterize,
     ray_points,
+    rays,
     spherical_harmonics,
     ssim,
     trace_hash_grid,
@@ -44,6 +45,7 @@ SOURCES: list[Source] = [
     march.SOURCE,
     lit_counts.SOURCE,
     ray_points.SOURCE,
+    rays.SOURCE,
     *(
         project.specialised(*each)
         for each in ((-1, 0, False), (0, 0, True), (1, 15, True), (3, 15, False), (4, 24, True))
