@@ -1,4 +1,4 @@
-"""Launches of ``cuda/nearest.cu``: points are sorted by the cells of a grid, then every query walks the cells about it."""
+"""Launches of ``cuda/nearest.cu``: points are sorted by the cells of a grid, queries walk the cells about them."""
 
 from __future__ import annotations
 
