@@ -1,7 +1,7 @@
 """Time of the rasterizer per pass, on generated ellipses: ``python -m benchmarks.rasterizer``.
 
-Where there is a GPU it is measured (``rasterizer_gpu.py``), against gsplat where that is installed; ``--device cpu``
-measures the loops for the CPU there too.
+Where there is a GPU it is measured (``rasterizer_gpu.py``), against gsplat where its kernels are compiled, or
+``--build-peer`` has them compiled first, for many minutes; ``--device cpu`` measures the loops for the CPU there too.
 
 "cs-ms" is the process's CPU time divided by two, in milliseconds: what two free cores would need if both were
 kept busy. Unlike wall time it bears a loaded machine, whose load average stands beside it. The scenes have
@@ -97,9 +97,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="threads of the compiled loops")
     parser.add_argument("--seconds", type=float, default=1.0, help="time per pass")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--build-peer", action="store_true", help="compile gsplat's kernels first where need be")
     options = parser.parse_args()
     if options.device == "cuda":
-        found = rasterizer_gpu.run(torch.device("cuda", 0))
+        found = rasterizer_gpu.run(torch.device("cuda", 0), build_peer=options.build_peer)
         print(json.dumps(found) if options.json else rasterizer_gpu.table(found))
         return
     torch.set_num_threads(options.threads)

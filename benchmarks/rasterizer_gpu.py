@@ -7,14 +7,20 @@ time a call takes while the host is ahead of the GPU; "issue" what the host need
 what runs on the GPU, by its profiler, where the host cannot be seen; "graph" a replay of a CUDA graph that captured the
 call. Both sides take the same Gaussians, camera and gradient of the picture; how far their pictures are apart stands
 beside the times.
+
+gsplat compiles its kernels at its first call, for many minutes and without a word: it is measured where that has been
+done, or is asked for.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -24,6 +30,7 @@ from torch import Tensor
 from benchmarks.clock import timed
 from scenekit.core.cameras import Cameras
 from scenekit.core.protocols import Context, ParameterGroup, Splats
+from scenekit.kernels.gpu import launch
 from scenekit.kernels.ssim import l1_dssim
 from scenekit.renderers.splats import SplatRenderer
 
@@ -158,19 +165,19 @@ def queued(body: Body) -> tuple[float, float]:
     return start.elapsed_time(end) / QUEUE, 1000 * issued / QUEUE
 
 
-def kernels(body: Body) -> dict[str, Any]:
+def kernels(body: Body, calls: int = QUEUE) -> dict[str, Any]:
     """What runs on the GPU in a call: milliseconds in all and of each kernel, and how many launches."""
     activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=activities) as profile:
-        for _ in range(QUEUE):
+        for _ in range(calls):
             body()
         torch.cuda.synchronize()
     found = [event for event in profile.key_averages() if "CUDA" in str(event.device_type)]
-    times = {event.key: event.self_device_time_total / 1000 / QUEUE for event in found}
+    times = {event.key: event.self_device_time_total / 1000 / calls for event in found}
     by_time = dict(sorted(times.items(), key=lambda item: -item[1]))
     return {
         "ms": sum(times.values()),
-        "launches": sum(event.count for event in found) / QUEUE,
+        "launches": sum(event.count for event in found) / calls,
         "each": {name[:90]: round(ms, 4) for name, ms in by_time.items()},
     }
 
@@ -253,15 +260,27 @@ def apart(mine: Ours, theirs: Gsplat, of: Scene) -> dict[str, float]:
             "largest_difference": float(difference.max()), **angles}  # fmt: skip
 
 
-def missing(package: str, device: torch.device) -> str | None:
-    """Why a peer cannot run; None where it can."""
+def missing(device: torch.device, *, build: bool) -> str | None:
+    """Why gsplat does not run; None where it does. Its kernels are compiled here if they are to be."""
     if device.type != "cuda":
         return "needs a GPU"
     try:
-        import_module(package)
-    except ImportError as error:
-        return f"not installed: {error}"
+        import_module("gsplat")
+        if not build and not _is_built():
+            return "its kernels are not compiled: --build-peer does that"
+        if import_module("gsplat.cuda._backend")._C is None:
+            return "its kernels cannot be compiled without a CUDA toolkit"
+    except (ImportError, RuntimeError, OSError) as error:
+        return f"not to be had: {str(error)[:200]}"
     return None
+
+
+def _is_built() -> bool:
+    """Whether gsplat has kernels of its own, or torch has compiled them."""
+    if find_spec("gsplat.csrc") is not None:
+        return True
+    folder = import_module("torch.utils.cpp_extension")._get_build_directory("gsplat_cuda", False)
+    return (Path(folder) / "gsplat_cuda.so").exists()
 
 
 def compare(frame: Frame, device: torch.device, *, peer: bool) -> dict[str, Any]:
@@ -292,14 +311,21 @@ def loss(device: torch.device, size: tuple[int, int] = (800, 800)) -> dict[str, 
     return {"size": size, **measured(both, device, graph=device.type == "cuda")}
 
 
-def run(device: torch.device, frames: tuple[Frame, ...] = FRAMES) -> dict[str, Any]:
-    """The whole table, with machine and scope."""
-    why = missing("gsplat", device)
+def run(device: torch.device, frames: tuple[Frame, ...] = FRAMES, *, build_peer: bool = False) -> dict[str, Any]:
+    """The whole table, with machine and scope; what is done is told on standard error."""
+    if device.type == "cuda" and not launch.available():
+        raise SystemExit("rasterizer: wanted a GPU that our kernels serve on; references would take hours")
+    began, rows = time.perf_counter(), []
+    why = missing(device, build=build_peer)
+    print(f"gsplat {why or 'is measured, too'}; after {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
+    for frame in frames:
+        rows.append(compare(frame, device, peer=why is None))
+        print(f"{frame}: done after {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
     return {
         "scope": " ".join(str(__doc__).split("\n\n")[1].split()),
         "machine": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
         "versions": {"torch": torch.__version__, "cuda": torch.version.cuda, "gsplat": why or _version("gsplat")},
-        "rows": [compare(frame, device, peer=why is None) for frame in frames],
+        "rows": rows,
         "loss": loss(device),
     }
 

@@ -51,8 +51,8 @@ void move(const Four& four, int way, int64_t channels, float* values, int64_t* o
     numbers[k] = order[four.cell[k]];
   }
   for (int k = 0; k < 4; ++k) {
-    std::memcpy(values + four.cell[k] * channels, rows[WAY[way][k]], channels * sizeof(float));
-    order[four.cell[k]] = numbers[WAY[way][k]];
+    std::memcpy(values + four.cell[k] * channels, rows[row_of(way, k)], channels * sizeof(float));
+    order[four.cell[k]] = numbers[row_of(way, k)];
   }
 }
 

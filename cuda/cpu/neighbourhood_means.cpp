@@ -1,5 +1,7 @@
 // Loops of means over squares: running sums, so that every radius costs the same. Sums are float64: each row of the
 // grid goes through one.
+#include "../neighbourhood_means.h"
+
 #include <algorithm>
 #include <memory>
 #include <vector>
@@ -16,14 +18,6 @@ constexpr int64_t STRIP = 128;  // floats: a thread's piece down
 struct Shape {
   int64_t height, width, channels;
 };
-
-// The row that stands at `y` where the grid is reflected at its first and last rows.
-int64_t reflected(int64_t y, int64_t height) {
-  if (y < 0) y = -y;
-  return y >= height ? 2 * height - 2 - y : y;
-}
-
-int64_t wrapped(int64_t x, int64_t width) { return x < 0 ? x + width : x >= width ? x - width : x; }
 
 void along(const float* row, const Shape& shape, int64_t radius, double* sums, float* result) {
   const int64_t channels = shape.channels;

@@ -16,6 +16,7 @@ from torch import Tensor
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.core.constants import constant
 from scenekit.kernels import native
+from scenekit.kernels.gpu import assign_fours as gpu
 from scenekit.kernels.op import register
 
 MOST_CHANNELS = 64  # that the native loops keep on their stack
@@ -36,7 +37,8 @@ def assign_fours_(
         values: a row for every cell; moved.
         order: number of the row in every cell; moved alongside.
         target: what cells want.
-        groups: cells of a block, numbered row by row below ``side**2``; no cell twice.
+        groups: cells of a block, numbered row by row below ``side**2``; no cell twice. Not read where they are on a
+            GPU.
         side: of the square blocks that the grid is cut into; cells beyond the last whole block rest.
         shift: row and column of the first block's corner; blocks go on beyond the border from the other side.
 
@@ -54,7 +56,7 @@ def assign_fours_(
             raise TypeError(f"{name}: wanted torch.int64, found {tensor.dtype}")
     if not 2 <= side <= min(sizes["H"], sizes["W"]):
         raise ValueError(f"side: wanted 2 to {min(sizes['H'], sizes['W'])}, found {side}")
-    if len(groups) and not (int(groups.min()) >= 0 and int(groups.max()) < side * side):
+    if not groups.is_cuda and len(groups) and not (int(groups.min()) >= 0 and int(groups.max()) < side * side):
         raise ValueError(f"groups: wanted cells below {side * side}, found {int(groups.min())} to {int(groups.max())}")
     if not (0 <= shift[0] < sizes["H"] and 0 <= shift[1] < sizes["W"]):
         raise ValueError(f"shift: wanted a cell of the grid, found {shift}")
@@ -111,4 +113,5 @@ ASSIGN_FOURS = register(
     _reference,
     fake=lambda values, *_: values.new_empty(1, dtype=torch.float64),
     cpu=_cpu,
+    cuda=gpu.assign_fours_,
 )

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
+from scenekit.kernels.gpu import nearest as gpu
 from scenekit.kernels.op import register
 
 PAIRS = 2**22  # distances that the reference holds at once
@@ -45,9 +46,14 @@ def _cpu(queries: Tensor, points: Tensor, count: int) -> Tensor:
     return found
 
 
+def _cuda(queries: Tensor, points: Tensor, count: int) -> Tensor:
+    return (gpu.nearest if gpu.serves(queries, points, count) else _reference)(queries, points, count)
+
+
 NEAREST = register(
     "nearest(Tensor queries, Tensor points, int count) -> Tensor",
     _reference,
     fake=lambda queries, points, count: queries.new_empty(queries.shape[0], count, dtype=torch.int64),
     cpu=_cpu,
+    cuda=_cuda,
 )

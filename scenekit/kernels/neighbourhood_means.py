@@ -8,6 +8,7 @@ from torch import Tensor
 
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
+from scenekit.kernels.gpu import neighbourhood_means as gpu
 from scenekit.kernels.op import register
 
 
@@ -55,4 +56,5 @@ NEIGHBOURHOOD_MEANS = register(
     _reference,
     fake=lambda grid, radius: grid.new_empty(grid.shape),
     cpu=_cpu,
+    cuda=gpu.neighbourhood_means,
 )

@@ -13,6 +13,7 @@ from torch import nn
 
 from scenekit.kernels.gpu import (
     adam,
+    assign_fours,
     composite,
     doubles,
     grids,
@@ -22,6 +23,8 @@ from scenekit.kernels.gpu import (
     march,
     mlp,
     mlp_half,
+    nearest,
+    neighbourhood_means,
     pixel_loss,
     pixels_at,
     project,
@@ -43,6 +46,7 @@ from scenekit.representations.factors import Factors
 from scenekit.representations.gaussians import GaussianModel
 from scenekit.representations.grid_field import GridEncoding, GridRadianceField
 from scenekit.representations.networks import ColorLayers, RadianceNetworks
+from scenekit.representations.rbf_encodings import AdaptiveRBFEncoding
 from scenekit.representations.signal import SignalField
 from scenekit.representations.triplane import TriplaneEncoding
 
@@ -97,6 +101,10 @@ def _dense(module: DenseGridField) -> list[Source]:
     return [_grid(False, 3, module.densities), _grid(False, 3, module.colors), colors]
 
 
+def _adaptive(module: AdaptiveRBFEncoding) -> list[Source]:
+    return [nearest.source(module.dimensions, module.neighbors)] if module.neighbors <= nearest.MOST else []
+
+
 def _traced(module: GridRadianceField) -> list[Source]:
     encoding, networks = module.encoding, module.networks
     weights = networks.density_weights, networks.color_weights
@@ -109,7 +117,8 @@ def _rasterized(renderer: SplatRenderer[GaussianModel]) -> list[Source]:
     # The degree rises as training goes on.
     degrees = range(renderer.primitives.config.harmonics_degree + 1)
     projections = [project.specialised(degree, stored if degree else 0, False) for degree in degrees]
-    return [*projections, intersect.source(1), *pictures]
+    sorting = [assign_fours.SOURCE, neighbourhood_means.SOURCE] * renderer.primitives.config.compact
+    return [*projections, intersect.source(1), *pictures, *sorting]
 
 
 # Weights [out in] of each network, layer by layer.
@@ -127,6 +136,7 @@ NEEDED: dict[type[nn.Module], Callable[[Any], list[Source]]] = {
     ColorLayers: _directional,
     GridEncoding: lambda x: [_grid(x.layout.simplices, x.dimensions, x.table)],
     GridRadianceField: _traced,
+    AdaptiveRBFEncoding: _adaptive,
     TriplaneEncoding: lambda x: [_grid(False, 2, x.planes[0])],
     Factors: lambda x: [_grid(False, len(axes), table) for axes, table in zip(x.axes, x.tables, strict=True)],
     DenseGridField: _dense,

@@ -6,6 +6,7 @@ import torch
 
 from scenekit.kernels.gpu import (
     adam,
+    assign_fours,
     composite,
     doubles,
     grids,
@@ -14,6 +15,8 @@ from scenekit.kernels.gpu import (
     march,
     mlp,
     mlp_half,
+    nearest,
+    neighbourhood_means,
     pixel_loss,
     pixels_at,
     project,
@@ -44,6 +47,7 @@ def _radiance(shape: radiance.Shape, forward: radiance.Plan, backward: radiance.
 
 SOURCES: list[Source] = [
     adam.SOURCE,
+    assign_fours.SOURCE,
     *(composite.source(channels) for channels in (0, 3, 32)),
     *(intersect.source(tiles) for tiles in (1, 1107, 2**16, 2**16 + 1)),
     march.SOURCE,
@@ -59,6 +63,8 @@ SOURCES: list[Source] = [
         for each in ((-1, 0, False), (0, 0, True), (1, 15, True), (3, 15, False), (4, 24, True))
     ),
     *(rasterize.source(channels, file) for channels in (1, 3, 4, 8) for file in ("rasterize", "rasterize_backward")),
+    *(nearest.source(*each) for each in ((2, 1), (2, 16), (3, 1), (3, 2), (3, 8), (3, 16))),
+    neighbourhood_means.SOURCE,
     mlp.SOURCE,
     *_networks((32, 64, 16), mlp_half.FORWARD[0], mlp_half.BACKWARD[0]),
     *_networks((32, 64, 64, 3), mlp_half.FORWARD[0], mlp_half.BACKWARD[1]),
