@@ -29,7 +29,7 @@ from scenekit.assets.meshes.surface import Mesh, library, vertex_normals
 from scenekit.assets.meshes.views import FIELD_OF_VIEW, cameras_around
 from scenekit.core.cameras import Cameras, every_pixel
 from scenekit.core.cloud import PointCloud
-from scenekit.core.rays import rays_of
+from scenekit.kernels.rays import rays_of
 from scenekit.recipes import SplatFitting, VolumeFitting, prepare
 from scenekit.recipes.configs import Fitting
 from scenekit.renderers.volume import Marching

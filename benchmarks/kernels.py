@@ -95,9 +95,27 @@ def grid_rows(share: int, device: torch.device) -> Iterator[Row]:
                 yield _grid_row(op, scope, x, table, shape, peer)
 
 
-def _grid_row(op: str, scope: dict[str, Any], x: Tensor, table: Tensor, shape: Any, peer: Any) -> Row:
+def wide_rows(share: int, device: torch.device) -> Iterator[Row]:
+    """What rows of many features serve: colours of dense grids, a tri-plane's plane, a plane and a line of low rank."""
+    for kind in ("random", "surface"):
+        x = points(kind, N // share, device)
+        for dimensions, cells, features in (
+            (3, (128,), 27),
+            (3, (128,), 48),
+            (2, (64, 102, 161, 256), 16),
+            (2, (300,), 48),
+            (1, (300,), 48),
+        ):
+            layout = GridLayout.dense(dimensions, cells)
+            table = torch.randn(layout.rows, features, device=device)
+            shape = (layout.scales, layout.resolutions, layout.offsets)
+            scope = {"points": kind, "count": len(x), "D": dimensions, "cells": cells, "F": features}
+            yield _grid_row("hash_grid", scope, x[:, :dimensions].contiguous(), table, shape, lambda: None, "wide ")
+
+
+def _grid_row(op: str, scope: dict[str, Any], x: Tensor, table: Tensor, shape: Any, peer: Any, kind: str = "") -> Row:
     return Row(
-        op,
+        kind + op,
         scope,
         lambda t: OPS[op](x, t, *shape),
         lambda t: OPS[op].reference(x, t, *shape),
@@ -368,7 +386,7 @@ def main() -> None:
         "cold_start": cold_start(device),
         "rows": [],
     }
-    for make in (grid_rows, network_rows, radiance_rows, other_rows):
+    for make in (grid_rows, wide_rows, network_rows, radiance_rows, other_rows):
         for row in make(options.share, device):
             if options.only in row.name:
                 found["rows"].append(measure(row, device))

@@ -194,7 +194,7 @@ def _marched(field: Field) -> VolumeRenderer:
     grid = renderer.marching.grid
     axis = (torch.arange(grid) + 0.5) / grid * 2 - 1
     x, y, z = torch.meshgrid(axis, axis, axis, indexing="ij")
-    renderer.occupancy.occupied.copy_(((x * x + y * y + z * z).sqrt() < RADIUS + 2 / grid)[None])
+    renderer.occupancy.occupy(((x * x + y * y + z * z).sqrt() < RADIUS + 2 / grid)[None])
     return renderer
 
 

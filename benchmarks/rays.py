@@ -126,7 +126,7 @@ def march_rows(share: int, device: torch.device) -> Iterator[Row]:
         def error(rays: Stretches = checked) -> bool:
             found = march(*rays[:4], cells, rays.jitter, RULE, FULL)
             packed = RULE.packed(torch.float32, device)
-            wanted = OPS["march"].reference(*rays[:4], cells, rays.jitter, packed, FULL, -1, None)
+            wanted = OPS["march"].reference(*rays[:4], cells, rays.jitter, packed, FULL, -1, None, None)
             return all(torch.equal(a, b) for a, b in zip(found[:3], wanted[:3], strict=True))
 
         ways = {
@@ -208,7 +208,9 @@ def _by_reference(rays: Stretches, cells: Tensor, field: GridField, shaded: bool
     layout, packed = field.layout, RULE.packed(torch.float32, cells.device)
     grid = (field.table, layout.scales, layout.resolutions, layout.offsets, False, field.density, field.color)
     return Traced(
-        *OPS["trace_hash_grid"].reference(*rays, cells, packed, FULL, *grid, field.log_density, 1.0, False, shaded)
+        *OPS["trace_hash_grid"].reference(
+            *rays, cells, packed, FULL, *grid, field.log_density, 1.0, False, shaded, None, None
+        )
     )
 
 

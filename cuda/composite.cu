@@ -33,7 +33,7 @@ __device__ float light_before(float alpha, float& t) {
 extern "C" __global__ void __launch_bounds__(THREADS)
     composite(const float* alphas, const float* colors, const float* distances, const long long* offsets,
               long long rays, long long count, float* color, float* opacity, float* distance, float* weights) {
-  clear_rows(weights, used(offsets, rays, count), count);
+  fill_rows(weights, 0.0f, used(offsets, rays, count), count);
   const long long ray = ray_of_warp();
   if (ray >= rays) return;
   const long long end = within(offsets[ray + 1], count);
@@ -60,13 +60,14 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   distance[ray] = sums[C + 1];
 }
 
+// Of what nobody asks for, `for_distance` and `for_weights`, there may be none: null pointers.
 extern "C" __global__ void __launch_bounds__(THREADS)
     composite_backward(const float* for_color, const float* for_opacity, const float* for_distance,
                        const float* for_weights, const float* alphas, const float* colors, const float* distances,
                        const long long* offsets, long long rays, long long count, float* for_alphas,
                        float* for_colors) {
-  clear_rows(for_alphas, used(offsets, rays, count), count);
-  clear_rows(for_colors, C * used(offsets, rays, count), C * count);
+  fill_rows(for_alphas, 0.0f, used(offsets, rays, count), count);
+  fill_rows(for_colors, 0.0f, C * used(offsets, rays, count), C * count);
   const long long ray = ray_of_warp();
   if (ray >= rays) return;
   const long long begin = within(offsets[ray], count), end = within(offsets[ray + 1], count);
@@ -79,7 +80,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   }
 #pragma unroll
   for (int c = 0; c < C; ++c) of_color[c] = for_color[C * ray + c];
-  const float of_opacity = for_opacity[ray], of_distance = for_distance[ray];
+  const float of_opacity = for_opacity[ray], of_distance = for_distance ? for_distance[ray] : 0.0f;
   const long long blocks = end > begin ? (end - begin + 31) / 32 : 0;
   for (long long block = blocks - 1; block >= 0; --block) {
     const long long i = begin + 32 * block + lane;
@@ -88,7 +89,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     if (seen) {
       before = for_alphas[i];
       alpha = alphas[i];
-      value = for_weights[i] + of_opacity + of_distance * distances[i];
+      value = (for_weights ? for_weights[i] : 0.0f) + of_opacity + of_distance * distances[i];
 #pragma unroll
       for (int c = 0; c < C; ++c) value += of_color[c] * colors[C * i + c];
     }

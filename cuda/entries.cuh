@@ -71,4 +71,20 @@ template <int N> __device__ __forceinline__ void load_entries(const Entry* from,
   }
 }
 
+// And back.
+template <int N> __device__ __forceinline__ void store_entries(Entry* to, const float* from) {
+  constexpr int BYTES = N * sizeof(Entry), PER_WORD = 4 / sizeof(Entry), WORDS = BYTES < 4 ? 1 : BYTES / 4;
+  unsigned word[4];
+#pragma unroll
+  for (int w = 0; w < WORDS; ++w) {
+    word[w] = bits_of(from[w * PER_WORD]);
+    if constexpr (PER_WORD == 2 && N > 1) word[w] |= bits_of(from[w * 2 + 1]) << 16;
+  }
+  // A plain assignment of four words becomes four stores.
+  if constexpr (BYTES == 16) __stwb((uint4*)to, make_uint4(word[0], word[1], word[2], word[3]));
+  else if constexpr (BYTES == 8) __stwb((uint2*)to, make_uint2(word[0], word[1]));
+  else if constexpr (BYTES == 4) *(unsigned*)to = word[0];
+  else *(unsigned short*)to = (unsigned short)word[0];
+}
+
 }  // namespace scenekit

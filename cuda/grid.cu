@@ -5,7 +5,7 @@
 // level, of which coarse ones fit the nearest cache.
 //
 // Macros: SIMPLICES, whether cells are; DIMENSIONS; FEATURES and ENTRY as in entries.cuh; LANES, of a warp that share a
-// point in the forward pass: 2 for cubes, 1 for simplices; WALK as in grid_backward.cuh.
+// point in the forward pass: 2 for cubes, 1 for simplices.
 #include "cell.cuh"
 #include "grid_backward.cuh"
 
@@ -45,22 +45,6 @@ __device__ __forceinline__ void blend_part(const float* x, const Level& level, c
 #endif
 }
 
-struct Share {
-  int level;
-  long long first;  // point
-};
-
-// What a block takes in the backward pass. `at_once` levels are under way together, block by block in turn, as far from
-// each other as can be: coarse ones, where many threads wait for few rows, beside fine ones, whose rows fill the cache.
-__device__ __forceinline__ Share share_of(unsigned block, unsigned stretches, unsigned levels, unsigned at_once) {
-  const unsigned groups = (levels + at_once - 1) / at_once, most = (levels + groups - 1) / groups;
-  const unsigned full = levels - (most - 1) * groups;  // groups of so many levels; the rest have one fewer
-  const bool early = block < stretches * most * full;
-  const unsigned size = early ? most : most - 1, of_group = early ? block : block - stretches * most * full;
-  const unsigned group = of_group / (stretches * size) + (early ? 0 : full), turn = of_group % (stretches * size);
-  return {(int)(group + turn % size * groups), (long long)(turn / size) * TAKEN};
-}
-
 }  // namespace
 
 // Features at LANES levels from blockIdx.y * LANES on, of which each lane of a point ends with one's.
@@ -87,20 +71,18 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 
 // Adds to the gradient of the table.
 extern "C" __global__ void __launch_bounds__(WALKERS)
-    grid_backward(const Entry* gradient, const float* positions, long long count, long long levels, const int* layout,
-                  long long at_once, float* result) {
+    grid_backward(const Entry* gradient, const float* positions, long long count, const int* layout, float* result) {
   __shared__ float points[Cell::D * PLACES], gradients[CHUNK * PLACES];
-  const unsigned stretches = gridDim.x / (unsigned)levels;
-  const Share share = share_of(blockIdx.x, stretches, (unsigned)levels, (unsigned)at_once);
-  const int held = share.first + TAKEN < count ? TAKEN : (int)(count - share.first);
-  const Level level = level_at(layout, share.level);
-  positions += share.first * Cell::D;
+  const long long first = (long long)blockIdx.x * TAKEN;
+  const int held = first + TAKEN < count ? TAKEN : (int)(count - first);
+  const Level level = level_at(layout, blockIdx.y);
+  positions += first * Cell::D;
   for (int e = threadIdx.x; e < TAKEN * Cell::D; e += WALKERS)
     points[e % Cell::D * PLACES + place(e / Cell::D)] = e < held * Cell::D ? __ldg(positions + e) : 0.0f;
   for (int c = 0; c < F; c += CHUNK) {
     if (c) __syncthreads();  // all have read what was there
     for (int f = 0; f < CHUNK; ++f) {
-      const Entry* from = gradient + (share.level * F + c + f) * count + share.first;
+      const Entry* from = gradient + ((long long)blockIdx.y * F + c + f) * count + first;
       for (int p = threadIdx.x; p < TAKEN; p += WALKERS)
         gradients[f * PLACES + place(p)] = p < held ? load_entry(from + p) : 0.0f;
     }

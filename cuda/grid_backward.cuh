@@ -7,17 +7,23 @@
 //
 // A lane adds two vertices at once where they lie together. Of other pairs, both lanes of two add the two vertices in
 // one instruction, which is one request where they lie in one sector.
-//
-// Macro: WALK, points of a thread.
 #pragma once
 
 #include "grid.cuh"
 
 namespace scenekit {
 
+constexpr int WALK = 16;  // points of a thread
 constexpr int FEWEST_MERGED = 8;  // lanes of a warp that must share a cell before adding up first pays
 constexpr int STRETCH = WALK | 1;  // places of a thread's points in shared memory, odd: no two lanes in one bank
 constexpr unsigned NONE = ~0u;
+
+// To CHUNK floats that begin at a multiple of their bytes.
+__device__ __forceinline__ void add_chunk(float* to, const float* values) {
+  if constexpr (CHUNK == 4) reduce_add4(to, values[0], values[1], values[2], values[3]);
+  else if constexpr (CHUNK == 2) reduce_add2(to, values[0], values[1]);
+  else atomicAdd(to, values[0]);
+}
 
 // Rows of one level, beginning at some feature.
 struct Target {
@@ -25,11 +31,7 @@ struct Target {
   unsigned odd;
 
   __device__ __forceinline__ void add(unsigned row, const float* values) const {
-    if (row == NONE) return;
-    float* to = rows + (size_t)row * F;
-    if constexpr (CHUNK == 4) reduce_add4(to, values[0], values[1], values[2], values[3]);
-    else if constexpr (CHUNK == 2) reduce_add2(to, values[0], values[1]);
-    else atomicAdd(to, values[0]);
+    if (row != NONE) add_chunk(rows + (size_t)row * F, values);
   }
 
   // Both in one reduction, if they lie so.
@@ -127,22 +129,23 @@ template <class Cell> struct Walk {
   }
 
   // All lanes of a warp come along; those that do not `go` stay where they are.
-  __device__ __forceinline__ void go_to(const Cell& next, bool go, const Target& target) {
-    const bool moves = go && somewhere && !next.is(cell);
+  template <class To> __device__ __forceinline__ void go_to(const Cell& next, bool go, const To& target) {
+    const bool arrives = go && !(somewhere && next.is(cell)), moves = arrives && somewhere;
     if (__any_sync(ALL, moves)) {
       const unsigned left = moves ? next.left_behind(cell) : 0u;
       add_vertices(cell, sum, left, target);
       if (left == EVERY) clear();
       else if (moves) next.carry(cell, sum);
     }
-    if (go) cell = next, somewhere = true;
+    if (arrives) cell = next, somewhere = true;
   }
 
-  __device__ __forceinline__ void take(const float* gradient) {
+  // Of a point in the cell.
+  __device__ __forceinline__ void take(const Cell& point, const float* gradient) {
 #pragma unroll
     for (int v = 0; v < Cell::VERTICES; ++v)
 #pragma unroll
-      for (int f = 0; f < CHUNK; ++f) sum[v][f] += cell.weight[v] * gradient[f];
+      for (int f = 0; f < CHUNK; ++f) sum[v][f] += point.weight[v] * gradient[f];
   }
 
   __device__ __forceinline__ void end(const Target& target) {
@@ -175,7 +178,7 @@ __device__ void walk(const float* points, const float* gradients, int places, co
     next.find(x, level);
     next.pair_up();
     way.go_to(next, go, target);
-    if (go) way.take(g);
+    if (go) way.take(next, g);
   }
   if (__any_sync(ALL, way.somewhere)) way.end(target);
 }

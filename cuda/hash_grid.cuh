@@ -17,12 +17,14 @@ struct CornersSide {
   __device__ __forceinline__ void find(const float* x, const Level& level, int side);
 };
 
-struct Corners {
+struct __align__(16) Corners {
   static constexpr int D = DIMENSIONS, VERTICES = 1 << D;
   static constexpr bool PAIRED = true;
   using Side = CornersSide;
-  unsigned key[D], row[VERTICES];
-  float fraction[D], weight[VERTICES];
+  unsigned row[VERTICES];
+  float weight[VERTICES];
+  unsigned key[D];
+  float fraction[D];
 
   __device__ __forceinline__ void find(const float* x, const Level& level) {
 #pragma unroll

@@ -55,8 +55,8 @@ __device__ long long end_within(const long long* ends, long long rays, long long
 
 // A thread packs 4^3 cells of one cascade, the threads of two warps those that share a word of words.
 extern "C" __global__ void __launch_bounds__(THREADS)
-    pack_cells(const unsigned char* cells, long long cascades, long long grid, Word* fine, Word* coarse) {
-  const CellBits o = cell_bits_of((int)cascades, (int)grid);
+    pack_cells(const unsigned char* cells, long long cascades, long long grid, Word* words) {
+  const CellBits o = cell_bits(words, cascades, grid);
   const long long all = (long long)o.boxes * o.boxes * o.boxes;
   const long long box = (long long)blockIdx.x * (THREADS / BOX) + threadIdx.x / BOX;
   const int cascade = (int)(box / all), i = (int)(box % all), inner = threadIdx.x % BOX;
@@ -76,23 +76,23 @@ extern "C" __global__ void __launch_bounds__(THREADS)
           for (int z = 4 * bz; z < 4 * bz + 4 && z < o.grid; ++z) word |= (Word)(row[z & 3] != 0) << bit_of(x, y, z);
         }
       }
-    fine[word_at(cascade, bx, by, bz, o.blocks)] = word;
+    words[word_at(cascade, bx, by, bz, o.blocks)] = word;
   }
   const unsigned half = __ballot_sync(ALL, word != 0);
-  if (lane_index() == 0 && box < cascades * all) ((unsigned*)coarse)[2 * box + inner / 32] = half;
+  if (lane_index() == 0 && box < cascades * all) ((unsigned*)o.coarse)[2 * box + inner / 32] = half;
 }
 
 // How many samples each ray has.
 extern "C" __global__ void __launch_bounds__(THREADS)
     march_count(const float* origins, const float* directions, const float* near, const float* far,
-                const float* jitter, long long rays, const Word* fine, const Word* coarse, long long cascades,
-                long long grid, const float* rule_numbers, long long rule_size, long long max_samples, long long lanes,
+                const float* jitter, long long rays, const Word* words, long long cascades, long long grid,
+                const float* rule_numbers, long long rule_size, long long max_samples, long long lanes,
                 long long* counts) {
   const Rays all{origins, directions, near, far, jitter};
   const Group group((int)lanes);
   const long long r = group.index();
   const StepRule rule = step_rule(rule_numbers, rule_size);
-  const CellBits bits = cell_bits(fine, coarse, cascades, grid);
+  const CellBits bits = cell_bits(words, cascades, grid);
   RayMarch march = {};
   const bool enters = r < rays && all.enter(rule, bits.cascades, r, march);
   const int count = walk(group, rule, bits, march, enters, at_most(max_samples), [](int, float, float) {});
@@ -100,21 +100,23 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 }
 
 // Writes the samples of every ray between the end of the ray before and its own, `ends`[ray]; zeros where it has fewer,
-// and where no ray ends within `room`. A ray that ends beyond that has none, and `left_out`[ray] unless that is null.
+// and where no ray ends within `room`: those rows are the last ray's. A ray that ends beyond that has none, and
+// `left_out`[ray]. That and `owners`, of every row, may be null pointers.
 extern "C" __global__ void __launch_bounds__(THREADS)
     march(const float* origins, const float* directions, const float* near, const float* far, const float* jitter,
-          long long rays, const Word* fine, const Word* coarse, long long cascades, long long grid,
-          const float* rule_numbers, long long rule_size, long long max_samples, long long lanes,
-          const long long* ends, long long room, float* distances, float* deltas, long long* offsets,
-          bool* left_out) {
+          long long rays, const Word* words, long long cascades, long long grid, const float* rule_numbers,
+          long long rule_size, long long max_samples, long long lanes, const long long* ends, long long room,
+          float* distances, float* deltas, long long* offsets, long long* needed, bool* left_out,
+          long long* owners) {
   const Rays all{origins, directions, near, far, jitter};
   const Group group((int)lanes);
   const long long r = group.index();
   const StepRule rule = step_rule(rule_numbers, rule_size);
-  const CellBits bits = cell_bits(fine, coarse, cascades, grid);
+  const CellBits bits = cell_bits(words, cascades, grid);
   const long long used = end_within(ends, rays, room);
-  clear_rows(distances, used, room);
-  clear_rows(deltas, used, room);
+  fill_rows(distances, 0.0f, used, room);
+  fill_rows(deltas, 0.0f, used, room);
+  if (owners) fill_rows(owners, rays > 0 ? rays - 1 : 0, used, room);
   const long long end = r < rays ? ends[r] : 0, begin = r > 0 && r < rays ? ends[r - 1] : 0;
   // Counts that are negative give wrong samples, but no access outside of what there is room for.
   const bool fits = r < rays && end <= room, has_room = fits && 0 <= begin && begin < end;
@@ -127,7 +129,12 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   };
   const int found = walk(group, rule, bits, march, enters, most < exist ? most : exist, take);
   for (int i = found + group.own; i < most; i += group.lanes) distances[begin + i] = deltas[begin + i] = 0.0f;
-  if (blockIdx.x == 0 && threadIdx.x == 0) offsets[0] = 0;
+  if (owners)
+    for (int i = group.own; i < most; i += group.lanes) owners[begin + i] = r;
+  if (blockIdx.x == 0 && threadIdx.x == 0) {
+    offsets[0] = 0;
+    *needed = rays > 0 ? ends[rays - 1] : 0;
+  }
   if (r >= rays || group.own != 0) return;
   offsets[r + 1] = fits ? end : used;
   if (left_out) left_out[r] = !fits;

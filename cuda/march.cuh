@@ -12,14 +12,6 @@ __device__ __forceinline__ StepRule step_rule(const float* packed, long long siz
   return step_rule_of(packed, packed + CONSTANTS, (int)size - CONSTANTS);
 }
 
-__device__ __forceinline__ CellBits cell_bits(const Word* fine, const Word* coarse, long long cascades,
-                                              long long grid) {
-  CellBits bits = cell_bits_of((int)cascades, (int)grid);
-  bits.fine = fine;
-  bits.coarse = coarse;
-  return bits;
-}
-
 // Looks at one step per lane of the group's ray, if the group `looks`; returns a bit for each that is a sample. The ray's
 // next step becomes the one to look at then, -1 where there is none. All lanes of a warp come along.
 __device__ __forceinline__ unsigned probe_together(const Group& group, const StepRule& rule, const CellBits& bits,

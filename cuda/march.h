@@ -139,8 +139,8 @@ SK_LEAF int cell_of(float x, float inverse_half_side, int grid) {
   return cell < grid ? cell : grid - 1;
 }
 
-// The occupancy as bits: one word for 4^3 cells, and one word for 4^3 of those words, so that a ray crosses 16^3
-// empty cells in one stride.
+// The occupancy as bits: one word for 4^3 cells, and behind all of these one for 4^3 of those words, so that a ray crosses
+// 16^3 empty cells in one stride.
 typedef unsigned long long Word;
 
 struct CellBits {
@@ -150,9 +150,10 @@ struct CellBits {
   float finest;                       // side of a cell of the first cascade
 };
 
-// Without the words.
-SK_LEAF CellBits cell_bits_of(int cascades, int grid) {
-  CellBits bits{nullptr, nullptr, cascades, grid, (grid + 3) / 4, (grid + 15) / 16, 16, 2.0f / (float)grid};
+SK_LEAF CellBits cell_bits(const Word* words, long long cascades, long long grid) {
+  const int blocks = (int)(grid + 3) / 4, boxes = (int)(grid + 15) / 16;
+  const Word* coarse = words + cascades * blocks * blocks * blocks;
+  CellBits bits{words, coarse, (int)cascades, (int)grid, blocks, boxes, 16, 2.0f / (float)grid};
   // The face of cascade k - 1 lies a quarter of the way into cascade k.
   while (cascades > 1 && bits.stride_limit > 1 && grid / 4 % bits.stride_limit) bits.stride_limit /= 4;
   return bits;

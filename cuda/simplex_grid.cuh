@@ -7,11 +7,12 @@
 
 namespace scenekit {
 
-struct Simplex {
+struct __align__(16) Simplex {
   static constexpr int D = DIMENSIONS, VERTICES = D + 1;
   static constexpr bool PAIRED = false;
-  unsigned row[VERTICES], axis[D];
+  unsigned row[VERTICES];
   float weight[VERTICES];
+  unsigned axis[D];
 
   __device__ __forceinline__ void find(const float* x, const Level& level) {
     float fraction[D];

@@ -22,10 +22,28 @@ constexpr int PROBES = 4;             // steps that a lane looks at in a turn, a
 constexpr int FEW = 4;                // lanes that still look, for which the others do not wait
 constexpr int VACANT = 4;             // lanes without a ray from which on the warp takes further ones
 
+// What all warps count together: rays taken, and samples of rays that are done. None is taken once those fill the room.
+struct Counters {
+  unsigned long long* of;
+  long long room;  // negative where there is no end to it
+
+  __device__ __forceinline__ bool is_full() const {
+    return room >= 0 && *(volatile unsigned long long*)(of + 1) >= (unsigned long long)room;
+  }
+  __device__ __forceinline__ bool is_over(long long count) const {
+    return is_full() || *(volatile unsigned long long*)of >= (unsigned long long)count;
+  }
+  __device__ __forceinline__ void add(int lit) const {
+    if (room < 0) return;
+    lit = sum_of_warp(lit);
+    if (lane_index() == 0 && lit) atomicAdd(of + 1, (unsigned long long)lit);
+  }
+};
+
 struct Rays {
   const float *origins, *directions, *near, *far, *jitter;
   long long count;
-  unsigned long long* next;
+  Counters counters;
 
   // False where ray r meets no cascade at all.
   __device__ __forceinline__ bool enter(const StepRule& rule, const CellBits& bits, long long r, RayMarch& march) const {
@@ -69,8 +87,10 @@ __device__ __forceinline__ void write(const Follower& f, long long ray, const Pi
 }
 
 // Writes what groups whose ray is done have seen together; those are without one then.
-__device__ __forceinline__ void leave_rays(const Group& group, bool done, Follower& f, const Pixels& pixels) {
+__device__ __forceinline__ void leave_rays(const Group& group, bool done, const Counters& counters, Follower& f,
+                                           const Pixels& pixels) {
   if (!__any_sync(ALL, done)) return;
+  counters.add(done && group.own == 0 ? f.lit : 0);
   Follower all = f;
 #pragma unroll
   for (int c = 0; c < 3; ++c) all.color[c] = group.sum(f.color[c]);
@@ -87,7 +107,8 @@ __device__ __forceinline__ void look_ahead(const Group& group, const Rays& rays,
                                            const CellBits& bits, Waiting& waiting, const Pixels& pixels) {
   const int together = 32 / group.lanes;
   long long first = 0;
-  if (lane_index() == 0) first = (long long)atomicAdd(rays.next, (unsigned long long)together);
+  if (lane_index() == 0)
+    first = rays.counters.is_full() ? rays.count : (long long)atomicAdd(rays.counters.of, (unsigned long long)together);
   first = __shfl_sync(ALL, first, 0);
   const long long r = first + lane_index();
   const bool is_ray = lane_index() < together && r < rays.count;
@@ -147,24 +168,25 @@ __device__ __forceinline__ Found search(const Group& group, const StepRule& rule
 
 }  // namespace
 
-// `next` begins as 0.
+// `counted` begins as 0, 0; rays that are not taken for want of room keep what `samples` begin as.
 extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
     trace_hash_grid(const float* origins, const float* directions, const float* near, const float* far,
-                    const float* jitter, long long count, long long max_samples, const Word* fine, const Word* coarse,
+                    const float* jitter, long long count, long long max_samples, const Word* words,
                     long long cascades, long long grid, const float* rule_numbers, long long rule_size,
                     const Entry* table, const int* layout, const float* weights, float log_density, float per_side,
-                    long long contracted, long long shaded, long long lanes, unsigned long long* next, float* colors,
-                    float* opacities, float* distances, long long* samples) {
+                    long long contracted, long long shaded, long long lanes, long long room, unsigned long long* counted,
+                    float* colors, float* opacities, float* distances, long long* samples) {
   // Blocks that begin late mostly find nothing left.
-  if (__syncthreads_and(*(volatile unsigned long long*)next >= (unsigned long long)count)) return;
+  const Counters counters{counted, room};
+  if (__syncthreads_and(counters.is_over(count))) return;
   SK_DYNAMIC_SHARED(unsigned, memory);
   __shared__ StepRule rule;
   __shared__ int2 places[WARPS][32];
   if (threadIdx.x == 0) rule = step_rule(rule_numbers, rule_size);
   Networks networks(weights, memory);
-  const Rays rays{origins, directions, near, far, jitter, count, next};
+  const Rays rays{origins, directions, near, far, jitter, count, counters};
   const Pixels pixels{colors, opacities, distances, samples};
-  const CellBits bits = cell_bits(fine, coarse, cascades, grid);
+  const CellBits bits = cell_bits(words, cascades, grid);
   const Group group((int)lanes);
   const int most = max_samples < 1 << 30 ? (int)max_samples : 1 << 30;
   Waiting waiting{places[threadIdx.x / 32]};
@@ -201,6 +223,6 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, BLOCKS)
       }
     }
     const bool done = f.ray >= 0 && !(f.light >= STOP && f.taken < most && f.march.next >= 0);
-    leave_rays(group, done, f, pixels);
+    leave_rays(group, done, counters, f, pixels);
   }
 }

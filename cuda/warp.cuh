@@ -7,7 +7,7 @@ constexpr unsigned ALL = 0xffffffffu;
 
 __device__ __forceinline__ int lane_index() { return threadIdx.x % 32; }
 
-__device__ __forceinline__ float sum_of_warp(float x) {
+template <class T> __device__ __forceinline__ T sum_of_warp(T x) {
 #pragma unroll
   for (int step = 16; step > 0; step /= 2) x += __shfl_xor_sync(ALL, x, step);
   return x;

@@ -1,4 +1,4 @@
-// Loops of the ray marcher. The occupancy of a call is packed into bits first.
+// Loops of the ray marcher, and those that pack cells into the bits that it reads.
 #if defined(__clang__)
 #pragma clang fp contract(off)
 #elif defined(__GNUC__)
@@ -9,6 +9,7 @@
 
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "pool.h"
 
@@ -35,10 +36,12 @@ Word pack_block(const uint8_t* cells, int grid, int bx, int by, int bz) {
 }
 
 // Of one cascade, the slice of boxes at `box` along x.
-void pack_boxes(const CellBits& o, const uint8_t* cells, Word* fine, Word* coarse, int cascade, int box) {
+void pack_boxes(const CellBits& o, const uint8_t* cells, Word* words, int cascade, int box) {
+  const int64_t boxes = (int64_t)o.boxes * o.boxes * o.boxes, slice = (int64_t)o.boxes * o.boxes;
   cells += (int64_t)cascade * o.grid * o.grid * o.grid;
-  fine += (int64_t)cascade * o.blocks * o.blocks * o.blocks;
-  coarse += (int64_t)cascade * o.boxes * o.boxes * o.boxes;
+  Word* fine = words + (int64_t)cascade * o.blocks * o.blocks * o.blocks;
+  Word* coarse = words + (o.coarse - o.fine) + cascade * boxes;
+  std::memset(coarse + box * slice, 0, sizeof(Word) * slice);
   for (int x = 4 * box; x < 4 * box + 4 && x < o.blocks; ++x)
     for (int y = 0; y < o.blocks; ++y)
       for (int z = 0; z < o.blocks; ++z) {
@@ -51,20 +54,6 @@ void pack_boxes(const CellBits& o, const uint8_t* cells, Word* fine, Word* coars
 }  // namespace
 
 namespace scenekit {
-
-Occupancy::Occupancy(const uint8_t* cells, int64_t cascades, int64_t grid)
-    : bits(cell_bits_of((int)cascades, (int)grid)) {
-  fine_.resize((size_t)cascades * bits.blocks * bits.blocks * bits.blocks);
-  coarse_.assign((size_t)cascades * bits.boxes * bits.boxes * bits.boxes, 0);
-  bits.fine = fine_.data();
-  bits.coarse = coarse_.data();
-  parallel(cascades * bits.boxes, 1, [=](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; ++i) {
-      int first = (int)(i % bits.boxes);
-      pack_boxes(bits, cells, fine_.data(), coarse_.data(), (int)(i / bits.boxes), first);
-    }
-  });
-}
 
 StepRule step_rule(const float* c, const float* powers, int64_t power_count) {
   return step_rule_of(c, powers, (int)power_count);
@@ -109,14 +98,22 @@ struct Result {
 
 }  // namespace
 
+// `words` gets a word for each 4^3 cells, then one for each 4^3 of those.
+SCENEKIT_EXPORT void scenekit_pack_cells(const uint8_t* cells, int64_t cascades, int64_t grid, Word* words) {
+  const CellBits bits = cell_bits(words, cascades, grid);
+  parallel(cascades * bits.boxes, 1, [=](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) pack_boxes(bits, cells, words, (int)(i / bits.boxes), (int)(i % bits.boxes));
+  });
+}
+
 // Marches all rays; `counts[r + 1]` becomes the end of ray r's samples, `handle` owns the samples until they
 // are taken.
 SCENEKIT_EXPORT void scenekit_march(const float* origins, const float* directions, const float* near,
-                                    const float* far, const float* jitter, int64_t rays, const uint8_t* occupancy,
+                                    const float* far, const float* jitter, int64_t rays, const Word* words,
                                     int64_t cascades, int64_t grid, const float* constants, const float* powers,
                                     int64_t power_count, int64_t max_samples, int64_t* offsets, int64_t* handle) {
   StepRule rule = step_rule(constants, powers, power_count);
-  Occupancy packed(occupancy, cascades, grid);
+  const CellBits bits = cell_bits(words, cascades, grid);
   auto result = std::make_unique<Result>();
   result->pieces.resize((size_t)((rays + PIECE - 1) / PIECE));
   Found* pieces = result->pieces.data();
@@ -124,8 +121,8 @@ SCENEKIT_EXPORT void scenekit_march(const float* origins, const float* direction
     // A range may hold several pieces, but never a part of one.
     for (int64_t r = begin; r < end; ++r) {
       RayMarch march;
-      bool meets = begin_march(rule, packed.bits, origins + 3 * r, directions + 3 * r, near[r], far[r], jitter[r], march);
-      offsets[r + 1] = meets ? march_ray(rule, packed.bits, march, max_samples, pieces[r / PIECE]) : 0;
+      bool meets = begin_march(rule, bits, origins + 3 * r, directions + 3 * r, near[r], far[r], jitter[r], march);
+      offsets[r + 1] = meets ? march_ray(rule, bits, march, max_samples, pieces[r / PIECE]) : 0;
     }
   });
   offsets[0] = 0;

@@ -1,24 +1,11 @@
-// The ray marcher as other loops use it: occupancy packed once, then some samples of a ray at a time.
+// The ray marcher as other loops use it: some samples of a ray at a time.
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "../march.h"
 
 namespace scenekit {
-
-// Packs from all threads.
-class Occupancy {
- public:
-  Occupancy(const uint8_t* cells, int64_t cascades, int64_t grid);
-  Occupancy(const Occupancy&) = delete;  // `bits` points into its own memory
-
-  CellBits bits;
-
- private:
-  std::vector<Word> fine_, coarse_;
-};
 
 // `constants`: the first five members of StepRule and log2(1 + cone).
 StepRule step_rule(const float* constants, const float* powers, int64_t power_count);

@@ -60,7 +60,7 @@ struct Seen {
 // What one task holds: everything of a round.
 class Round {
  public:
-  Round(const Rays& rays, const StepRule& rule, const Occupancy& occupancy, const Field& field, const Pixels& pixels)
+  Round(const Rays& rays, const StepRule& rule, const CellBits& occupancy, const Field& field, const Pixels& pixels)
       : rays_(rays), rule_(rule), occupancy_(occupancy), field_(field), pixels_(pixels), work_density_(field.density),
         work_color_(field.color), encoded_(BLOCK * field.density.widths[0]), features_(BLOCK * feature_count()),
         inputs_(BLOCK * field.color.widths[0]), colors_(BLOCK * 3 + WIDTH) {
@@ -95,7 +95,7 @@ class Round {
       Follower f{};
       f.ray = r;
       f.light = 1.0f;
-      if (!begin_march(rule_, occupancy_.bits, origin, d, rays_.near[r], rays_.far[r], rays_.jitter[r], f.march)) {
+      if (!begin_march(rule_, occupancy_, origin, d, rays_.near[r], rays_.far[r], rays_.jitter[r], f.march)) {
         write(f);
         continue;
       }
@@ -109,7 +109,7 @@ class Round {
     count_ = 0;
     for (Follower& f : followers_) {
       int64_t wanted = std::min(ROUND, rays_.max_samples - f.taken);
-      f.got = march_on(rule_, occupancy_.bits, f.march, wanted, distances_ + count_, deltas_ + count_);
+      f.got = march_on(rule_, occupancy_, f.march, wanted, distances_ + count_, deltas_ + count_);
       f.taken += f.got;
       for (int64_t i = count_; i < count_ + f.got; ++i) {
         for (int a = 0; a < 3; ++a) {
@@ -190,7 +190,7 @@ class Round {
 
   const Rays& rays_;
   const StepRule& rule_;
-  const Occupancy& occupancy_;
+  const CellBits& occupancy_;
   const Field& field_;
   const Pixels& pixels_;
   Workspace work_density_, work_color_;
@@ -208,12 +208,12 @@ class Round {
 // contracted, whether colours are wanted, whether cells are simplices. `numbers`: log of the initial density, half the side of the field.
 SCENEKIT_EXPORT void scenekit_trace_hash_grid(
     const float* origins, const float* directions, const float* near, const float* far, const float* jitter,
-    int64_t count, const uint8_t* cells, const float* constants, const float* powers, const int64_t* sizes,
+    int64_t count, const Word* words, const float* constants, const float* powers, const int64_t* sizes,
     const float* numbers, const float* table, const float* scales, const int64_t* resolutions, const int64_t* offsets,
     const float* density_weights, const int64_t* density_widths, const float* color_weights,
     const int64_t* color_widths, float* colors, float* opacities, float* distances, int64_t* samples) {
   Rays rays{origins, directions, near, far, jitter, count, sizes[0]};
-  Occupancy occupancy(cells, sizes[1], sizes[2]);
+  const CellBits occupancy = cell_bits(words, sizes[1], sizes[2]);
   StepRule rule = step_rule(constants, powers, sizes[3]);
   Field field{table,
               {sizes[4], sizes[5], scales, resolutions, offsets},

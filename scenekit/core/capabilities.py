@@ -38,8 +38,11 @@ class Tracer(Protocol):
         """March, ask and composite in one go: pictures."""
         ...
 
-    def reach(self, rays: Rays, way: Way) -> Int[Tensor, " R"] | None:
-        """How many samples of each ray light reaches: what training needs to ask with gradients."""
+    def reach(self, rays: Rays, way: Way, room: int | None = None) -> Int[Tensor, " R"] | None:
+        """How many samples of each ray light reaches: what training needs to ask with gradients.
+
+        Rays behind others whose samples fill ``room`` rows may have ``room + 1``: they need not be followed.
+        """
         ...
 
 

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenekit.core.cameras import Cameras, Pixels
-from scenekit.core.rays import rays_of
 from scenekit.core.tone import srgb_from_linear
 from scenekit.data.shapes import NEAREST, Shape, dot
+from scenekit.kernels.rays import rays_of
 
 SUN = torch.nn.functional.normalize(torch.tensor([0.45, -0.35, 0.82], dtype=torch.float64), dim=0)
 SUN_LIGHT, SKY_LIGHT, GROUND_LIGHT = (1.02, 0.93, 0.80), (0.34, 0.40, 0.50), (0.20, 0.17, 0.14)

@@ -39,7 +39,7 @@ def inherit_occupancy(teacher: OccupancyGrid, student: OccupancyGrid) -> None:
     """The teacher's cells in the student's resolution; a coarse cell holds what its finer ones hold."""
     cells = student.occupied.shape[-1]
     student.thickness.copy_(_resized(teacher.thickness, cells))
-    student.occupied.copy_(_resized(teacher.occupied.float(), cells) > 0)
+    student.occupy(_resized(teacher.occupied.float(), cells) > 0)
 
 
 @torch.no_grad()
@@ -50,7 +50,7 @@ def fill_occupancy(grid: OccupancyGrid, medium: Medium, generator: torch.Generat
     full = (grid.thickness > OPAQUE_ENOUGH / 10).float()
     around = torch.nn.functional.max_pool3d(full[:, None], 3, stride=1, padding=1)[:, 0] > 0
     grid.thickness[around & (grid.thickness >= 0)] = 2 * OPAQUE_ENOUGH
-    grid.occupied.copy_(grid.thickness > OPAQUE_ENOUGH)
+    grid.occupy(grid.thickness > OPAQUE_ENOUGH)
 
 
 def _resized(values: Tensor, cells: int) -> Tensor:

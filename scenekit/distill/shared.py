@@ -17,12 +17,13 @@ from torch import Tensor
 
 from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.protocols import Context, Field, Medium, Regularized, Rendering
-from scenekit.core.rays import Rays, Samples, rays_of
+from scenekit.core.rays import Rays, Samples
 from scenekit.distill.active import RaySource
 from scenekit.distill.plan import FEATURES, RENDERING, Distilling
 from scenekit.distill.rendering import mean_served
 from scenekit.kernels.composite import Composited, composite
 from scenekit.kernels.march import Marched, StepRule, march
+from scenekit.kernels.rays import rays_of
 from scenekit.renderers.early_stop import owners, samples_at
 from scenekit.renderers.room import lit_within, within
 from scenekit.renderers.volume import VolumeRenderer, lit, radiance_of

@@ -18,7 +18,7 @@ from scenekit.core.cameras import Cameras, every_pixel
 from scenekit.core.cloud import PointCloud
 from scenekit.core.precision import exact_products
 from scenekit.core.protocols import Renderer
-from scenekit.core.rays import rays_of
+from scenekit.kernels.rays import rays_of
 
 SOLID = 0.3  # opacity from which on a pixel shows a surface
 STEEP = 0.15  # relative change of depth to the next pixel, above which it is an edge

@@ -8,14 +8,17 @@ from scenekit.kernels.grid_sort import neighbour_variance, sort_into_grid
 from scenekit.kernels.hash_grid import HASH_GRID, HASH_GRID_BACKWARD, hash_grid
 from scenekit.kernels.intersect import INTERSECT, Tiles, intersect
 from scenekit.kernels.lit_counts import LIT_COUNTS, lit_counts
-from scenekit.kernels.march import MARCH, Marched, StepRule, march, ray_cube
+from scenekit.kernels.march import MARCH, Marched, StepRule, march
 from scenekit.kernels.mlp import MLP, MLP_BACKWARD, mlp
 from scenekit.kernels.nearest import NEAREST, nearest
 from scenekit.kernels.neighbourhood_means import NEIGHBOURHOOD_MEANS, neighbourhood_means
 from scenekit.kernels.op import Op
+from scenekit.kernels.pack_cells import PACK_CELLS, pack_cells
+from scenekit.kernels.pinhole_rays import PINHOLE_RAYS, PinholeRays, pinhole_rays
 from scenekit.kernels.project import PROJECT, PROJECT_BACKWARD, Projected, project
 from scenekit.kernels.radiance import RADIANCE, RADIANCE_BACKWARD, radiance
 from scenekit.kernels.rasterize import RASTERIZE, RASTERIZE_BACKWARD, Raster, rasterize
+from scenekit.kernels.ray_cube import RAY_CUBE, ray_cube
 from scenekit.kernels.ray_points import RAY_POINTS, ray_points
 from scenekit.kernels.rbf import adaptive_rbf, rbf_neurons
 from scenekit.kernels.simplex_grid import SIMPLEX_GRID, SIMPLEX_GRID_BACKWARD, simplex_grid, simplex_layout
@@ -52,12 +55,15 @@ OPS: dict[str, Op] = {
         MLP_BACKWARD,
         NEIGHBOURHOOD_MEANS,
         NEAREST,
+        PACK_CELLS,
+        PINHOLE_RAYS,
         PROJECT,
         PROJECT_BACKWARD,
         RADIANCE,
         RADIANCE_BACKWARD,
         RASTERIZE,
         RASTERIZE_BACKWARD,
+        RAY_CUBE,
         RAY_POINTS,
         SIMPLEX_GRID,
         SIMPLEX_GRID_BACKWARD,
@@ -76,6 +82,7 @@ __all__ = [
     "GridLayout",
     "Marched",
     "Op",
+    "PinholeRays",
     "Projected",
     "Raster",
     "StepRule",
@@ -97,6 +104,8 @@ __all__ = [
     "nearest",
     "neighbour_variance",
     "neighbourhood_means",
+    "pack_cells",
+    "pinhole_rays",
     "project",
     "radiance",
     "rasterize",

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from scenekit.core.checks import check_same_kind, check_shape
+from scenekit.core.constants import constant
 from scenekit.kernels import native
 from scenekit.kernels.op import register
 
@@ -78,7 +79,7 @@ def _reference(values: Tensor, order: Tensor, target: Tensor, groups: Tensor, la
     cells = cells_of(groups, height, width, layout)
     rows, numbers = values.reshape(-1, channels)[cells], order.reshape(-1)[cells]
     dots = rows @ target.reshape(-1, channels)[cells].transpose(1, 2)
-    ways = torch.tensor(WAYS, device=values.device)
+    ways = constant(tuple(itertools.chain(*WAYS)), values.device, torch.int64).view(-1, 4)
     sums = dots[:, ways, torch.arange(4, device=values.device)].sum(-1)
     best, way = sums.max(-1)
     chosen = ways[way]

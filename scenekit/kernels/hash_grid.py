@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenekit.core.checks import check_same_kind, check_shape
+from scenekit.core.constants import constant
 from scenekit.kernels.grid_layout import GridLayout, check_kind, rows_of
 from scenekit.kernels.grid_op import register_grid
 
@@ -42,7 +43,9 @@ def _reference(
     offsets: Sequence[int],
 ) -> Tensor:
     points = positions.to(torch.promote_types(positions.dtype, torch.float32))
-    corners = torch.tensor(list(itertools.product((0, 1), repeat=positions.shape[1])), device=positions.device)
+    dimensions = positions.shape[1]
+    flat = tuple(itertools.chain(*itertools.product((0, 1), repeat=dimensions)))
+    corners = constant(flat, positions.device, torch.int64).view(-1, dimensions)
     levels = []
     for scale, resolution, (begin, end) in zip(scales, resolutions, itertools.pairwise(offsets), strict=True):
         p = points * scale + 0.5

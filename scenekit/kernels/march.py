@@ -19,9 +19,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from scenekit.core.checks import check_same_kind, check_shape
+from scenekit.core.rays import Cells
 from scenekit.kernels import native
 from scenekit.kernels.gpu import march as gpu
 from scenekit.kernels.op import register
+from scenekit.kernels.pack_cells import check_cells, packed_or_now
+from scenekit.kernels.ray_cube import RAY_CUBE
 
 CONSTANTS = 6  # of a packed rule; powers follow
 MARGIN = 1.001  # a cube so much larger holds every position that rounds into the cube
@@ -78,6 +81,7 @@ class Marched(NamedTuple):
         offsets: int64, first sample of every ray and the end of the last one's [R + 1].
         needed: int64, how many samples there would be if all had room.
         left_out: which rays have no samples because the capacity was used up; None without one.
+        owners: the ray of every row; rows that are nobody's are given to the last ray. None without a capacity.
     """
 
     distances: Float[Tensor, " S"]
@@ -85,6 +89,7 @@ class Marched(NamedTuple):
     offsets: Int[Tensor, " R1"]
     needed: Int[Tensor, ""] | None = None
     left_out: Bool[Tensor, " R"] | None = None
+    owners: Int[Tensor, " S"] | None = None
 
 
 def march(  # noqa: PLR0913 (capacity and counts are asked for by name alone)
@@ -92,7 +97,7 @@ def march(  # noqa: PLR0913 (capacity and counts are asked for by name alone)
     directions: Float[Tensor, "R 3"],
     near: Float[Tensor, " R"],
     far: Float[Tensor, " R"],
-    occupancy: Bool[Tensor, "K G G G"],
+    occupancy: Bool[Tensor, "K G G G"] | Cells,
     jitter: Float[Tensor, " R"],
     rule: StepRule | Float[Tensor, " P"],
     max_samples: int,
@@ -103,7 +108,8 @@ def march(  # noqa: PLR0913 (capacity and counts are asked for by name alone)
     """The first ``max_samples`` steps of each ray whose middle is before ``far`` and in an occupied cell.
 
     ``directions`` are unit vectors; distances are in scene units; the first step begins at
-    ``near + jitter * dt(near)``, jitter in [0, 1). ``occupancy[k, x, y, z]``. ``rule`` may be packed already.
+    ``near + jitter * dt(near)``, jitter in [0, 1). Cells and ``rule`` may be packed already
+    (:func:`~scenekit.kernels.pack_cells.pack_cells`, :meth:`StepRule.packed`).
 
     With ``counts`` (int64, not negative) each ray takes so many rows, the first of its samples; where it has fewer,
     distance and delta are 0 in the others. With a ``capacity`` there are that many rows and nothing is read back from
@@ -118,21 +124,18 @@ def march(  # noqa: PLR0913 (capacity and counts are asked for by name alone)
     check_shape("directions", directions, ("R", 3), sizes)
     for name, tensor in (("near", near), ("far", far), ("jitter", jitter)):
         check_shape(name, tensor, ("R",), sizes)
-    check_shape("occupancy", occupancy, ("K", "G", "G", "G"), sizes)
     check_same_kind("origins", origins, directions=directions, near=near, far=far, jitter=jitter)
-    if occupancy.dtype != torch.bool or sizes["K"] < 1 or sizes["G"] < 1:
-        raise ValueError(f"occupancy: wanted bool cells, found {occupancy.dtype} {list(occupancy.shape)}")
-    if sizes["K"] > 1 and sizes["G"] % 4:
-        raise ValueError(f"occupancy: wanted a multiple of 4 cells a side, found {sizes['G']}")
+    cells = check_cells(occupancy)
     if counts is not None:
         check_shape("counts", counts, ("R",), sizes)
         if counts.dtype != torch.int64:
             raise ValueError(f"counts: wanted int64, found {counts.dtype}")
     if capacity is not None and capacity < 0:
         raise ValueError(f"capacity: wanted 0 or more, found {capacity}")
-    packed, room = packed_rule(rule, near), -1 if capacity is None else capacity
-    marched = Marched(*MARCH(origins, directions, near, far, occupancy, jitter, packed, max_samples, room, counts))
-    return marched if capacity is not None else marched._replace(left_out=None)
+    along, steps = (origins, directions, near, far, cells.occupied, jitter), packed_rule(rule, near)
+    room = -1 if capacity is None else capacity
+    marched = Marched(*MARCH(*along, steps, max_samples, room, counts, cells.packed))
+    return marched if capacity is not None else marched._replace(left_out=None, owners=None)
 
 
 def packed_rule(rule: StepRule | Tensor, like: Tensor) -> Tensor:
@@ -142,21 +145,6 @@ def packed_rule(rule: StepRule | Tensor, like: Tensor) -> Tensor:
     if rule.dim() != 1 or len(rule) <= CONSTANTS:
         raise ValueError(f"rule: wanted a packed rule, more than {CONSTANTS} numbers, found {list(rule.shape)}")
     return rule
-
-
-def ray_cube(
-    origins: Float[Tensor, "R 3"], directions: Float[Tensor, "R 3"], extent: float
-) -> tuple[Float[Tensor, " R"], Float[Tensor, " R"]]:
-    """Distances at which rays enter (at least 0) and leave [-extent, extent]^3; a miss has far <= near."""
-    inverse = 1 / directions
-    low, high = (-extent - origins) * inverse, (extent - origins) * inverse
-    # A ray along a face divides 0 by 0: along an axis that it does not move, only the origin counts.
-    still, inside = directions == 0, origins.abs() <= extent
-    nearest = torch.where(still, torch.where(inside, -math.inf, math.inf), torch.minimum(low, high))
-    farthest = torch.where(still, torch.where(inside, math.inf, -math.inf), torch.maximum(low, high))
-    near = nearest.amax(-1).clamp(min=0)
-    far = farthest.amin(-1)
-    return torch.where(near < far, near, 0), torch.where(near < far, far, 0)
 
 
 class _Arguments(NamedTuple):
@@ -172,6 +160,7 @@ class _Arguments(NamedTuple):
     max_samples: int
     capacity: int
     counts: Tensor | None
+    packed: Tensor | None
 
     @property
     def rays(self) -> tuple[Tensor, ...]:
@@ -179,7 +168,7 @@ class _Arguments(NamedTuple):
         return self.origins, self.directions, self.near, self.far, self.jitter
 
 
-_Results = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+_Results = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 class _Lattice:
@@ -231,7 +220,7 @@ def _reference(*arguments: Any) -> _Results:
     origins, directions, near, far, jitter = (x.to(dtype) for x in a.rays)
     lattice, most = _Lattice(near, jitter, a.rule), _most(a)
     # Beyond the largest cascade nothing is occupied; without this a far of infinity would never end.
-    _, leave = ray_cube(origins, directions, 2.0 ** (a.occupancy.shape[0] - 1) * MARGIN)
+    _, leave = RAY_CUBE.reference(origins, directions, 2.0 ** (a.occupancy.shape[0] - 1) * MARGIN, 0.0)
     leave = torch.minimum(far, leave)
     taken = torch.zeros(len(near), dtype=torch.long, device=near.device)
     rays, start, parts = torch.arange(len(near), device=near.device), 0, []
@@ -266,14 +255,17 @@ def arranged(distances: Tensor, deltas: Tensor, found: Tensor, capacity: int, co
     kept = torch.where(left_out, 0, kept) if capacity >= 0 else kept
     starts, offsets = (torch.cat([x.new_zeros(1), x.cumsum(0)]) for x in (found, kept))
     if counts is None and capacity < 0:
-        return distances, deltas, offsets, needed, left_out
+        return distances, deltas, offsets, needed, left_out, offsets.new_empty(0)
     taken = torch.minimum(found, kept)
-    owners = torch.repeat_interleave(taken)
-    place = torch.arange(len(owners), device=owners.device) - torch.cat([taken.new_zeros(1), taken.cumsum(0)])[owners]
+    rays = torch.repeat_interleave(taken)
+    place = torch.arange(len(rays), device=rays.device) - torch.cat([taken.new_zeros(1), taken.cumsum(0)])[rays]
     room = int(needed) if capacity < 0 else capacity
-    to, of = place + offsets[owners], place + starts[owners]
+    to, of = place + offsets[rays], place + starts[rays]
     distances, deltas = (x.new_zeros(room).index_copy(0, to, x[of]) for x in (distances, deltas))
-    return distances, deltas, offsets, needed, left_out
+    owners = offsets.new_full((room if capacity >= 0 else 0,), max(0, len(kept) - 1))
+    if capacity >= 0:
+        owners[: int(offsets[-1])] = torch.repeat_interleave(kept)
+    return distances, deltas, offsets, needed, left_out, owners
 
 
 def _cpu(*arguments: Any) -> _Results:
@@ -281,9 +273,9 @@ def _cpu(*arguments: Any) -> _Results:
     if not native.serves(*a.rays, a.rule):
         return _reference(*arguments)
     rays, rule = [x.contiguous() for x in a.rays], a.rule.contiguous()
-    count, (cascades, grid) = len(a.near), a.occupancy.shape[:2]
+    count = len(a.near)
     offsets, handle = torch.empty(count + 1, dtype=torch.int64), torch.empty(1, dtype=torch.int64)
-    cells = (a.occupancy.contiguous(), cascades, grid)
+    cells = (packed_or_now(a.occupancy, a.packed), *a.occupancy.shape[:2])
     steps = (rule[:CONSTANTS], rule[CONSTANTS:], len(rule) - CONSTANTS, _most(a))
     native.call("march", *rays, count, *cells, *steps, offsets, handle)
     distances, deltas = (a.near.new_empty(int(offsets[-1])) for _ in range(2))
@@ -293,7 +285,8 @@ def _cpu(*arguments: Any) -> _Results:
 
 def _cuda(*arguments: Any) -> _Results:
     a = _Arguments(*arguments)
-    return gpu.march(a.rays, gpu.packed_cells(a.occupancy), a.rule, a.max_samples, a.capacity, a.counts)
+    cells = gpu.PackedCells(packed_or_now(a.occupancy, a.packed), *a.occupancy.shape[:2])
+    return gpu.march(a.rays, cells, a.rule, a.max_samples, a.capacity, a.counts)
 
 
 def _fake(*arguments: Any) -> _Results:
@@ -301,14 +294,15 @@ def _fake(*arguments: Any) -> _Results:
     rays = a.near.shape[0]
     samples = torch.library.get_ctx().new_dynamic_size() if a.capacity < 0 else a.capacity
     offsets = a.near.new_empty(rays + 1, dtype=torch.int64)
-    left_out = a.near.new_empty(rays if a.capacity >= 0 else 0, dtype=torch.bool)
-    return a.near.new_empty(samples), a.near.new_empty(samples), offsets, offsets.new_empty(()), left_out
+    told, kept = (rays, samples) if a.capacity >= 0 else (0, 0)
+    left_out, owners = a.near.new_empty(told, dtype=torch.bool), offsets.new_empty(kept)
+    return a.near.new_empty(samples), a.near.new_empty(samples), offsets, offsets.new_empty(()), left_out, owners
 
 
 MARCH = register(
     "march(Tensor origins, Tensor directions, Tensor near, Tensor far, Tensor occupancy, Tensor jitter, "
-    "Tensor rule, int max_samples, int capacity, Tensor? counts) "
-    "-> (Tensor distances, Tensor deltas, Tensor offsets, Tensor needed, Tensor left_out)",
+    "Tensor rule, int max_samples, int capacity, Tensor? counts, Tensor? packed) "
+    "-> (Tensor distances, Tensor deltas, Tensor offsets, Tensor needed, Tensor left_out, Tensor owners)",
     _reference,
     fake=_fake,
     cpu=_cpu,

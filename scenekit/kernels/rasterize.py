@@ -97,8 +97,9 @@ def _blend_tile(splats: Tensor, across: tuple[int, int], down: tuple[int, int]) 
     is_open = after >= LEAST_TRANSMITTANCE
     before = torch.cat([torch.ones_like(after[..., :1]), after[..., :-1]], -1)
     weights = torch.where(is_open, alpha * before, torch.zeros_like(alpha))
-    seen = weights.sum(-1)
-    return weights @ splats[:, FEATURES:], seen, 1 - seen, is_open.sum(-1).to(torch.int32)
+    # Not 1 - weights.sum(-1): little light is left where much was taken, and gradients begin with it.
+    left = torch.where(is_open, 1 - alpha, torch.ones_like(alpha)).prod(-1)
+    return weights @ splats[:, FEATURES:], weights.sum(-1), left, is_open.sum(-1).to(torch.int32)
 
 
 def _cpu(*arguments: Any) -> tuple[Tensor, ...]:

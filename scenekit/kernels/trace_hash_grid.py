@@ -20,16 +20,18 @@ from torch import Tensor
 from scenekit.core.bounds import Bounds
 from scenekit.core.capabilities import Traced
 from scenekit.core.checks import check_same_kind, check_shape
+from scenekit.core.rays import Cells
 from scenekit.kernels import native
 from scenekit.kernels.composite import COMPOSITE, INVISIBLE, STOP, light_before
 from scenekit.kernels.gpu import trace_hash_grid as gpu
 from scenekit.kernels.gpu.grids import ENTRIES
-from scenekit.kernels.gpu.march import packed_cells
+from scenekit.kernels.gpu.march import PackedCells
 from scenekit.kernels.grid_layout import GridLayout, packed_layout
 from scenekit.kernels.hash_grid import HASH_GRID
 from scenekit.kernels.march import CONSTANTS, MARCH, StepRule, packed_rule
 from scenekit.kernels.mlp import MLP
 from scenekit.kernels.op import register
+from scenekit.kernels.pack_cells import check_cells, packed_or_now
 from scenekit.kernels.simplex_grid import SIMPLEX_GRID
 from scenekit.kernels.spherical_harmonics import MAX_DEGREE, SPHERICAL_HARMONICS
 
@@ -89,6 +91,8 @@ class _Arguments(NamedTuple):
     extent: float
     contracted: bool
     shaded: bool
+    packed: Tensor | None
+    room: int | None
 
     @property
     def floats(self) -> list[Tensor]:
@@ -108,24 +112,26 @@ class _Arguments(NamedTuple):
 
 def trace_hash_grid(
     rays: Stretches,
-    occupancy: Bool[Tensor, "K G G G"],
+    occupancy: Bool[Tensor, "K G G G"] | Cells,
     rule: StepRule | Float[Tensor, " P"],
     max_samples: int,
     field: GridField,
     *,
     shaded: bool = True,
+    room: int | None = None,
 ) -> Traced:
     """What each ray sees of ``field`` in the first ``max_samples`` occupied steps between near and far.
 
-    Distances are in scene units; ``occupancy[k, x, y, z]`` and ``rule`` as in ``march``. Unless ``shaded``, the
-    colours are not asked for and stay black. Raises ValueError for
+    Distances are in scene units; ``occupancy`` and ``rule`` as in ``march``. Unless ``shaded``, the
+    colours are not asked for and stay black. With ``room``, rays behind others whose samples fill so many rows need not
+    be followed: they may have ``room + 1`` samples, and no picture. Raises ValueError for
     shapes that do not fit together, TypeError where dtypes or devices differ, and RuntimeError where gradients
     are wanted: there are none.
     """
-    layout, bounds = field.layout, field.bounds
+    layout, bounds, cells = field.layout, field.bounds, check_cells(occupancy)
     arguments = _Arguments(
         *rays,
-        occupancy,
+        cells.occupied,
         packed_rule(rule, rays.origins),
         max_samples,
         field.table,
@@ -139,6 +145,8 @@ def trace_hash_grid(
         bounds.field_extent,
         bounds.contracted,
         shaded,
+        cells.packed,
+        room,
     )
     if layout.dimensions != 3:
         raise ValueError(f"layout: wanted 3 dimensions, found {layout.dimensions}")
@@ -155,11 +163,6 @@ def _check_rays(a: _Arguments) -> None:
     check_shape("directions", a.directions, ("R", 3), sizes)
     for name, tensor in (("near", a.near), ("far", a.far), ("jitter", a.jitter)):
         check_shape(name, tensor, ("R",), sizes)
-    check_shape("occupancy", a.occupancy, ("K", "G", "G", "G"), sizes)
-    if a.occupancy.dtype != torch.bool or sizes["K"] < 1 or sizes["G"] < 1:
-        raise ValueError(f"occupancy: wanted bool cells, found {a.occupancy.dtype} {list(a.occupancy.shape)}")
-    if sizes["K"] > 1 and sizes["G"] % 4:
-        raise ValueError(f"occupancy: wanted a multiple of 4 cells a side, found {sizes['G']}")
     rest = {"near": a.near, "far": a.far, "jitter": a.jitter}
     check_same_kind("origins", a.origins, directions=a.directions, **rest)
 
@@ -189,7 +192,8 @@ def _reference(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     dtype = torch.promote_types(a.origins.dtype, torch.float32)
     origins, directions, near, far, jitter = (x.to(dtype) for x in a[:5])
     rays = origins, directions, near, far
-    distances, deltas, offsets, *_ = MARCH.reference(*rays, a.occupancy, jitter, a.rule, a.max_samples, -1, None)
+    steps = a.rule, a.max_samples, -1, None, None
+    distances, deltas, offsets, *_ = MARCH.reference(*rays, a.occupancy, jitter, *steps)
     owners = torch.repeat_interleave(offsets.diff(), output_size=len(distances))
     positions = Bounds(a.extent, a.contracted).normalize(origins[owners] + directions[owners] * distances[:, None])
     grid = SIMPLEX_GRID if a.simplices else HASH_GRID
@@ -235,7 +239,7 @@ def _cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     layout = packed_layout(tuple(a.scales), tuple(a.resolutions), tuple(a.offsets))
     color, samples = a.near.new_empty(count, 3), torch.empty(count, dtype=torch.int64)
     opacity, distance = (a.near.new_empty(count) for _ in range(2))
-    march = (a.occupancy.contiguous(), rule[:CONSTANTS], rule[CONSTANTS:], sizes, space)
+    march = (packed_or_now(a.occupancy, a.packed), rule[:CONSTANTS], rule[CONSTANTS:], sizes, space)
     field = (a.table.contiguous(), *layout, networks[0], widths[0], networks[1], widths[1])
     native.call("trace_hash_grid", *rays, count, *march, *field, color, opacity, distance, samples)
     return color, opacity, distance, samples
@@ -249,7 +253,8 @@ def _cuda(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return _reference(*arguments)
     field = gpu.Field(shape, a.table, layout, [*a.density, *a.color], numbers)
     exact = torch.get_float32_matmul_precision() == "highest"
-    return gpu.trace(a[:5], packed_cells(a.occupancy), a.rule, a.max_samples, field, exact=exact)
+    cells = PackedCells(packed_or_now(a.occupancy, a.packed), *a.occupancy.shape[:2])
+    return gpu.trace(a[:5], cells, a.rule, a.max_samples, field, exact=exact, room=a.room)
 
 
 def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -262,7 +267,8 @@ def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 TRACE_HASH_GRID = register(
     "trace_hash_grid(Tensor origins, Tensor directions, Tensor near, Tensor far, Tensor jitter, Tensor occupancy, "
     "Tensor rule, int max_samples, Tensor table, float[] scales, int[] resolutions, int[] offsets, "
-    "bool simplices, Tensor[] density, Tensor[] color, float log_density, float extent, bool contracted, bool shaded) "
+    "bool simplices, Tensor[] density, Tensor[] color, float log_density, float extent, bool contracted, bool shaded, "
+    "Tensor? packed, int? room) "
     "-> (Tensor colors, Tensor opacities, Tensor distances, Tensor samples)",
     _reference,
     fake=_fake,

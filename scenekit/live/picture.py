@@ -12,8 +12,8 @@ from torch import Tensor
 
 from scenekit.core.cameras import Cameras, every_pixel
 from scenekit.core.protocols import Rendering
-from scenekit.core.rays import rays_of
 from scenekit.distill.surfaces import surface_normals
+from scenekit.kernels.rays import rays_of
 from scenekit.live.look import Channel
 
 STOPS = ((0.22, 0.05, 0.38), (0.65, 0.15, 0.45), (0.95, 0.5, 0.25), (0.98, 0.92, 0.45))

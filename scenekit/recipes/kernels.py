@@ -24,6 +24,7 @@ from scenekit.kernels.gpu import (
     radiance,
     rasterize,
     ray_points,
+    rays,
     spherical_harmonics,
     ssim,
     trace_hash_grid,
@@ -121,6 +122,6 @@ NEEDED: dict[type[nn.Module], Callable[[Any], list[Source]]] = {
     TriplaneEncoding: lambda x: [_grid(False, 2, x.planes[0])],
     Factors: lambda x: [_grid(False, len(axes), table) for axes, table in zip(x.axes, x.tables, strict=True)],
     DenseGridField: _dense,
-    VolumeRenderer: lambda _: [march.SOURCE, ray_points.SOURCE, composite.source(3), composite.source(0)],
+    VolumeRenderer: lambda _: [rays.SOURCE, march.SOURCE, ray_points.SOURCE, composite.source(3), composite.source(0)],
     SplatRenderer: _rasterized,
 }

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
 from scenekit.core.constants import constant
 from scenekit.core.protocols import Context, ParameterGroup
-from scenekit.core.rays import rays_of
 from scenekit.core.schedules import constant as steady
+from scenekit.kernels.rays import rays_of
 
 Color = tuple[float, float, float]
 BLACK: Color = (0.0, 0.0, 0.0)

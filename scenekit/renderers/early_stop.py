@@ -94,12 +94,10 @@ def samples_at(
 
 
 def owners(marched: Marched) -> Int[Tensor, " S"]:
-    """The ray of every sample; rows that belong to none are given to the last."""
-    rows = len(marched.distances)
-    if marched.left_out is None:
-        return torch.repeat_interleave(marched.offsets.diff(), output_size=rows)
-    index = torch.arange(rows, device=marched.offsets.device)
-    return torch.searchsorted(marched.offsets[1:], index, right=True).clamp(max=len(marched.offsets) - 2)
+    """The ray of every sample."""
+    if marched.owners is not None:
+        return marched.owners
+    return torch.repeat_interleave(marched.offsets.diff(), output_size=len(marched.distances))
 
 
 def exclusive_sums(values: Float[Tensor, " S"], start: Int[Tensor, " S"]) -> Float[Tensor, " S"]:

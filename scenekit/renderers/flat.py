@@ -13,9 +13,10 @@ from scenekit.core.cameras import Cameras, Pixels, every_pixel
 from scenekit.core.constants import constant
 from scenekit.core.point_fields import PointField
 from scenekit.core.protocols import EVAL, Batching, Context, ParameterGroup, Rendering
-from scenekit.core.rays import Rays, rays_of
+from scenekit.core.rays import Rays
 from scenekit.core.sphere import equirectangular_directions
 from scenekit.core.tone import shown, three_channels
+from scenekit.kernels.rays import rays_of
 from scenekit.renderers.crop import refuse
 
 # Points that a field is asked for at once outside training: a GPU is filled by more.

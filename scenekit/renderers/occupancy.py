@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras
 from scenekit.core.protocols import Medium
-from scenekit.core.rays import Samples
+from scenekit.core.rays import Cells, Samples
+from scenekit.kernels.pack_cells import pack_cells
 
 # Of the running maximum, a visit. instant-ngp decays every cell by 0.95 at every update; here an update visits
 # only some cells, and each of them seldom.
@@ -21,16 +22,37 @@ OPAQUE_ENOUGH = 0.01  # optical thickness of such a step above which a cell is m
 
 
 class OccupancyGrid(nn.Module):
-    """Cells K x G^3: what is marched (``occupied``) and why (``thickness``; -1 where no camera looks)."""
+    """Cells K x G^3: what is marched (``occupied``) and why (``thickness``; -1 where no camera looks).
+
+    ``packed`` are the occupied cells as bits, found anew whenever they change: by :meth:`occupy` and where a state is
+    loaded, of which they are no part.
+    """
 
     occupied: Bool[Tensor, "K G G G"]
+    packed: Int[Tensor, " W"]
     thickness: Float[Tensor, "K G G G"]
 
     def __init__(self, cascades: int, resolution: int) -> None:
         super().__init__()
         shape = (cascades, resolution, resolution, resolution)
         self.register_buffer("occupied", torch.ones(shape, dtype=torch.bool))
+        self.register_buffer("packed", pack_cells(self.occupied), persistent=False)
         self.register_buffer("thickness", torch.zeros(shape))
+        self.register_load_state_dict_post_hook(OccupancyGrid._pack)
+
+    def occupy(self, cells: Bool[Tensor, "K G G G"]) -> None:
+        """March these and no others, until the next update."""
+        self.occupied.copy_(cells)
+        self._pack()
+
+    def _pack(self, *_: object) -> None:
+        """Where the bits are, for recorded steps read them there."""
+        self.packed.copy_(pack_cells(self.occupied))
+
+    @property
+    def marched(self) -> Cells:
+        """What rays are marched through."""
+        return Cells(self.occupied, self.packed)
 
     @property
     def cells(self) -> int:
@@ -119,12 +141,13 @@ class OccupancyGrid(nn.Module):
         mean = self.thickness[0].clamp(min=0).mean()
         # Nothing known yet: march everything a camera sees.
         known = self.thickness > mean.clamp(max=OPAQUE_ENOUGH)
-        self.occupied.copy_(torch.where(mean > 0, known, self.thickness >= 0))
-        g = self.occupied.shape[1]
-        for k in range(self.occupied.shape[0] - 1):  # a coarse cell holds what its finer cells hold
-            finer = self.occupied[k].view(g // 2, 2, g // 2, 2, g // 2, 2).any(5).any(3).any(1)
+        cells = torch.where(mean > 0, known, self.thickness >= 0)
+        g = cells.shape[1]
+        for k in range(cells.shape[0] - 1):  # a coarse cell holds what its finer cells hold
+            finer = cells[k].view(g // 2, 2, g // 2, 2, g // 2, 2).any(5).any(3).any(1)
             inner = slice(g // 4, g // 4 + g // 2)
-            self.occupied[k + 1, inner, inner, inner] |= finer
+            cells[k + 1, inner, inner, inner] |= finer
+        self.occupy(cells)
 
 
 def _in_some_view(centres: Float[Tensor, "M 3"], radius: float, cameras: Cameras) -> Bool[Tensor, " M"]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scenekit.core.capabilities import Tracer
 from scenekit.core.protocols import Medium
-from scenekit.core.rays import Rays, Way
+from scenekit.core.rays import Cells, Rays, Way
 from scenekit.kernels.lit_counts import lit_counts
 from scenekit.kernels.march import Marched, StepRule, march
 from scenekit.renderers.early_stop import owners, samples_at
@@ -26,7 +26,7 @@ def lit_within(field: Medium, rays: Rays, way: Way, room: int, behind: int = 0) 
     As many rays as have room in ``room`` rows. A field that finds them by a fused path does not know how many more
     there are: where there are fewer, the rows that are left have no length.
     """
-    counts = field.reach(rays, way) if isinstance(field, Tracer) else None
+    counts = field.reach(rays, way, room) if isinstance(field, Tracer) else None
     if counts is None:
         counts = _searched(field, rays, way, SEARCHED * room, behind)
     elif behind:
@@ -50,5 +50,5 @@ def _searched(field: Medium, rays: Rays, way: Way, rows: int, behind: int) -> In
     return torch.where(marched.left_out, rows, counts)  # more than will ever fit: what was not searched has no room
 
 
-def _along(rays: Rays, way: Way) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, StepRule, int]:
+def _along(rays: Rays, way: Way) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | Cells, Tensor, StepRule, int]:
     return rays.origins, rays.directions, *way[:4], StepRule(*way.rule), way.max_samples

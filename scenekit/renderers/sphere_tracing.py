@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
 from scenekit.core.point_fields import PointField
 from scenekit.core.protocols import EVAL, Batching, Context, ParameterGroup, Rendering
-from scenekit.core.rays import Rays, rays_of
-from scenekit.kernels.march import ray_cube
+from scenekit.core.rays import Rays
+from scenekit.kernels.ray_cube import ray_cube
+from scenekit.kernels.rays import rays_of
 from scenekit.renderers.crop import refuse
 
 STEPS = 128

@@ -24,9 +24,11 @@ from scenekit.core.protocols import (
     Rendering,
     Staged,
 )
-from scenekit.core.rays import Rays, Samples, Way, rays_of
+from scenekit.core.rays import Rays, Samples, Way
 from scenekit.kernels.composite import INVISIBLE, composite
-from scenekit.kernels.march import Marched, StepRule, march, ray_cube
+from scenekit.kernels.march import Marched, StepRule, march
+from scenekit.kernels.ray_cube import ray_cube
+from scenekit.kernels.rays import rays_of
 from scenekit.renderers.crop import Cropped
 from scenekit.renderers.distortion import distortion
 from scenekit.renderers.early_stop import first_samples, owners, reached, samples_at
@@ -187,12 +189,12 @@ class VolumeRenderer(nn.Module):
 
     def way(self, rays: Rays, context: Context) -> Way:
         """Where rays are marched; in training they begin at random within their first step."""
-        near, far = ray_cube(rays.origins, rays.directions, self.field.bounds.extent)
-        near = near.clamp(min=self.field.bounds.near)
+        bounds = self.field.bounds
+        near, far = ray_cube(rays.origins, rays.directions, bounds.extent, bounds.near)
         jitter = context.uniform((len(near),), near.device) if context.training else torch.full_like(near, 0.5)
         rule = self.rule(context)
         steps = rule.smallest, rule.largest, rule.cone
-        return Way(near, far, self.occupancy.occupied, jitter, steps, self.marching.max_samples)
+        return Way(near, far, self.occupancy.marched, jitter, steps, self.marching.max_samples)
 
 
 def lit(field: Field, rays: Rays, way: Way, behind: int = 0) -> Marched:

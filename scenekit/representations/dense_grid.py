@@ -89,8 +89,8 @@ class DenseGridField(nn.Module):
     def color(self, features: Float[Tensor, "S F"], samples: Samples) -> Float[Tensor, "S 3"]:
         """``sigmoid(sum_k c_k Y_k(direction))``; coefficients are stored in units of the constant term."""
         places, _ = self.box.places(self.bounds.normalize(samples.positions))
-        coefficients = lookup(places, self.colors).unflatten(-1, (-1, 3)) / C0
-        return harmonic_colors(coefficients, samples.directions, self.config.harmonics_degree).sigmoid()
+        coefficients = lookup(places, self.colors).unflatten(-1, (-1, 3))
+        return (harmonic_colors(coefficients, samples.directions, self.config.harmonics_degree) / C0).sigmoid()
 
     def _activated(self, raw: Float[Tensor, "S 1"]) -> Float[Tensor, " S"]:
         return nn.functional.softplus(raw[:, 0] * self.DENSITY_SCALE)

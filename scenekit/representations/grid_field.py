@@ -106,12 +106,12 @@ class GridRadianceField(nn.Module):
         return self._trace(rays, way, shaded=True)
 
     @torch.no_grad()
-    def reach(self, rays: Rays, way: Way) -> Int[Tensor, " R"] | None:
+    def reach(self, rays: Rays, way: Way, room: int | None = None) -> Int[Tensor, " R"] | None:
         """See :class:`~scenekit.core.capabilities.Tracer`; None without native code."""
-        traced = self._trace(rays, way, shaded=False)
+        traced = self._trace(rays, way, shaded=False, room=room)
         return None if traced is None else traced.samples
 
-    def _trace(self, rays: Rays, way: Way, *, shaded: bool) -> Traced | None:
+    def _trace(self, rays: Rays, way: Way, *, shaded: bool, room: int | None = None) -> Traced | None:
         tensors = rays.origins, self.encoding.table
         if not (launch.available() if all(x.is_cuda for x in tensors) else native.serves(*tensors)):
             return None
@@ -124,7 +124,8 @@ class GridRadianceField(nn.Module):
             self.bounds,
         )
         stretches = Stretches(rays.origins, rays.directions, way.near, way.far, way.jitter)
-        return trace_hash_grid(stretches, way.occupancy, StepRule(*way.rule), way.max_samples, field, shaded=shaded)
+        rule, most = StepRule(*way.rule), way.max_samples
+        return trace_hash_grid(stretches, way.occupancy, rule, most, field, shaded=shaded, room=room)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The encoding's and the networks'."""

@@ -18,6 +18,7 @@ from torch import Generator, Tensor
 
 from scenekit.kernels.grid_layout import GridLayout
 from scenekit.kernels.march import StepRule
+from scenekit.kernels.pack_cells import PACK_CELLS
 from scenekit.kernels.radiance import RADIANCE
 from scenekit.kernels.simplex_grid import simplex_layout
 from scenekit.kernels.ssim import L1_DSSIM
@@ -143,9 +144,28 @@ def _rays(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...
     return origins, towards, *ends, occupancy, uniform(generator, dtype, rows), rule, 40
 
 
+def _pixels(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Pixels of three cameras that are turned in any way."""
+    turns = torch.linalg.qr(normal(generator, torch.float32, 3, 3, 3)).Q.to(dtype)
+    poses = torch.cat([turns, normal(generator, dtype, 3, 3, 1)], -1)
+    intrinsics = torch.tensor([[30.0, 31.0, 16.0, 15.0], [50.0, 50.0, 20.0, 12.0], [20.0, 22.0, 9.0, 8.0]], dtype=dtype)
+    cameras = torch.randint(3, (rows,), generator=generator)
+    return poses, intrinsics, cameras, 30 * uniform(generator, dtype, rows, 2)
+
+
+def _cubes(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
+    """Rays from within and from without; some along axes and faces, some in the plane of a face."""
+    origins, towards = normal(generator, dtype, rows, 3), directions(generator, dtype, rows)
+    towards[::5] = torch.tensor([0.0, 1.0, 0.0], dtype=dtype)
+    origins[::10] = torch.tensor([1.0, -3.0, 0.5], dtype=dtype)
+    towards[1::7, 2] = 0
+    return origins, towards, 1.0, 0.25
+
+
 def _marched(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
     """Rays that are to have more samples than they have or than there is room for, and some that have enough."""
-    return *_rays(generator, dtype, rows), 20 * rows, torch.arange(rows) * 7 % 45
+    rays = _rays(generator, dtype, rows)
+    return *rays, 20 * rows, torch.arange(rows) * 7 % 45, PACK_CELLS.reference(rays[4])
 
 
 def _traced(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
@@ -157,7 +177,7 @@ def _traced(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, .
     color = [normal(generator, dtype, 7, 5 + 9), normal(generator, dtype, 3, 7)]
     rays = (origins, towards, near, far + 2, jitter, occupancy, rule, most)
     grid = (table, list(layout.scales), list(layout.resolutions), list(layout.offsets), False)
-    return *rays, *grid, density, color, 0.5, 2.0, True, True
+    return *rays, *grid, density, color, 0.5, 2.0, True, True, None, None
 
 
 def _fog(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:
@@ -251,6 +271,11 @@ SAMPLES: dict[str, Sample] = {
     "mlp": Sample(_mlp, differentiable=(0, 1), rows=9001),
     "mlp_backward": Sample(_mlp_backward, rows=9001),
     "neighbourhood_means": Sample(lambda g, dtype, n: (normal(g, dtype, n + 9, 11, 3), 4), rows=40),
+    # A cell holds something or not, whatever a row is: of two cascades.
+    "pack_cells": Sample(lambda g, _, n: (uniform(g, torch.float32, 2, 4 * n + 4, *[4 * n + 4] * 2) < 0.1,), rows=7),
+    "pinhole_rays": Sample(_pixels, differentiable=(0, 1), rows=1000),
+    # Whether a ray meets the cube, and where, hangs on the rounding of its direction.
+    "ray_cube": Sample(_cubes, rows=1000, reference_dtype=torch.float32, half=None),
     # Which points are nearest hangs on rounding.
     "nearest": Sample(_points, rows=700, reference_dtype=torch.float32, half=None),
     "project": Sample(splats.gaussians, differentiable=tuple(range(8)), rows=2500, half=None),

@@ -1,8 +1,8 @@
 import torch
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel, look_at
-from scenekit.core.rays import rays_of
 from scenekit.core.transforms import Similarity
+from scenekit.kernels.rays import rays_of
 
 
 def one_camera(width: int = 8, height: int = 6) -> Cameras:

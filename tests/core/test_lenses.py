@@ -11,7 +11,7 @@ import torch
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
 from scenekit.core.lenses import Lens, seen_at, sight, undistorted
-from scenekit.core.rays import rays_of
+from scenekit.kernels.rays import rays_of
 
 SIZE = (64, 48)
 SIDES = torch.tensor([64.0, 48.0], dtype=torch.float64)

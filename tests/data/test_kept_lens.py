@@ -10,10 +10,10 @@ import torch
 
 from scenekit.core.cameras import Pixels
 from scenekit.core.lenses import Lens
-from scenekit.core.rays import rays_of
 from scenekit.data import open_capture, synthetic
 from scenekit.data.lens import Lens as PhotographLens
 from scenekit.data.lens import kept
+from scenekit.kernels.rays import rays_of
 from tests.data.captures import edit_json, sample, write_transforms
 
 

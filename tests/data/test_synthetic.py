@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from scenekit.core.cameras import Pixels, every_pixel
-from scenekit.core.rays import rays_of
 from scenekit.data import open_capture, synthetic
 from scenekit.data.shading import first_hit
 from scenekit.data.synthetic import landscape, still_life
+from scenekit.kernels.rays import rays_of
 
 
 def test_the_same_arguments_give_the_same_bits() -> None:

@@ -20,7 +20,7 @@ def test_samples_are_those_of_the_cpu(
     space: Any, lanes: int, capacity: int, counted: bool, gpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("scenekit.kernels.gpu.march.LANES", lanes)
-    arguments = *arguments_in(*space), capacity, torch.arange(150) * 5 % 23 if counted else None
+    arguments = *arguments_in(*space), capacity, torch.arange(150) * 5 % 23 if counted else None, None
     found = OPS["march"](*(x.to(gpu) if isinstance(x, Tensor) else x for x in arguments))
     for a, b in zip(found, OPS["march"](*arguments), strict=True):
         assert torch.equal(a.cpu(), b)

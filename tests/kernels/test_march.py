@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from scenekit.kernels.march import MARCH, Marched, StepRule, march, ray_cube
+from scenekit.kernels.march import MARCH, Marched, StepRule, march
+from scenekit.kernels.ray_cube import ray_cube
 
 EQUAL = StepRule(0.01, 0.01)
 CONE = StepRule(2 * math.sqrt(3) / 1024, 0.5, 1 / 64)
@@ -37,7 +38,7 @@ def _march(origins, directions, occupancy, rule, max_samples=100_000, seed=2) ->
 def _by_reference(*arguments: Any, capacity: int | None = None, counts: torch.Tensor | None = None) -> Marched:
     rays, rule, most = arguments[:6], arguments[6], arguments[7]
     packed = rule.packed(torch.float32, torch.device("cpu"))
-    return Marched(*MARCH.reference(*rays, packed, most, -1 if capacity is None else capacity, counts))
+    return Marched(*MARCH.reference(*rays, packed, most, -1 if capacity is None else capacity, counts, None))
 
 
 def _cells_are_occupied(points: torch.Tensor, deltas: torch.Tensor, occupancy: torch.Tensor) -> torch.Tensor:
@@ -112,6 +113,9 @@ def test_rays_that_have_no_room_are_left_out_whole(body):
     assert found.needed == whole.needed == ends[-1]
     assert torch.equal(found.left_out, ~fits)
     assert torch.equal(found.offsets.diff(), torch.where(fits, counts, 0))
+    wanted = torch.repeat_interleave(found.offsets.diff(), output_size=used)
+    assert torch.equal(found.owners[:used], wanted)
+    assert (found.owners[used:] == 299).all()
     for one, other in zip(found[:2], whole[:2], strict=True):
         assert len(one) == capacity
         assert torch.equal(one[:used], other[:used])
@@ -144,7 +148,7 @@ def test_a_rule_with_more_powers_than_it_needs_makes_the_same_steps():
     packed = CONE.packed(torch.float32, torch.device("cpu"), powers=2000)
     assert len(packed) == 2006
     asked, wanted = (*arguments[:6], packed, 100), march(*arguments)
-    for found in (march(*asked), MARCH.reference(*asked, -1, None)):
+    for found in (march(*asked), MARCH.reference(*asked, -1, None, None)):
         assert all(torch.equal(a, b) for a, b in zip(found[:3], wanted[:3], strict=True))
 
 

@@ -84,9 +84,10 @@ def test_equal_steps_are_ours(adapter: Any):
     for capacity, counts in ((None, None), (90, None), (300, torch.arange(40) % 9)):
         wanted = march(*rays, rule, 20, capacity=capacity, counts=counts)
         packed, room = rule.packed(torch.float32, torch.device("cpu")), -1 if capacity is None else capacity
-        distances, deltas, offsets, needed, left_out = adapter.march(*rays, packed, 20, room, counts)
+        distances, deltas, offsets, needed, left_out, owners = adapter.march(*rays, packed, 20, room, counts, None)
         assert torch.equal(offsets, wanted.offsets)
         torch.testing.assert_close(distances, wanted.distances)
         torch.testing.assert_close(deltas, wanted.deltas)
         assert needed == wanted.needed
         assert wanted.left_out is None or torch.equal(left_out, wanted.left_out)
+        assert wanted.owners is None or torch.equal(owners, wanted.owners)

@@ -62,6 +62,14 @@ def test_the_nearer_gaussian_hides_the_farther():
     assert raster.opacities.item() == pytest.approx(0.875, rel=1e-6)
 
 
+def test_what_light_is_left_keeps_its_digits_in_every_body():
+    rows = torch.stack([_row(0.5, ROUND, 0.7, [1.0])] * 7)
+    lists = _tiles(rows, (1, 1))
+    for body in (RASTERIZE, RASTERIZE.reference):
+        left = body(rows, lists.gaussians, lists.offsets, 1, 1, 1)[2]
+        assert left.item() == pytest.approx(0.3**7, rel=5e-6)
+
+
 def test_opacity_is_capped_and_a_full_pixel_takes_no_more():
     rows = torch.stack([_row(0.5, ROUND, 1.0, shown) for shown in torch.eye(5).tolist()])
     tiles = Tiles(torch.arange(5, dtype=torch.int32), torch.tensor([0, 5]))

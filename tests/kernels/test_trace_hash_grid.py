@@ -11,7 +11,8 @@ from scenekit.core.bounds import Bounds
 from scenekit.core.capabilities import Traced
 from scenekit.kernels import native
 from scenekit.kernels.grid_layout import GridLayout
-from scenekit.kernels.march import StepRule, ray_cube
+from scenekit.kernels.march import StepRule
+from scenekit.kernels.ray_cube import ray_cube
 from scenekit.kernels.simplex_grid import simplex_layout
 from scenekit.kernels.trace_hash_grid import TRACE_HASH_GRID, GridField, Stretches, trace_hash_grid
 
@@ -51,7 +52,7 @@ def cells(cascades: int, grid: int = 16, share: float = 0.4) -> torch.Tensor:
 def plain(rays: Stretches, occupancy: torch.Tensor, rule: StepRule, most: int, of: GridField) -> Traced:
     layout, packed = of.layout, rule.packed(torch.float32, torch.device("cpu"))
     grid = (of.table, layout.scales, layout.resolutions, layout.offsets, layout.simplices, of.density, of.color)
-    space = (of.log_density, of.bounds.field_extent, of.bounds.contracted, True)
+    space = (of.log_density, of.bounds.field_extent, of.bounds.contracted, True, None, None)
     return Traced(*TRACE_HASH_GRID.reference(*rays, occupancy, packed, most, *grid, *space))
 
 

@@ -7,8 +7,8 @@ import torch
 from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras, every_pixel, look_at
 from scenekit.core.protocols import EVAL, Rendering
-from scenekit.core.rays import rays_of
 from scenekit.core.transforms import Similarity
+from scenekit.kernels.rays import rays_of
 from scenekit.renderers.background import GivenBackground
 from scenekit.renderers.scene import Scene
 

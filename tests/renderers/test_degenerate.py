@@ -9,7 +9,7 @@ from torch import Tensor
 
 from scenekit.core.cameras import Cameras
 from scenekit.core.protocols import Context, Splats
-from scenekit.kernels.march import ray_cube
+from scenekit.kernels.ray_cube import ray_cube
 from scenekit.renderers.splats import SplatRenderer
 from tests.renderers.test_splats import BACK, BLUE, FRONT, RED, Given, camera, splats
 

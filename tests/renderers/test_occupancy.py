@@ -8,6 +8,7 @@ from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras, look_at
 from scenekit.core.protocols import ParameterGroup
 from scenekit.core.rays import Samples
+from scenekit.kernels import pack_cells
 from scenekit.renderers.occupancy import OccupancyGrid
 
 
@@ -123,3 +124,25 @@ def test_an_update_by_strides_waits_for_no_number(monkeypatch: pytest.MonkeyPatc
             grid.update(Ball(), count, generator)
     with pytest.raises(AssertionError, match="nonzero"), _Sizes():
         grid.occupied.nonzero()
+
+
+def test_bits_follow_the_cells_in_their_place() -> None:
+    grid, other, generator = OccupancyGrid(2, 16), OccupancyGrid(2, 16), torch.Generator().manual_seed(0)
+    assert torch.equal(grid.packed, pack_cells(grid.occupied))
+    place = grid.packed.data_ptr()
+    camera = Cameras(look_at(torch.zeros(3), torch.eye(3)[0], torch.eye(3)[2])[None], torch.ones(1, 4), ((2, 2),))
+    for change in (
+        lambda: grid.forget_unseen(camera),
+        lambda: grid.update(Ball(), grid.cells, generator),
+        lambda: grid.occupy(grid.occupied ^ True),
+        lambda: grid.load_state_dict(other.state_dict()),
+    ):
+        before = grid.packed.clone()
+        change()
+        assert not torch.equal(grid.packed, before)
+        assert torch.equal(grid.packed, pack_cells(grid.occupied))
+        assert grid.packed.data_ptr() == place
+
+
+def test_a_state_holds_no_bits() -> None:
+    assert set(OccupancyGrid(1, 4).state_dict()) == {"occupied", "thickness"}

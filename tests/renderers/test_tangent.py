@@ -8,7 +8,7 @@ import torch
 from scenekit.core.cameras import Cameras, every_pixel, look_at
 from scenekit.core.lenses import Lens
 from scenekit.core.protocols import EVAL, Context, Splats
-from scenekit.core.rays import rays_of
+from scenekit.kernels.rays import rays_of
 from scenekit.renderers.splats import SplatRenderer
 from scenekit.renderers.tangent import FAR, faces_of
 

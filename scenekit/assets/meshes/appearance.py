@@ -12,7 +12,7 @@ from torch import Tensor
 from scenekit.assets.meshes.surface import Mesh, library, vertex_normals
 from scenekit.assets.meshes.views import SOLID, Views, seen_at
 from scenekit.core.cameras import Cameras, every_pixel
-from scenekit.core.rays import rays_of
+from scenekit.kernels.rays import rays_of
 
 FACING = 4  # power of the cosine that weighs a camera
 STEEP = 0.2  # cosine below which a camera sees a point too obliquely to say its colour

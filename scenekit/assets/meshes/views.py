@@ -12,7 +12,7 @@ from torch import Tensor
 from scenekit.core.cameras import Cameras, Pixels, every_pixel, look_at
 from scenekit.core.checks import BadInput
 from scenekit.core.precision import quick_products
-from scenekit.core.rays import rays_of
+from scenekit.kernels.rays import rays_of
 from scenekit.renderers.scene import Scene
 
 SOLID = 0.5  # opacity above which a pixel shows a surface

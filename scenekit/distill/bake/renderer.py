@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
 from scenekit.core.protocols import EVAL, Batching, Context, ParameterGroup, Rendering
-from scenekit.core.rays import Rays, rays_of
+from scenekit.core.rays import Rays
 from scenekit.distill.bake.field import BakedField
 from scenekit.kernels.composite import composite
-from scenekit.kernels.march import StepRule, march, ray_cube
+from scenekit.kernels.march import StepRule, march
+from scenekit.kernels.ray_cube import ray_cube
+from scenekit.kernels.rays import rays_of
 from scenekit.renderers.early_stop import owners, reached, samples_at
 
 CHUNK = 16384  # rays at once
@@ -60,8 +62,8 @@ class BakedRenderer(nn.Module):
         return self.field.parameter_groups()
 
     def _render_rays(self, rays: Rays, context: Context) -> Rendering:
-        near, far = ray_cube(rays.origins, rays.directions, self.field.bounds.extent)
-        near = near.clamp(min=self.field.bounds.near)
+        bounds = self.field.bounds
+        near, far = ray_cube(rays.origins, rays.directions, bounds.extent, bounds.near)
         jitter = context.uniform((len(near),), near.device) if context.training else torch.full_like(near, JITTER)
         marched = march(rays.origins, rays.directions, near, far, self.occupied, jitter, self.rule, MAX_SAMPLES)
         marched, density, features = reached(self.field, rays, marched)

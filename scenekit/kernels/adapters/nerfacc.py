@@ -33,6 +33,7 @@ def march(  # noqa: PLR0913 (as the op)
     max_samples: int,
     capacity: int,
     counts: Tensor | None,
+    packed: Tensor | None,
 ) -> Any:
     """As the op ``march``."""
     cascades = occupancy.shape[0]

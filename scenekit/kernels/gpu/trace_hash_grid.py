@@ -19,6 +19,7 @@ MOST_WIDTH = 256  # of a layer whose values lie in local memory
 MOST_HALF_WIDTH = 64  # of one whose values are registers
 MOST_SHARED = 60 * 1024  # bytes beside those that the kernel has anyway: every GPU has 64 KiB
 MANY_RAYS = 2**16  # that keep a GPU busy one to a lane; fewer are followed by several lanes each
+FEWEST_WITH_ROOM = 4  # lanes to a ray where room ends: all that are followed at that time are followed in vain
 PAIRS = False  # whether rows that are neighbours along x are read at once, where they can be
 SQUARE = 512  # bytes of 16 by 16 halves
 
@@ -86,25 +87,36 @@ class Field(NamedTuple):
 
 
 def trace(
-    rays: Sequence[Tensor], cells: march.Cells, rule: Tensor, max_samples: int, field: Field, *, exact: bool
+    rays: Sequence[Tensor],
+    cells: march.PackedCells,
+    rule: Tensor,
+    max_samples: int,
+    field: Field,
+    *,
+    exact: bool,
+    room: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Colours [R 3], opacities [R], distances [R] and samples [R] of ``rays``; as ``march.march`` takes them.
 
     Unless ``exact``, networks round what they multiply to half precision, where they are small enough for that.
+    With ``room``, rays are not followed once as many samples are counted: they have ``room + 1``, and no colours.
     """
     rays, rule = [x.contiguous() for x in rays], rule.contiguous()
     near, count = rays[2], len(rays[2])
     exact, lanes = exact or not field.shape.fits_halves, lanes_of(count)
+    if room is not None:
+        lanes = max(lanes, FEWEST_WITH_ROOM)
     weights = torch.cat([weight.flatten() for weight in field.weights])
     place = grids.packed(field.layout, 3, near.device)
     results = near.new_empty(count, 3), near.new_empty(count), near.new_empty(count)
-    samples = torch.empty(count, dtype=torch.int64, device=near.device)
-    next_ray = torch.zeros(1, dtype=torch.int64, device=near.device)
+    samples = torch.full((count,), 0 if room is None else room + 1, dtype=torch.int64, device=near.device)
+    counted = torch.zeros(2, dtype=torch.int64, device=near.device)
     steps = (*rays, count, max_samples, *cells, rule, len(rule))
-    arguments = (*steps, aligned(field.table), place, weights, *field.numbers, lanes, next_ray, *results, samples)
+    arguments = (*steps, aligned(field.table), place, weights, *field.numbers, lanes, -1 if room is None else room)
     blocks = min(MOST_BLOCKS, blocks_for(count * lanes, THREADS))
     shared = 0 if exact else field.shape.shared
-    launch(source(field.shape, exact=exact), "trace_hash_grid", blocks, THREADS, *arguments, shared=shared)
+    kernel = source(field.shape, exact=exact), "trace_hash_grid"
+    launch(*kernel, blocks, THREADS, *arguments, counted, *results, samples, shared=shared)
     return *results, samples
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, every_pixel
 from scenekit.core.protocols import Batch, ParameterGroup, Rendering
-from scenekit.core.rays import rays_of
 from scenekit.core.schedules import exponential
+from scenekit.kernels.rays import rays_of
 
 NEAREST = 0.05  # of the measured depth: nearer renderings do not pull harder
 

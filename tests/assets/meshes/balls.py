@@ -12,8 +12,8 @@ from scenekit.assets.meshes.views import cameras_around
 from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
 from scenekit.core.protocols import EVAL, Context, Rendering
-from scenekit.core.rays import rays_of
 from scenekit.core.transforms import Similarity
+from scenekit.kernels.rays import rays_of
 from scenekit.renderers.background import GivenBackground
 from scenekit.renderers.scene import Scene
 from scenekit.renderers.volume import Marching, VolumeRenderer

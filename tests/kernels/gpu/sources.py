@@ -17,6 +17,7 @@ from scenekit.kernels.gpu import (
     radiance,
     rasterize,
     ray_points,
+    rays,
     spherical_harmonics,
     ssim,
     trace_hash_grid,
@@ -44,6 +45,7 @@ SOURCES: list[Source] = [
     march.SOURCE,
     lit_counts.SOURCE,
     ray_points.SOURCE,
+    rays.SOURCE,
     *(
         project.specialised(*each)
         for each in ((-1, 0, False), (0, 0, True), (1, 15, True), (3, 15, False), (4, 24, True))
@@ -65,6 +67,11 @@ SOURCES: list[Source] = [
     grids.source("hash_grid", 3, 5, torch.float32),
     grids.source("simplex_grid", 3, 2, torch.float32),
     grids.source("simplex_grid", 6, 4, torch.float16),
+    grids.source("hash_grid", 3, 27, torch.float32),
+    grids.source("hash_grid", 3, 64, torch.float16),
+    grids.source("hash_grid", 2, 48, torch.float32),
+    grids.source("hash_grid", 1, 63, torch.bfloat16),
+    grids.source("simplex_grid", 6, 18, torch.float32),
     *(_traced(False, 16, 2, torch.float32, 64, exact) for exact in (False, True)),
     *(_traced(True, 25, 4, torch.float16, 48, exact) for exact in (False, True)),
     _traced(False, 4, 5, torch.bfloat16, 128, exact=True),

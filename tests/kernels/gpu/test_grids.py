@@ -8,7 +8,6 @@ from torch import Tensor
 
 from scenekit.kernels import OPS, GridLayout, simplex_layout
 from scenekit.kernels.gpu import grids
-from scenekit.kernels.gpu.grids import Tuning
 
 from .emulator import COMPILER, emulated
 
@@ -35,6 +34,13 @@ def _side_by_side(count: int, dimensions: int, generator: torch.Generator) -> Te
         ("hash_grid", 1, 2, 3, torch.float16, "sm_90"),
         ("simplex_grid", 3, 2, 16, torch.float32, "sm_90"),
         ("simplex_grid", 4, 4, 5, torch.float32, "sm_90"),
+        ("hash_grid", 3, 27, 1, torch.float32, "sm_90"),
+        ("hash_grid", 2, 48, 1, torch.float32, "sm_75"),
+        ("hash_grid", 1, 48, 1, torch.float32, "sm_90"),
+        ("hash_grid", 2, 16, 4, torch.float16, "sm_90"),
+        ("hash_grid", 3, 63, 2, torch.bfloat16, "sm_90"),
+        ("simplex_grid", 3, 64, 2, torch.float32, "sm_90"),
+        ("simplex_grid", 6, 10, 3, torch.float32, "sm_90"),
     ],
 )
 def test_rows_of_every_shape_match_the_reference(
@@ -66,13 +72,14 @@ def test_rows_of_every_shape_match_the_reference(
     assert found[1].dtype == torch.float32
 
 
+@pytest.mark.parametrize("features", [2, 12])
 @pytest.mark.parametrize("kind", KINDS)
-def test_points_without_gradient_are_passed_by(kind: str, monkeypatch: pytest.MonkeyPatch):
+def test_points_without_gradient_are_passed_by(kind: str, features: int, monkeypatch: pytest.MonkeyPatch):
     generator = torch.Generator().manual_seed(3)
     layout = KINDS[kind](3, levels=6, log2_table=10, base_resolution=4, growth=1.4)
     shape = (layout.scales, layout.resolutions, layout.offsets)
-    positions, table = _side_by_side(300, 3, generator), torch.zeros(layout.rows, 2)
-    gradient = torch.randn(300, 12, generator=generator)
+    positions, table = _side_by_side(300, 3, generator), torch.zeros(layout.rows, features)
+    gradient = torch.randn(300, 6 * features, generator=generator)
     padding = torch.rand(300, generator=generator) < 0.4
     gradient[padding], elsewhere = 0, torch.where(padding[:, None], torch.nan, positions)
     with emulated(monkeypatch):
@@ -81,26 +88,26 @@ def test_points_without_gradient_are_passed_by(kind: str, monkeypatch: pytest.Mo
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("features", [2, 9])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("tuning", [Tuning(walk=16), *(Tuning(at_once=levels) for levels in (2, 4, 5, 9))], ids=str)
-def test_ways_to_share_out_the_work_agree(kind: str, tuning: Tuning, monkeypatch: pytest.MonkeyPatch):
+def test_points_of_several_blocks_are_added_up(kind: str, features: int, monkeypatch: pytest.MonkeyPatch):
     generator = torch.Generator().manual_seed(3)
     layout = KINDS[kind](3, levels=5, log2_table=8, base_resolution=4, growth=1.4)
     shape = (layout.scales, layout.resolutions, layout.offsets)
-    # Two blocks a level.
-    positions, table = _side_by_side(1100, 3, generator), torch.randn(layout.rows, 2, generator=generator)
-    gradient = torch.randn(len(positions), 10, generator=generator)
+    positions, table = _side_by_side(1100, 3, generator), torch.randn(layout.rows, features, generator=generator)
+    gradient = torch.randn(len(positions), 5 * features, generator=generator)
     with emulated(monkeypatch):
-        found = grids.for_table(kind, gradient, positions, table, shape, tuning)
+        found = grids.for_table(kind, gradient, positions, table, shape)
     wanted = OPS[f"{kind}_backward"].reference(gradient, positions, table, *shape, [False, True])[1]
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-3)
 
 
-def test_points_outside_of_the_cube_read_and_write_rows_of_the_table(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("features", [2, 10])
+def test_points_outside_of_the_cube_read_and_write_rows_of_the_table(features: int, monkeypatch: pytest.MonkeyPatch):
     layout = GridLayout.of(3, levels=4, log2_table=10, base_resolution=4, growth=1.7)
     positions = torch.tensor([[-5.0, 0.5, 9.0], [1e30, -1e30, 0.0], [torch.nan, 0.1, torch.inf], [1.0, 1.0, 1.0]])
     shape = (layout.scales, layout.resolutions, layout.offsets)
-    table = torch.ones(layout.rows, 2)
+    table = torch.ones(layout.rows, features)
     with emulated(monkeypatch):
         found = OPS["hash_grid"].cuda(positions, table, *shape)  # type: ignore[reportOptionalCall]
         OPS["hash_grid_backward"].cuda(found.nan_to_num(), positions, table, *shape, [True, True])  # type: ignore[reportOptionalCall]

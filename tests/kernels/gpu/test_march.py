@@ -48,7 +48,7 @@ def _compare(arguments: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch) -> lis
 @pytest.mark.parametrize("space", SPACES, ids=str)
 def test_samples_are_those_of_the_cpu(space: Any, lanes: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("scenekit.kernels.gpu.march.LANES", lanes)
-    found = _compare((*arguments_in(*space), -1, None), monkeypatch)
+    found = _compare((*arguments_in(*space), -1, None, None), monkeypatch)
     assert len(found[0]) > 150
 
 
@@ -56,11 +56,11 @@ def test_samples_are_those_of_the_cpu(space: Any, lanes: int, monkeypatch: pytes
 @pytest.mark.parametrize("capacity", [-1, 0, 700, 100_000])
 def test_rays_that_have_no_room_are_those_of_the_cpu(capacity: int, counted: bool, monkeypatch: pytest.MonkeyPatch):
     counts = torch.arange(150) * 5 % 23 if counted else None
-    found = _compare((*arguments_in(*SPACES[2]), capacity, counts), monkeypatch)
+    found = _compare((*arguments_in(*SPACES[2]), capacity, counts, None), monkeypatch)
     assert len(found[0]) in (capacity, found[3])
 
 
 def test_counts_below_nothing_touch_no_memory_but_their_own(monkeypatch: pytest.MonkeyPatch):
     counts = torch.arange(150) * 5 % 23 - 11
     with emulated(monkeypatch):
-        OPS["march"].cuda(*arguments_in(*SPACES[2]), 300, counts)  # type: ignore[reportOptionalCall]
+        OPS["march"].cuda(*arguments_in(*SPACES[2]), 300, counts, None)  # type: ignore[reportOptionalCall]

@@ -16,7 +16,7 @@ from .emulator import COMPILER, emulated
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
 
-TABLE, DENSITY, COLOR, SHADED = 8, 13, 14, 18  # places among the arguments
+TABLE, DENSITY, COLOR, SHADED, ROOM = 8, 13, 14, 18, 20  # places among the arguments
 FIELDS = [  # features of a row, width of layers, outputs of the density, degree of harmonics, type of the table
     (2, 64, 16, 3, torch.float32),
     (4, 32, 15, 4, torch.float16),
@@ -70,6 +70,18 @@ def test_rays_take_the_places_of_those_that_are_done(
     found = _traced(arguments, lanes, monkeypatch)
     _assert_near(list(found), list(OPS["trace_hash_grid"].reference(*arguments)), 2e-4, "output")
     assert int(found[3].max()) > 5
+
+
+@pytest.mark.parametrize("lanes", [4, 16])
+def test_rays_are_followed_until_their_samples_fill_the_room(lanes: int, monkeypatch: pytest.MonkeyPatch):
+    arguments = arguments_of(600)
+    wanted = OPS["trace_hash_grid"].reference(*arguments)[3]
+    arguments[ROOM] = room = int(wanted.sum()) // 4
+    found = _traced(arguments, lanes, monkeypatch)[3]
+    followed = int((found <= room).sum())
+    assert torch.equal(found[:followed], wanted[:followed])
+    assert torch.equal(found[followed:], torch.full_like(found[followed:], room + 1))
+    assert room <= wanted[:followed].sum() < wanted.sum()
 
 
 @pytest.mark.usefixtures("quick")

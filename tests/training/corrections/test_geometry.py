@@ -8,8 +8,8 @@ import torch
 from scenekit.core.cameras import Cameras, Pixels, every_pixel, look_at
 from scenekit.core.checks import BadInput
 from scenekit.core.protocols import Batch, Rendering
-from scenekit.core.rays import rays_of
 from scenekit.data import Capture, synthetic
+from scenekit.kernels.rays import rays_of
 from scenekit.recipes import Supervision
 from scenekit.recipes.corrections import corrections_of, views_of
 from scenekit.training.batches import PixelBatches
