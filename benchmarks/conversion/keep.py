@@ -24,7 +24,9 @@ EXACT = ".means"  # where splats are: half precision has eleven bits for the who
 
 def keep(folder: Path, scene: Scene) -> None:
     """Write a scene; it is read back rounded."""
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder.exists():  # what a call that was ended left
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
     write_recipe(folder, scene.recipe)
     write_scene(folder, scene)
     split(folder)

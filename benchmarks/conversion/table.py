@@ -27,9 +27,17 @@ def tables(records: Iterable[Record]) -> str:
     ]
     parts = []
     for capture, taught, allowed in dict.fromkeys(kinds):
+        here = [each for each in found if each["capture"] == capture]
         parts.append(f"## {capture}: teachers {taught:g} s, students {allowed:g} s")
-        parts += _Found([each for each in found if each["capture"] == capture], taught, allowed).parts()
+        parts.append(scope(here))
+        parts += _Found(here, taught, allowed).parts()
     return "\n\n".join(parts)
+
+
+def scope(records: Iterable[Record]) -> str:
+    """What the figures hold for; more than one line where they come from several devices or commits."""
+    lines = (f"{each['scope']}; {each['device']}; commit {each['machine']['commit']}" for each in records)
+    return "  \n".join(dict.fromkeys(lines))
 
 
 class _Found:

@@ -58,6 +58,16 @@ class Setting:
         """Of a teacher."""
         return self.output / "teachers" / re.sub(r"[^\w.]+", "-", task.name).strip("-")
 
+    def has(self, teacher: Task) -> bool:
+        """Whether it is kept, and whole."""
+        return noted(self.folder(teacher)) is not None
+
+    def scope(self, task: Task) -> str:
+        """What figures of a task hold for."""
+        views = f"{self.views or 'all'} held-out photographs"
+        preset = task.subject.preset or "none"
+        return f"{task.subject.capture}, downscale {self.downscale:g}, {views}; preset: {preset}; 8-bit sRGB"
+
     def capture(self, task: Task) -> Capture:
         """From the folder of captures; opened once."""
         return _opened(task.subject.capture, self.downscale)
@@ -88,7 +98,7 @@ def carried_out(task: Task, setting: Setting) -> dict[str, Any]:
         "taught_seconds": task.taught,
         **figures,
         "task_seconds": round(time.perf_counter() - began, 1),
-        "scope": f"{setting.views or 'all'} held-out photographs, downscale {setting.downscale:g}; 8-bit sRGB",
+        "scope": setting.scope(task),
         "device": device_name(device),
         "machine": record.machine(),
     }
@@ -135,7 +145,7 @@ WORK: dict[str, Callable[[Task, Setting], dict[str, Any]]] = {
 
 def _teacher_of(task: Task, setting: Setting) -> Scene:
     assert task.teacher is not None
-    if noted(setting.folder(task.teacher)) is None:
+    if not setting.has(task.teacher):
         raise BadInput(f"{task.name}: wanted its teacher, found none that is whole; train it")
     return _kept(task.teacher, setting)
 
@@ -171,6 +181,7 @@ def _converted(teacher: Scene, kind: str, task: Task, setting: Setting) -> tuple
     distilling = options.distilling
     if task.work == "passive":
         distilling = replace(distilling, active=Active(poses=False, rays=False, points=False))
+    _compiled(teacher)
     conversion = prepare_conversion(
         teacher, options.representation, options.converting, options.family, distilling=distilling
     )
@@ -181,11 +192,8 @@ def _converted(teacher: Scene, kind: str, task: Task, setting: Setting) -> tuple
 
 
 def _stepped(training: Training, scene: Scene) -> dict[str, Any]:
-    """Train to the end, kernels compiled before: what another machine has kept already is no part of the figures."""
-    if scene.device.type == "cuda" and launch.available() and isinstance(scene.renderer, nn.Module):
-        sources = foreseen(scene.renderer, launch.shared_memory(scene.device))
-        for compiled in compiling.prepare(sources, launch.architecture(scene.device.index)):
-            compiled.result()
+    """Train to the end."""
+    _compiled(scene)
     began, first, last = time.perf_counter(), 0.0, None
     for step in steps(training):
         first, last = first or time.perf_counter() - began, step
@@ -203,6 +211,14 @@ def _stepped(training: Training, scene: Scene) -> dict[str, Any]:
     }
 
 
+def _compiled(scene: Scene) -> None:
+    """Wait for the kernels: what another machine has kept already is no part of the figures."""
+    if scene.device.type == "cuda" and launch.available() and isinstance(scene.renderer, nn.Module):
+        sources = foreseen(scene.renderer, launch.shared_memory(scene.device))
+        for compiled in compiling.prepare(sources, launch.architecture(scene.device.index)):
+            compiled.result()
+
+
 def _judged(scene: Scene, task: Task, setting: Setting) -> dict[str, Any]:
     """Against held-out photographs."""
     capture = setting.capture(task)
@@ -218,7 +234,9 @@ def _judged(scene: Scene, task: Task, setting: Setting) -> dict[str, Any]:
     return {
         "psnr": round(fmean(view.psnr for view in found), 3),
         "ssim": round(fmean(view.ssim for view in found), 4),
+        "views": views,
         "frame_ms": round(frame, 2),
+        "frame_size": list(capture.cameras.sizes[shown[0]]),
         "parameters": sum(p.numel() for group in groups for p in group.parameters.values()),
     }
 
