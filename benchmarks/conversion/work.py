@@ -158,7 +158,7 @@ def _trained(task: Task, setting: Setting) -> tuple[Session, dict[str, Any]]:
     """From photographs, as ``scenekit train`` does it."""
     (kind,) = task.kinds
     limits = ["--minutes", str(task.seconds / 60), "--device", setting.device]
-    arguments = [*_but_limits(preset_arguments(task.subject.preset, kind)), *limits]
+    arguments = [*but_limits(preset_arguments(task.subject.preset, kind)), *limits]
     options = parse(train_options.options_type(kind), "train", arguments)
     began = time.perf_counter()
     session = prepare(
@@ -175,9 +175,7 @@ def _converted(teacher: Scene, kind: str, task: Task, setting: Setting) -> tuple
     """Without photographs, as ``scenekit convert`` does it; preparation is part of its seconds."""
     limits = ["--minutes", str(task.seconds / 60), "--device", setting.device, "--no-photographs"]
     preset = preset_arguments(task.subject.preset, kind, convert_options.GENERAL_KEYS)
-    options = parse(
-        convert_options.options_type(kind, dict(teacher.recipe)), "convert", [*_but_limits(preset), *limits]
-    )
+    options = parse(convert_options.options_type(kind, dict(teacher.recipe)), "convert", [*but_limits(preset), *limits])
     distilling = options.distilling
     if task.work == "passive":
         distilling = replace(distilling, active=Active(poses=False, rays=False, points=False))
@@ -241,7 +239,7 @@ def _judged(scene: Scene, task: Task, setting: Setting) -> dict[str, Any]:
     }
 
 
-def _but_limits(arguments: list[str]) -> list[str]:
+def but_limits(arguments: list[str]) -> list[str]:
     """A preset's flags without its own limits."""
     for flag in LIMITS:
         _, arguments = take(arguments, flag, None)
