@@ -1,0 +1,1 @@
+"""The matrix of conversions, on one GPU or several; see :mod:`benchmarks.conversion.__main__`."""
