@@ -74,7 +74,7 @@ class GridEncoding(nn.Module):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The table learns where it was touched (instant-ngp); the rate ends at a hundredth."""
-        rate = exponential(self.learning_rate, self.learning_rate / 100, warm_up=0.01, hold=0.2)
+        rate = exponential(self.learning_rate, self.learning_rate / 100, warm_up=0.01, hold=0.5)
         return [ParameterGroup("table", {"encoding.table": self.table}, rate, betas=(0.9, 0.99), sparse=True)]
 
 

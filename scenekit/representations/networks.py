@@ -77,10 +77,10 @@ class RadianceNetworks(nn.Module):
         return radiance(encoded, directions, *weights, self.config.harmonics_degree, self.log_density)
 
     def parameter_groups(self, learning_rate: float) -> list[ParameterGroup]:
-        """Adam with weight decay; the rate ends at a hundredth."""
-        rate = exponential(learning_rate, learning_rate / 100, warm_up=0.01, hold=0.2)
+        """Adam without weight decay, which weighs more the more pixels a loss is the mean of; ends at a hundredth."""
+        rate = exponential(learning_rate, learning_rate / 100, warm_up=0.01, hold=0.5)
         weights = {f"networks.{name}": p for name, p in self.named_parameters()}
-        return [ParameterGroup("networks", weights, rate, betas=(0.9, 0.99), weight_decay=1e-6)]
+        return [ParameterGroup("networks", weights, rate, betas=(0.9, 0.99))]
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,6 @@ def steered(rays: int, samples: int, measured: int) -> int:
     return min(max(256, round(wanted / 256) * 256), samples)
 
 
-TOGETHER, WINDOW = 32, 64  # pixels that are drawn near each other for a GPU, and within how many a side
 SPARE = 1.25  # of the rays that fill a step's room, drawn so that it is filled
 
 
@@ -102,10 +101,7 @@ def aimed(rays: int, samples: int, measured: int, served: float, *, by_doubling:
 class PixelBatches:
     """Random pixels of all photographs; their number follows a budget of samples a step (instant-ngp).
 
-    They are drawn where ``views.cameras`` are. With ``by_doubling`` their number is a power of two, and they come in
-    groups of ``TOGETHER`` from one window of ``WINDOW`` by ``WINDOW`` pixels, where masks and normals leave none out:
-    the lanes of a warp then follow rays that pass the same cells. Windows begin anywhere and wrap at the edges, so that
-    every pixel is as likely as any other.
+    They are drawn where ``views.cameras`` are. With ``by_doubling`` their number is a power of two.
     """
 
     def __init__(self, views: Views, samples: int, *, by_doubling: bool = False) -> None:
@@ -119,14 +115,17 @@ class PixelBatches:
         self._normals = None if views.normals is None else torch.cat([n.reshape(-1, 3) for n in views.normals])
         self._chosen = _candidates(views)
         widths, heights = torch.tensor(views.cameras.sizes, device=self.device).unbind(-1)
-        self._widths, self._heights = (sides.contiguous() for sides in (widths, heights))
+        self._widths = widths.contiguous()
         self._starts = torch.cat([widths.new_zeros(1), (widths * heights).cumsum(0)])
 
     def next(self, context: Context) -> Batch:
         """Uniform over all pixels of all photographs that may be believed."""
         triples = self._normals is not None
         drawn = (self.rays // 3 if triples else self.rays) * context.share.of
-        index = self._drawn(drawn, context)[context.share.rows(drawn)]
+        among = len(self._colors) if self._chosen is None else len(self._chosen)
+        index = torch.randint(among, (drawn,), generator=context.generator, device=self.device)
+        index = index[context.share.rows(drawn)]
+        index = index if self._chosen is None else self._chosen[index]
         if triples:
             widths = self._widths[torch.searchsorted(self._starts, index, right=True) - 1]
             index = torch.stack([index, index + 1, index + widths], -1).flatten()
@@ -139,23 +138,6 @@ class PixelBatches:
             normals=None if self._normals is None else self._normals[index],
             triples=triples,
         )
-
-    def _drawn(self, count: int, context: Context) -> Int[Tensor, " R"]:
-        """Flat indices of random pixels, of those that may be believed."""
-
-        def below(most: int, *shape: int) -> Tensor:
-            return torch.randint(most, shape, generator=context.generator, device=self.device)
-
-        if self._chosen is not None:
-            return self._chosen[below(len(self._chosen), count)]
-        if not self.by_doubling or count % TOGETHER:
-            return below(len(self._colors), count)
-        corner = below(len(self._colors), count // TOGETHER, 1)
-        camera = torch.searchsorted(self._starts, corner, right=True) - 1
-        start, width, height = self._starts[camera], self._widths[camera], self._heights[camera]
-        x = (corner - start) % width + below(WINDOW, count // TOGETHER, TOGETHER)
-        y = (corner - start) // width + below(WINDOW, count // TOGETHER, TOGETHER)
-        return (start + y % height * width + x % width).flatten()
 
     def feedback(self, work: int, served: float = 1.0) -> None:
         """Aim the next batch at the budget of samples."""

@@ -1,4 +1,3 @@
-import pytest
 import torch
 
 from scenekit.core.cameras import Cameras
@@ -22,27 +21,6 @@ def test_every_pixel_comes_with_its_own_colour() -> None:
     assert batch.pixels is not None
     found = torch.cat([batch.pixels.positions - 0.5, batch.pixels.cameras[:, None].float()], -1)
     torch.testing.assert_close(batch.target * 255, found)
-
-
-def test_neighbours_are_drawn_together_and_every_pixel_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scenekit.training.batches.WINDOW", 3)
-    batches = PixelBatches(some_views(), samples=2**18, by_doubling=True)
-    batches.rays = 2**16
-    pixels = batches.next(Context(generator=torch.Generator().manual_seed(0))).pixels
-    assert pixels is not None
-    cameras, places = pixels.cameras.reshape(-1, 32), pixels.positions.reshape(-1, 32, 2)
-    assert (cameras == cameras[:, :1]).all()
-    sizes = torch.tensor(batches.views.cameras.sizes)[cameras]
-    within = torch.zeros(len(places), 2, dtype=torch.bool)
-    for shift in range(8):  # within three of each other, around the edge
-        wrapped = (places + shift) % sizes
-        spread = wrapped.amax(1) - wrapped.amin(1)
-        within |= spread <= 2
-    assert within.all()
-    index = torch.cat([cameras.reshape(-1, 1), pixels.positions.long()], -1)
-    counts = index.unique(dim=0, return_counts=True)[1]
-    assert len(counts) == 6 * 4 + 4 * 8
-    assert (counts / counts.float().mean() - 1).abs().max() < 0.2
 
 
 def test_the_number_of_rays_settles_where_the_samples_are_spent() -> None:
