@@ -39,6 +39,25 @@ def cpu_training() -> str:
     )
 
 
+def training() -> str:
+    """README's table of trainings on a GPU."""
+    return table(
+        ("training", "steps", "PSNR", "SSIM", "GPU memory", "a frame", "at 1920x1080"),
+        (
+            (
+                f"{name}, in {row['seconds']:.0f} s" if "--steps" in row["arguments"] else name,
+                f"{row['steps']}",
+                f"{row['psnr']:.1f} dB",
+                f"{row['ssim']:.3f}",
+                f"{row['peak_gib']:.1f} GiB",
+                f"{row['frame_ms']:.1f} ms",
+                f"{row['frame_1080p_ms']:.1f} ms",
+            )
+            for name, row in read("training")["rows"].items()
+        ),
+    )
+
+
 def _before(row: Mapping[str, Any]) -> str:
     made = row["triangulation"]
     return "" if made is None else f", and {made['seconds']:.0f} s of triangulation"
@@ -57,7 +76,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-TABLES: dict[str, Callable[[], str]] = {"cpu_training": cpu_training}
+TABLES: dict[str, Callable[[], str]] = {"training": training, "cpu_training": cpu_training}
 
 
 def with_tables(text: str) -> str:
