@@ -60,8 +60,14 @@ def expected(given: Given) -> list[Rounded]:
     width = features.exact.shape[1]
     for_directions = _through_harmonics(_columns(back, width, None).to_half(tiny), given)
     tiny = tiny_for(raw_density.exact, raw_color.exact)
-    of_features = _plus_first(_columns(back, 0, width), raw_density).to_half(tiny)
-    for_encoded, density_weights = back_through_layers(of_features, density_halves, density_values, density_sums, tiny)
+    of_features = _plus_first(_columns(back, 0, width), raw_density)
+    found = back_through_layers(of_features.to_half(tiny), density_halves, density_values, density_sums, tiny)
+    for_encoded, density_weights = found
+    # What a density is wrong by reaches all that its gradient reaches at once: there deviations add up plainly.
+    first = torch.zeros_like(of_features.exact)
+    first[:, 0] = raw_density.deviation
+    shared, _ = back_through_layers(exact(first), density_halves, density_values, density_sums, tiny)
+    for_encoded = Rounded(for_encoded.exact, (for_encoded.deviation**2 + shared.exact**2) ** 0.5)
     return [densities, colors, for_encoded, for_directions, *density_weights, *color_weights]
 
 
