@@ -17,7 +17,7 @@ from scenekit.core.protocols import EVAL, Background, Context, Recordable, Rende
 from scenekit.distill.pictures import Look, SinglePixels, WholePictures
 from scenekit.training.losses import Loss
 from scenekit.training.objective import Outcome, counted
-from scenekit.training.photographs import believed, served_of
+from scenekit.training.photographs import believed, served_of, share_of
 
 SOLID = 0.5  # opacity from which on a pixel's depth means something
 
@@ -57,8 +57,7 @@ class Rendered:
         difference = (seen - target).detach()
         unit = "samples" if "samples" in rendering.trace else "splats"
         squared, errors = mean_served(difference.square(), served), difference.abs().mean(-1)
-        share = None if served is None else served.float().mean()
-        return Outcome(terms, squared, counted(rendering.trace[unit]), unit, share, rendering, errors)
+        return Outcome(terms, squared, counted(rendering.trace[unit]), unit, share_of(served), rendering, errors)
 
     def note(self, stage: str, look: Look, outcome: Outcome) -> None:
         """What was hard comes again."""

@@ -29,7 +29,7 @@ from scenekit.renderers.early_stop import owners, samples_at
 from scenekit.renderers.room import lit_within, within
 from scenekit.renderers.volume import VolumeRenderer, lit, radiance_of
 from scenekit.training.objective import Outcome, counted
-from scenekit.training.photographs import served_of
+from scenekit.training.photographs import served_of, share_of
 
 BEHIND = 8  # samples of a ray behind the one that stopped the light
 MATCHED = 0.002  # weight of what is matched at points, once colours are rendered
@@ -108,8 +108,8 @@ class SharedSamples:
             outcome = self._compared(stage, look, marched, (theirs, ask(field, samples, features=features)))
             own = dict(field.terms(context)) if isinstance(field, Regularized) else {}
             outcome = replace(outcome, terms={**outcome.terms, **own})
-        served = None if marched.left_out is None else marched.left_out.logical_not().float().mean()
-        return replace(outcome, served=served)
+        served = None if marched.left_out is None else marched.left_out.logical_not()
+        return replace(outcome, served=share_of(served))
 
     def _marched(self, rays: Rays, context: Context) -> Marched:
         """The teacher's light through the student's cells, which are the teacher's.

@@ -64,58 +64,46 @@ def pixel_loss(
     return PixelLoss(*PIXEL_LOSS(colors, opacities, behind, photographed, valid, left_out, delta))
 
 
-class _Arguments(NamedTuple):
-    """What the schema lists, in its order."""
+def _judged(pixels: gpu.Pixels) -> Tensor | None:
+    """[R 1]; None for all."""
+    served = None if pixels.left_out is None else ~pixels.left_out
+    both = served if pixels.valid is None else pixels.valid if served is None else pixels.valid & served
+    return None if both is None else both[:, None]
 
-    colors: Tensor
-    opacities: Tensor
-    behind: Tensor
-    photographed: Tensor
-    valid: Tensor | None
-    left_out: Tensor | None
-    delta: float
 
-    @property
-    def judged(self) -> Tensor | None:
-        """[R 1]; None for all."""
-        served = None if self.left_out is None else ~self.left_out
-        both = served if self.valid is None else self.valid if served is None else self.valid & served
-        return None if both is None else both[:, None]
-
-    def compared(self) -> tuple[Tensor, Tensor]:
-        """What is seen, and what should be [R 3]: where nothing is judged that is the same."""
-        seen = self.colors + (1 - self.opacities)[:, None] * self.behind
-        target = self.photographed[:, :3]
-        if self.photographed.shape[1] == 4:
-            alpha = self.photographed[:, 3:]
-            target = target * alpha + (1 - alpha) * self.behind
-        judged = self.judged
-        return seen, target if judged is None else torch.where(judged, target, seen)
+def _compared(pixels: gpu.Pixels) -> tuple[Tensor, Tensor]:
+    """What is seen, and what should be [R 3]: where nothing is judged that is the same."""
+    seen = pixels.colors + (1 - pixels.opacities)[:, None] * pixels.behind
+    target = pixels.photographed[:, :3]
+    if pixels.photographed.shape[1] == 4:
+        alpha = pixels.photographed[:, 3:]
+        target = target * alpha + (1 - alpha) * pixels.behind
+    judged = _judged(pixels)
+    return seen, target if judged is None else torch.where(judged, target, seen)
 
 
 def _reference(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-    a = _Arguments(*arguments)
-    seen, target = a.compared()
-    target, judged = target.detach(), a.judged
+    pixels, delta = gpu.Pixels(*arguments[:6]), arguments[6]
+    seen, target = _compared(pixels)
+    target, judged = target.detach(), _judged(pixels)
     if not len(seen):
         return 0 * seen.sum(), seen.new_zeros(()), seen.new_ones(())
-    huber = 2 * torch.nn.functional.huber_loss(seen, target, delta=a.delta)
+    huber = 2 * torch.nn.functional.huber_loss(seen, target, delta=delta)
     error = (seen.detach() - target).square()
     squared = error.mean() if judged is None else error.sum() / (3 * judged.sum()).clamp(min=1)
-    served = error.new_ones(()) if a.left_out is None else (~a.left_out).to(error.dtype).mean()
+    served = error.new_ones(()) if pixels.left_out is None else (~pixels.left_out).to(error.dtype).mean()
     return huber, squared, served
 
 
 def _backward_reference(for_huber: Tensor, *arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-    *rest, wanted = arguments
-    a = _Arguments(*rest)
-    seen, target = a.compared()
-    each = torch.ops.aten.huber_loss_backward(2 * for_huber, seen, target, 1, a.delta)
-    for_behind = a.behind.new_empty(0)
+    pixels, (delta, wanted) = gpu.Pixels(*arguments[:6]), arguments[6:]
+    seen, target = _compared(pixels)
+    each = torch.ops.aten.huber_loss_backward(2 * for_huber, seen, target, 1, delta)
+    for_behind = pixels.behind.new_empty(0)
     if wanted:
-        for_behind = each * (1 - a.opacities)[:, None]
-        for_behind = for_behind if a.behind.dim() > 1 else for_behind.sum(0)
-    return each, -(each * a.behind).sum(-1), for_behind
+        for_behind = each * (1 - pixels.opacities)[:, None]
+        for_behind = for_behind if pixels.behind.dim() > 1 else for_behind.sum(0)
+    return each, -(each * pixels.behind).sum(-1), for_behind
 
 
 def _cuda(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:

@@ -138,31 +138,26 @@ def _fake(*arguments: Any) -> _Results:
 
 
 class _Back(NamedTuple):
-    """What the schema of the backward op lists, in its order."""
+    """What the schema of the backward op lists, in its order, but for the other op's arguments, which are one here."""
 
     for_densities: Tensor
     for_colors: Tensor
     densities: Tensor
     colors: Tensor
     taken: Tensor
-    encoded: Tensor
-    directions: Tensor
-    density_weights: Tensor
-    color_weights: Tensor
-    density_widths: Sequence[int]
-    color_widths: Sequence[int]
-    degree: int
-    log_density: float
+    forward: _Arguments
     wanted: Sequence[bool]
 
-    @property
-    def forward(self) -> _Arguments:
-        """Of the other op."""
-        return _Arguments(*self[5:13])
+    @classmethod
+    def of(cls, *arguments: Any) -> _Back:
+        """Of all that the schema lists."""
+        *given, wanted = arguments
+        for_densities, for_colors, densities, colors, taken, *rest = given
+        return cls(for_densities, for_colors, densities, colors, taken, _Arguments(*rest), wanted)
 
 
 def _backward_reference(*arguments: Any) -> gpu.Gradients:
-    back = _Back(*arguments)
+    back = _Back.of(*arguments)
     a, cotangents = back.forward, (back.for_densities, back.for_colors)
     which = [i for i, want in enumerate((*back.wanted, True, True)) if want]
     found = dict(zip(which, reference_gradients(_reference, a, which, cotangents), strict=True))
@@ -171,8 +166,8 @@ def _backward_reference(*arguments: Any) -> gpu.Gradients:
 
 
 def _backward_composed(*arguments: Any) -> gpu.Gradients:
-    back = _Back(*arguments)
-    a, features = back.forward, back.density_widths[-1]
+    back = _Back.of(*arguments)
+    a, features = back.forward, back.forward.density_widths[-1]
     raw = torch.ops.aten.sigmoid_backward(back.for_colors, back.colors)
     for_taken, for_color_weights = MLP_BACKWARD(raw, back.taken, a.color_weights, a.color_widths, True)
     for_features = for_taken[:, :features].contiguous()
@@ -188,15 +183,15 @@ def _backward_composed(*arguments: Any) -> gpu.Gradients:
 
 
 def _backward_cuda(*arguments: Any) -> gpu.Gradients:
-    back = _Back(*arguments)
-    if len(back.taken) == len(back.encoded):
+    back = _Back.of(*arguments)
+    if len(back.taken) == len(back.forward.encoded):
         return _backward_composed(*arguments)
     gradients, results = (back.for_densities, back.for_colors), (back.densities, back.colors)
     return gpu.backward(gradients, results, back.forward.inputs, back.forward.shape, back.wanted)
 
 
 def _backward_fake(*arguments: Any) -> gpu.Gradients:
-    back = _Back(*arguments)
+    back = _Back.of(*arguments)
     inputs = back.forward.inputs
     for_encoded = as_stands(inputs.encoded, inputs.encoded.new_empty(inputs.encoded.shape))
     new = inputs.directions.new_empty

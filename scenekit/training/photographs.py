@@ -98,8 +98,7 @@ class Photographs:
         terms = dict(self.loss(seen.color, target))
         for correction in self.corrections:
             terms |= correction.loss(seen, batch)
-        share = None if served is None else served.float().mean()
-        return Compared(terms, _squared(seen, target, batch), share)
+        return Compared(terms, _squared(seen, target, batch), share_of(served))
 
     def _believed(self, target: Tensor, seen: Tensor, valid: Tensor | None) -> Tensor:
         """The target where it is judged: a saturated one is not where more is seen."""
@@ -152,6 +151,11 @@ def served_of(rendering: Rendering) -> Bool[Tensor, "*b"] | None:
     """Which pixels had room; None where all had."""
     left_out = rendering.trace.get("left_out")
     return None if left_out is None else left_out.logical_not()
+
+
+def share_of(served: Bool[Tensor, "*b"] | None) -> Float[Tensor, ""] | None:
+    """How much of a look had room; None where all had."""
+    return None if served is None else served.float().mean()
 
 
 def believed(target: Tensor, seen: Tensor, judged: Tensor | None) -> Tensor:

@@ -58,6 +58,18 @@ class Plan:
         return self.blocks * (shared + RESERVED) <= memory
 
 
+# Of backward passes, in the order in which they are tried behind what each knows to be better where it fits.
+BACKWARD = (
+    Plan(8, 1, 2),
+    Plan(16, 1, 1),
+    Plan(8, 1, 1),
+    Plan(16, 1, 1, sums_stay=False),
+    Plan(8, 1, 1, sums_stay=False),
+    Plan(8, 1, 1, sums_stay=False, weights_stay=False),
+    Plan(4, 1, 1, sums_stay=False, weights_stay=False),
+)
+
+
 @dataclass(frozen=True)
 class Chain:
     """Layers one after the other.

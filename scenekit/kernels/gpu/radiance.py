@@ -19,16 +19,7 @@ LARGEST_FOURS = 2
 
 # The first that fits is taken.
 FORWARD = (Plan(4, 2, 4), Plan(4, 2, 3), Plan(8, 2, 1), Plan(8, 2, 1, weights_stay=False))
-BACKWARD = (
-    Plan(4, 2, 2),
-    Plan(8, 1, 2),
-    Plan(16, 1, 1),
-    Plan(8, 1, 1),
-    Plan(16, 1, 1, sums_stay=False),
-    Plan(8, 1, 1, sums_stay=False),
-    Plan(8, 1, 1, sums_stay=False, weights_stay=False),
-    Plan(4, 1, 1, sums_stay=False, weights_stay=False),
-)
+BACKWARD = (Plan(4, 2, 2), *layers.BACKWARD)
 
 
 @dataclass(frozen=True)
