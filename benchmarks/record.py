@@ -38,7 +38,7 @@ def machine() -> dict[str, Any]:
     models = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return {
         "processor": next(models, platform.processor()),
-        "cores": os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "python": platform.python_version(),
         "torch": _version("torch"),
         "scenekit": _version("scenekit"),

@@ -78,17 +78,17 @@ class PosePool:
 class RaySource:
     """Random pixels of all poses, and with ``active`` a tenth that were hard before.
 
-    Their number follows a budget of samples a step, as in training; with ``by_doubling`` it is a power of two.
+    Their number follows a budget of samples a step, as in training; with ``by_sizes`` it is one of few.
     """
 
     def __init__(
-        self, pool: PosePool, samples: int, active: bool, renew_every: int = 64, *, by_doubling: bool = False
+        self, pool: PosePool, samples: int, active: bool, renew_every: int = 64, *, by_sizes: bool = False
     ) -> None:
         self.pool = pool
         self.samples = samples
         self.active = active
         self.renew_every = renew_every
-        self.by_doubling = by_doubling
+        self.by_sizes = by_sizes
         self.rays = max(256, samples // 64)
         self.step = 0
         self._device = pool.errors.device
@@ -111,7 +111,7 @@ class RaySource:
 
     def feedback(self, work: int, served: float) -> None:
         """Aim at the budget of samples."""
-        self.rays = aimed(self.rays, self.samples, work, served, by_doubling=self.by_doubling)
+        self.rays = aimed(self.rays, self.samples, work, served, by_sizes=self.by_sizes)
 
     def note(self, pixels: Pixels, errors: Float[Tensor, " R"], judged: Bool[Tensor, " R"] | None = None) -> None:
         """Remember the hardest; what was not judged has no error."""

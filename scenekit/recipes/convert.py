@@ -232,7 +232,7 @@ class _Parts:
 
     def _rays(self, pool: PosePool) -> RaySource:
         on_gpu = self.teacher.device.type == "cuda"
-        return RaySource(pool, self.manner.samples, self.distilling.active.rays, by_doubling=on_gpu)
+        return RaySource(pool, self.manner.samples, self.distilling.active.rays, by_sizes=on_gpu)
 
 
 def resume_conversion(run: Path, limits: Mapping[str, Any] | None = None, capture: Capture | None = None) -> Conversion:

@@ -36,7 +36,7 @@ def _manner(renderer: VolumeRenderer, representation: Any, fitting: VolumeFittin
 def _parts(renderer: VolumeRenderer, representation: Any, fitting: VolumeFitting, views: Views) -> Parts:
     device = renderer.occupancy.occupied.device
     renderer.occupancy.forget_unseen(views.cameras.to(device))
-    batches = pixel_batches(views, fitting.batch_samples, by_doubling=device.type == "cuda")
+    batches = pixel_batches(views, fitting.batch_samples, by_sizes=device.type == "cuda")
     probe = rebuilt(_probe(batches), lambda tensor: tensor.to(device))
     return Parts(_manner(renderer, representation, fitting), fed(batches, device), [probe])
 

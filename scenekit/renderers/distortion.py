@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -13,6 +12,7 @@ def distortion(
     weights: Float[Tensor, " S"],
     distances: Float[Tensor, " S"],
     deltas: Float[Tensor, " S"],
+    owners: Int[Tensor, " S"],
     offsets: Int[Tensor, " R1"],
     extent: float,
 ) -> Float[Tensor, ""]:
@@ -20,17 +20,16 @@ def distortion(
 
     ``s = t / (t + 1)`` bends distances, so that what is far away may be spread more; within the inner cube
     (``extent`` 1) distances are taken as they are. Distances are sorted along each ray, so the double sum is
-    one pass over prefix sums.
+    one pass over prefix sums. ``owners`` are the samples' rays; samples that are nobody's weigh nothing.
     """
     if extent > 1:
         near_unit = 1 + distances
         positions, widths = distances / near_unit, deltas / near_unit.square()
     else:
         positions, widths = distances, deltas
-    counts = offsets.diff()
-    start = torch.repeat_interleave(offsets[:-1], counts, output_size=len(weights))
+    start = offsets[owners]
     before = exclusive_sums(weights, start)
     moment_before = exclusive_sums(weights * positions, start)
     pairs = 2 * weights * (positions * before - moment_before)
     own = weights.square() * widths / 3
-    return (pairs + own).sum() / max(1, len(counts))
+    return (pairs + own).sum() / max(1, len(offsets) - 1)

@@ -54,6 +54,8 @@ class Marching:
         coarse_factor: how much longer steps are at the start of training: many short rays clear empty space
             sooner than few long ones.
         coarse_until: progress at which steps have shrunk to their own length.
+        finer: how many times shorter steps are outside training, where they begin at no random place: pictures are
+            truer, and cost more.
         distortion: weight of the distortion loss, which gathers what lies spread along a ray.
         chunk: rays rendered at once outside training; a field that traces takes more.
     """
@@ -64,6 +66,7 @@ class Marching:
     max_samples: int = 1024
     coarse_factor: float = 4.0
     coarse_until: float = 0.0
+    finer: float = 1.0
     distortion: float = 0.0
     chunk: int = 16384
 
@@ -169,11 +172,11 @@ class VolumeRenderer(nn.Module):
         return colors
 
     def rule(self, context: Context) -> StepRule:
-        """Lengths of steps, in scene units; early in training they are longer."""
+        """Lengths of steps, in scene units; early in training they are longer, and outside it they may be shorter."""
         early = 1 - context.progress / self.marching.coarse_until if self.marching.coarse_until > 0 else 0.0
         if self.room is not None:  # every length of steps is a program of its own
             early = math.ceil(RULES * early) / RULES
-        longer = self.marching.coarse_factor ** max(0.0, early) if context.training else 1.0
+        longer = self.marching.coarse_factor ** max(0.0, early) if context.training else 1 / self.marching.finer
         smallest = 2 * math.sqrt(3) / self.marching.steps * longer
         extent = self.field.bounds.extent
         cell = 2 * extent / self.marching.grid
@@ -184,7 +187,8 @@ class VolumeRenderer(nn.Module):
             return {}
         terms = dict(self.field.terms(context)) if isinstance(self.field, Regularized) else {}
         if self.marching.distortion > 0:
-            spread = distortion(weights, marched.distances, marched.deltas, marched.offsets, self.field.bounds.extent)
+            samples = weights, marched.distances, marched.deltas, owners(marched), marched.offsets
+            spread = distortion(*samples, self.field.bounds.extent)
             terms["distortion"] = self.marching.distortion * spread
         return terms
 
@@ -195,7 +199,8 @@ class VolumeRenderer(nn.Module):
         jitter = context.uniform((len(near),), near.device) if context.training else torch.full_like(near, 0.5)
         rule = self.rule(context)
         steps = rule.smallest, rule.largest, rule.cone
-        return Way(near, far, self.occupancy.marched, jitter, steps, self.marching.max_samples)
+        most = self.marching.max_samples if context.training else round(self.marching.max_samples * self.marching.finer)
+        return Way(near, far, self.occupancy.marched, jitter, steps, most)
 
 
 def lit(field: Field, rays: Rays, way: Way, behind: int = 0) -> Marched:

@@ -82,33 +82,39 @@ def steered(rays: int, samples: int, measured: int) -> int:
     return min(max(256, round(wanted / 256) * 256), samples)
 
 
-SPARE = 1.25  # of the rays that fill a step's room, drawn so that it is filled
+SPARE = 1.1  # of the rays that fill a step's room, drawn so that it is filled
 
 
-def aimed(rays: int, samples: int, measured: int, served: float, *, by_doubling: bool) -> int:
+def aimed(rays: int, samples: int, measured: int, served: float, *, by_sizes: bool) -> int:
     """How many rays the next batch shall have where ``served`` of the last one's had room for their samples.
 
-    With ``by_doubling`` they are a power of two, so that steps seldom change their shape, and somewhat more than have
-    room; they become fewer only where half of them would do with some to spare.
+    With ``by_sizes`` they are of few numbers, so that steps seldom change their shape, and somewhat more than have
+    room; they become fewer only where three quarters of them would do.
     """
-    if not by_doubling:
+    if not by_sizes:
         return steered(rays, samples, measured)
     needed = SPARE * rays * served * samples / max(1, measured)
-    wanted = 2 ** math.ceil(math.log2(min(max(256.0, needed), float(samples))))
-    return wanted if wanted > rays or 3 * needed < rays else rays
+    wanted = size_above(min(max(256.0, needed), float(samples)))
+    return wanted if wanted > rays or 4 * needed < 3 * rays else rays
+
+
+def size_above(needed: float) -> int:
+    """The least of 5, 6, 7 and 8 times any power of two that is not below: four sizes for every doubling."""
+    unit = 2 ** (math.ceil(math.log2(needed)) - 3)
+    return math.ceil(needed / unit) * unit
 
 
 class PixelBatches:
     """Random pixels of all photographs; their number follows a budget of samples a step (instant-ngp).
 
-    They are drawn where ``views.cameras`` are. With ``by_doubling`` their number is a power of two.
+    They are drawn where ``views.cameras`` are. With ``by_sizes`` their number is one of few (:func:`size_above`).
     """
 
-    def __init__(self, views: Views, samples: int, *, by_doubling: bool = False) -> None:
+    def __init__(self, views: Views, samples: int, *, by_sizes: bool = False) -> None:
         self.views = views
         self.samples = samples
         self.rays = max(256, samples // 64)
-        self.by_doubling = by_doubling
+        self.by_sizes = by_sizes
         self.device = views.cameras.intrinsics.device
         self._colors = torch.cat([image.reshape(-1, image.shape[-1]) for image in views.images])
         self._depths = None if views.depths is None else torch.cat([depth.reshape(-1) for depth in views.depths])
@@ -141,7 +147,7 @@ class PixelBatches:
 
     def feedback(self, work: int, served: float = 1.0) -> None:
         """Aim the next batch at the budget of samples."""
-        self.rays = aimed(self.rays, self.samples, work, served, by_doubling=self.by_doubling)
+        self.rays = aimed(self.rays, self.samples, work, served, by_sizes=self.by_sizes)
 
     def state_dict(self) -> dict[str, Any]:
         """The number of rays."""

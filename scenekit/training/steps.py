@@ -13,6 +13,7 @@ from torch import Tensor
 from scenekit.core.context import WHOLE, Share
 from scenekit.core.precision import quick_products
 from scenekit.core.protocols import Context, Controller, Rendering
+from scenekit.kernels.gpu.compile import waited
 from scenekit.training.averages import Averages
 from scenekit.training.late import Late
 from scenekit.training.objective import Objective, psnr_of
@@ -30,7 +31,7 @@ class Budget:
 
     Attributes:
         steps: how many at most; the only limit that resumes bit for bit.
-        minutes: of training alone, from the first step.
+        minutes: of training alone, from the first step; waiting for kernels to be compiled does not count.
         target_psnr: ends early, judged on a fixed subset of the training views.
     """
 
@@ -146,11 +147,11 @@ def steps(training: Training) -> Iterator[Step]:
     the parameters are then those of the last good step.
     """
     while training.progress < 1.0 and not _target_reached(training):
-        started = time.perf_counter()
+        started = time.perf_counter() - waited()
         with quick_products(training.generator.device):
             _issue(training)
         reading = training.passes.due()
-        training.seconds = decided(training.share, training.seconds + time.perf_counter() - started)
+        training.seconds = decided(training.share, training.seconds + time.perf_counter() - waited() - started)
         training.index += 1
         if reading is not None:
             yield _step_of(training, reading)

@@ -23,13 +23,13 @@ SHARE = 0.9  # of the cache; the rest is for photographs on their way in
 ROUNDS = 8  # of drawing again where masks leave pixels out
 
 
-def pixel_batches(views: Views, samples: int, *, by_doubling: bool = False) -> PixelBatches | StreamedPixels:
+def pixel_batches(views: Views, samples: int, *, by_sizes: bool = False) -> PixelBatches | StreamedPixels:
     """Batches of random pixels: from memory where all photographs are there, else streamed.
 
-    Their number follows their cost ``by_doubling`` where each number of pixels is a program of its own.
+    Their number follows their cost ``by_sizes`` where each number of pixels is a program of its own.
     """
     kind = StreamedPixels if isinstance(views.images, StoredImages) else PixelBatches
-    return kind(views, samples, by_doubling=by_doubling)
+    return kind(views, samples, by_sizes=by_sizes)
 
 
 class StreamedPixels:
@@ -39,7 +39,7 @@ class StreamedPixels:
     which only captures in memory bring.
     """
 
-    def __init__(self, views: Views, samples: int, *, by_doubling: bool = False) -> None:
+    def __init__(self, views: Views, samples: int, *, by_sizes: bool = False) -> None:
         images = views.images
         assert isinstance(images, StoredImages)  # else all pixels are there
         if views.depths is not None or views.normals is not None:
@@ -48,7 +48,7 @@ class StreamedPixels:
         self.views = views
         self.samples = samples
         self.rays = max(256, samples // 64)
-        self.by_doubling = by_doubling
+        self.by_sizes = by_sizes
         self.device = views.cameras.intrinsics.device
         self._images = images.subset(range(len(images)), round((1 - SHARE) * images.cache_bytes))
         self._largest = max(width * height for width, height in images.sizes)
@@ -137,7 +137,7 @@ class StreamedPixels:
 
     def feedback(self, work: int, served: float = 1.0) -> None:
         """Aim the next batch at the budget of samples."""
-        self.rays = aimed(self.rays, self.samples, work, served, by_doubling=self.by_doubling)
+        self.rays = aimed(self.rays, self.samples, work, served, by_sizes=self.by_sizes)
 
     def state_dict(self) -> dict[str, Any]:
         """The number of rays, who is in memory, and who comes next."""

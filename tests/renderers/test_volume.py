@@ -45,6 +45,17 @@ def test_fog_has_the_opacity_of_beer_and_lambert() -> None:
     torch.testing.assert_close(rendering.color[0], expected * torch.tensor([0.2, 0.4, 0.8]), rtol=0, atol=5e-3)
 
 
+def test_finer_steps_outside_training_are_truer() -> None:
+    middle = Pixels(torch.tensor([0]), torch.tensor([[6.0, 4.5]]))
+    coarse, fine = (VolumeRenderer(Fog(40.0), Marching(steps=64, grid=8, finer=f)) for f in (1.0, 8.0))
+    depths = [renderer.render(camera(), middle).depth for renderer in (coarse, fine)]
+    errors = [abs(float(depth) - (2 + 1 / 40)) for depth in depths if depth is not None]
+    assert errors[1] < errors[0] / 2
+    training = Context(True, torch.Generator().manual_seed(0))
+    assert coarse.rule(training) == fine.rule(training)
+    assert fine.rule(EVAL).smallest == pytest.approx(coarse.rule(EVAL).smallest / 8)
+
+
 def test_an_opaque_face_has_the_depth_of_its_plane_in_every_pixel() -> None:
     renderer = VolumeRenderer(Fog(5000.0), Marching(steps=512, grid=8))
     depth = renderer.render(camera()).depth

@@ -26,7 +26,7 @@ def test_a_step_of_a_field_is_few_launches(name: str, monkeypatch: pytest.Monkey
     assert isinstance(objective.renderer, VolumeRenderer)
     assert isinstance(objective.batches, PixelBatches)
     objective.renderer.room = 2**12
-    objective.batches.by_doubling = True
+    objective.batches.by_sizes = True
     context = Context(True, torch.Generator().manual_seed(0), 0.1)
     with half_allowed():
         for _ in range(2):  # the first keeps constants

@@ -9,6 +9,7 @@ from scenekit.core.cameras import Cameras
 from scenekit.core.checks import TrainingDiverged
 from scenekit.core.protocols import EVAL, Context, ParameterGroup, Rendering
 from scenekit.core.schedules import constant
+from scenekit.kernels.gpu.compile import waiting
 from scenekit.renderers.background import GivenBackground, LearnedBackground
 from scenekit.training.averages import Averages
 from scenekit.training.batches import ImageBatches, PixelBatches, Views
@@ -124,6 +125,20 @@ def test_minutes_count_training_alone() -> None:
     for _ in steps(run):
         time.sleep(0.01)
     assert 0.12 <= run.seconds < 0.5
+
+
+def test_minutes_do_not_count_what_is_waited_for_compilers() -> None:
+    class Compiling(FlatColor):
+        def render(self, *arguments: Any, **named: Any) -> Rendering:
+            with waiting():
+                time.sleep(0.02)
+            return super().render(*arguments, **named)
+
+    run = training(Budget(steps=10), renderer=Compiling())
+    began = time.perf_counter()
+    for _ in steps(run):
+        pass
+    assert 0 < run.seconds < time.perf_counter() - began - 0.19
 
 
 def test_a_target_psnr_ends_training_early() -> None:

@@ -11,12 +11,14 @@ import importlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from scenekit import resources
 
@@ -112,6 +114,27 @@ def compile_cubin(source: Source, architecture: str) -> bytes:
         return bytes(core.Program(_texts()[f"{source.file}.cu"], "c++", options).compile("cubin").code)
     except Exception as error:
         raise RuntimeError(f"{source.file}.cu, {dict(source.macros)}, {architecture}: {error}") from error
+
+
+class _Waited:
+    """Seconds that launches have waited for their kernels to be compiled."""
+
+    seconds: ClassVar[float] = 0.0
+
+
+@contextmanager
+def waiting() -> Generator[None]:
+    """Count the time within as :func:`waited`."""
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        _Waited.seconds += time.perf_counter() - began
+
+
+def waited() -> float:
+    """Seconds that launches of this process have waited for their kernels to be compiled."""
+    return _Waited.seconds
 
 
 def _runtime_headers() -> list[str]:

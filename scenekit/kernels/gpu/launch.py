@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from scenekit.kernels.choice import ours_serve
-from scenekit.kernels.gpu.compile import Source, cubin, library
+from scenekit.kernels.gpu.compile import Source, cubin, library, waiting
 
 WARP = 32
 SHARED_UNASKED = 48 * 1024  # bytes of dynamic shared memory that any kernel may have
@@ -222,7 +222,8 @@ def _kernel(source: Source, name: str, architecture: str) -> Any:
 @cache
 def _library(source: Source, architecture: str) -> Any:
     """Loaded into a context when the first of its kernels is asked for there."""
-    file = cubin(source, architecture)
+    with waiting():
+        file = cubin(source, architecture)
     return _checked(_driver().cuLibraryLoadFromFile(str(file).encode(), [], [], 0, [], [], 0), file.name)
 
 
