@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scenekit.core.cameras import Cameras, Pixels
 from scenekit.distill.poses import PoseSampler, joined
-from scenekit.training.batches import aimed
+from scenekit.training.ray_budget import RayBudget
 
 RENEWED = 0.1  # of the poses that are not the run's own, each time
 HARDEST = 0.1  # of a batch's rays that are remembered, and of a batch that is remembered ones
@@ -75,21 +75,16 @@ class PosePool:
         self.errors = state["errors"].clone()
 
 
-class RaySource:
-    """Random pixels of all poses, and with ``active`` a tenth that were hard before.
-
-    Their number follows a budget of samples a step, as in training; with ``by_sizes`` it is one of few.
-    """
+class RaySource(RayBudget):
+    """Random pixels of all poses, and with ``active`` a tenth that were hard before. Their number is as in training."""
 
     def __init__(
         self, pool: PosePool, samples: int, active: bool, renew_every: int = 64, *, by_sizes: bool = False
     ) -> None:
+        super().__init__(samples, by_sizes=by_sizes)
         self.pool = pool
-        self.samples = samples
         self.active = active
         self.renew_every = renew_every
-        self.by_sizes = by_sizes
-        self.rays = max(256, samples // 64)
         self.step = 0
         self._device = pool.errors.device
         self._slots = torch.zeros(0, dtype=torch.int64, device=self._device)
@@ -101,17 +96,14 @@ class RaySource:
         self.step += 1
         if self.step % self.renew_every == 0:
             self._forget(self.pool.renew(generator))
-        slots = self._below(len(self._sizes), self.rays, generator)
-        places = torch.rand(self.rays, 2, generator=generator, device=self._device)
+        rays = self.counted()
+        slots = self._below(len(self._sizes), rays, generator)
+        places = torch.rand(rays, 2, generator=generator, device=self._device)
         positions = (places * self._sizes[slots]).floor() + 0.5
         if self.active and len(self._slots) >= REMEMBERED:
-            again = self._below(len(self._slots), int(HARDEST * self.rays), generator)
+            again = self._below(len(self._slots), int(HARDEST * rays), generator)
             slots, positions = torch.cat([slots, self._slots[again]]), torch.cat([positions, self._positions[again]])
         return Pixels(slots, positions)
-
-    def feedback(self, work: int, served: float) -> None:
-        """Aim at the budget of samples."""
-        self.rays = aimed(self.rays, self.samples, work, served, by_sizes=self.by_sizes)
 
     def note(self, pixels: Pixels, errors: Float[Tensor, " R"], judged: Bool[Tensor, " R"] | None = None) -> None:
         """Remember the hardest; what was not judged has no error."""
@@ -135,5 +127,6 @@ class RaySource:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue."""
-        self.rays, self.step = int(state["rays"]), int(state["step"])
+        self.begin(int(state["rays"]))
+        self.step = int(state["step"])
         self._slots, self._positions = state["slots"], state["positions"]

@@ -43,10 +43,7 @@ def _parts(renderer: VolumeRenderer, representation: Any, fitting: VolumeFitting
 
 def _probe(batches: PixelBatches | StreamedPixels) -> Batch:
     """The same pixels whatever the seed of training is."""
-    rays, batches.rays = batches.rays, PROBE_PIXELS
-    batch = batches.next(Context(generator=torch.Generator(batches.device).manual_seed(0)))
-    batches.rays = rays
-    return batch
+    return batches.of(PROBE_PIXELS, Context(generator=torch.Generator(batches.device).manual_seed(0)))
 
 
 FAMILY = Family(VolumeFitting, needs_points=False, background="random", build=_build, manner=_manner, parts=_parts)

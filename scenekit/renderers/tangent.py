@@ -56,6 +56,12 @@ class Face:
     positions: Float[Tensor, "P 2"]
     depths: Float[Tensor, " P"]
 
+    def to(self, device: torch.device) -> Face:
+        """With its tensors there."""
+        tensors = (self.pixels, self.positions, self.depths)
+        pixels, positions, depths = (tensor.to(device) for tensor in tensors)
+        return replace(self, pixels=pixels, positions=positions, depths=depths)
+
     def camera(self, camera: Cameras) -> Cameras:
         """The face as a camera where ``camera`` stands; gradients reach the pose."""
         pose = camera.world_from_camera[0]
@@ -71,11 +77,16 @@ def faces_of(camera: Cameras) -> tuple[Face, ...]:
     """The faces that one camera with a lens looks through."""
     lens = camera.lens(0)
     assert lens is not None
-    return _faces(lens, tuple(camera.intrinsics[0].tolist()), camera.sizes[0])
+    return _faces(lens, tuple(camera.intrinsics[0].tolist()), camera.sizes[0], camera.world_from_camera.device)
 
 
 @lru_cache(maxsize=64)
-def _faces(lens: Lens, intrinsics: tuple[float, ...], size: tuple[int, int]) -> tuple[Face, ...]:
+def _faces(lens: Lens, intrinsics: tuple[float, ...], size: tuple[int, int], device: torch.device) -> tuple[Face, ...]:
+    """In float64 on a CPU, then where pictures are read off."""
+    return tuple(face.to(device) for face in _cut(lens, intrinsics, size))
+
+
+def _cut(lens: Lens, intrinsics: tuple[float, ...], size: tuple[int, int]) -> tuple[Face, ...]:
     values = torch.tensor(intrinsics, dtype=torch.float64)
     pixels = every_pixel(Cameras(torch.eye(4, dtype=torch.float64)[None, :3], values[None], (size,)))
     origins, directions, along = sight(lens, values, values.new_tensor(size), pixels.positions)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -16,6 +15,7 @@ from scenekit.core.checks import BadInput
 from scenekit.core.protocols import Batch, Context
 from scenekit.data.store import Images, StoredImages
 from scenekit.kernels.pixels_at import pixels_at
+from scenekit.training.ray_budget import RayBudget
 
 
 @dataclass(frozen=True)
@@ -76,45 +76,12 @@ class Batches(Protocol):
         ...
 
 
-def steered(rays: int, samples: int, measured: int) -> int:
-    """How many rays the next batch shall have to meet a budget of samples; changes by at most a factor of 2."""
-    wanted = rays * min(2.0, max(0.5, samples / max(1, measured)))
-    return min(max(256, round(wanted / 256) * 256), samples)
-
-
-SPARE = 1.1  # of the rays that fill a step's room, drawn so that it is filled
-
-
-def aimed(rays: int, samples: int, measured: int, served: float, *, by_sizes: bool) -> int:
-    """How many rays the next batch shall have where ``served`` of the last one's had room for their samples.
-
-    With ``by_sizes`` they are of few numbers, so that steps seldom change their shape, and somewhat more than have
-    room; they become fewer only where three quarters of them would do.
-    """
-    if not by_sizes:
-        return steered(rays, samples, measured)
-    needed = SPARE * rays * served * samples / max(1, measured)
-    wanted = size_above(min(max(256.0, needed), float(samples)))
-    return wanted if wanted > rays or 4 * needed < 3 * rays else rays
-
-
-def size_above(needed: float) -> int:
-    """The least of 5, 6, 7 and 8 times any power of two that is not below: four sizes for every doubling."""
-    unit = 2 ** (math.ceil(math.log2(needed)) - 3)
-    return math.ceil(needed / unit) * unit
-
-
-class PixelBatches:
-    """Random pixels of all photographs; their number follows a budget of samples a step (instant-ngp).
-
-    They are drawn where ``views.cameras`` are. With ``by_sizes`` their number is one of few (:func:`size_above`).
-    """
+class PixelBatches(RayBudget):
+    """Random pixels of all photographs; drawn where ``views.cameras`` are."""
 
     def __init__(self, views: Views, samples: int, *, by_sizes: bool = False) -> None:
+        super().__init__(samples, by_sizes=by_sizes)
         self.views = views
-        self.samples = samples
-        self.rays = max(256, samples // 64)
-        self.by_sizes = by_sizes
         self.device = views.cameras.intrinsics.device
         self._colors = torch.cat([image.reshape(-1, image.shape[-1]) for image in views.images])
         self._depths = None if views.depths is None else torch.cat([depth.reshape(-1) for depth in views.depths])
@@ -126,8 +93,12 @@ class PixelBatches:
 
     def next(self, context: Context) -> Batch:
         """Uniform over all pixels of all photographs that may be believed."""
+        return self.of(self.counted(), context)
+
+    def of(self, rays: int, context: Context) -> Batch:
+        """So many pixels; nobody will tell what they cost."""
         triples = self._normals is not None
-        drawn = (self.rays // 3 if triples else self.rays) * context.share.of
+        drawn = (rays // 3 if triples else rays) * context.share.of
         among = len(self._colors) if self._chosen is None else len(self._chosen)
         index = torch.randint(among, (drawn,), generator=context.generator, device=self.device)
         index = index[context.share.rows(drawn)]
@@ -145,17 +116,13 @@ class PixelBatches:
             triples=triples,
         )
 
-    def feedback(self, work: int, served: float = 1.0) -> None:
-        """Aim the next batch at the budget of samples."""
-        self.rays = aimed(self.rays, self.samples, work, served, by_sizes=self.by_sizes)
-
     def state_dict(self) -> dict[str, Any]:
         """The number of rays."""
         return {"rays": self.rays}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue with the number of rays."""
-        self.rays = int(state["rays"])
+        self.begin(int(state["rays"]))
 
 
 def _candidates(views: Views) -> Int[Tensor, " P"] | None:

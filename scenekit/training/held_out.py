@@ -49,9 +49,7 @@ def fitted_pose(scene: Scene, camera: Cameras, image: UInt8[Tensor, "H W c"]) ->
     context = Context(True, torch.Generator(device).manual_seed(0))
     with frozen(scene.renderer):
         for _ in range(POSE_STEPS):
-            if isinstance(batches, PixelBatches):
-                batches.rays = PIXELS
-            batch = batches.next(context)
+            batch = batches.of(PIXELS, context) if isinstance(batches, PixelBatches) else batches.next(context)
             there = pose.cameras(batch.cameras)
             rendering = scene.renderer.render(there, batch.pixels, context=context)
             with torch.no_grad():

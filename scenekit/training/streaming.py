@@ -16,7 +16,8 @@ from scenekit.core.cameras import Pixels
 from scenekit.core.checks import BadInput
 from scenekit.core.protocols import Batch, Context
 from scenekit.data.store import StoredImages
-from scenekit.training.batches import PixelBatches, Views, aimed
+from scenekit.training.batches import PixelBatches, Views
+from scenekit.training.ray_budget import RayBudget
 
 STEPS_TO_STAY = 2  # between two replacements: decoding then takes a small share of a step
 SHARE = 0.9  # of the cache; the rest is for photographs on their way in
@@ -32,7 +33,7 @@ def pixel_batches(views: Views, samples: int, *, by_sizes: bool = False) -> Pixe
     return kind(views, samples, by_sizes=by_sizes)
 
 
-class StreamedPixels:
+class StreamedPixels(RayBudget):
     """See the module; a :class:`~scenekit.training.batches.Batches`.
 
     Raises BadInput where the cache holds fewer than two photographs, or measured depth or normals are wanted,
@@ -45,10 +46,8 @@ class StreamedPixels:
         if views.depths is not None or views.normals is not None:
             raise BadInput("measured depth and normals: wanted all photographs in memory, found more than the cache "
                            "holds; raise --cache, or shrink the photographs with --downscale")  # fmt: skip
+        super().__init__(samples, by_sizes=by_sizes)
         self.views = views
-        self.samples = samples
-        self.rays = max(256, samples // 64)
-        self.by_sizes = by_sizes
         self.device = views.cameras.intrinsics.device
         self._images = images.subset(range(len(images)), round((1 - SHARE) * images.cache_bytes))
         self._largest = max(width * height for width, height in images.sizes)
@@ -69,23 +68,27 @@ class StreamedPixels:
 
     def next(self, context: Context) -> Batch:
         """Uniform over the resident pixels that may be believed, after a replacement where one is due."""
+        return self.of(self.counted(), context)
+
+    def of(self, rays: int, context: Context) -> Batch:
+        """So many pixels; nobody will tell what they cost."""
         if not self._members:
             self._fill([self._drawn(context, set()) for _ in range(len(self._colors))])
         elif self._steps % STEPS_TO_STAY == 0 and len(self._members) < len(self._images):
             self._replace(context)
         self._steps += 1
-        slot, local = self._positions(context)
+        slot, local = self._positions(rays, context)
         cameras = torch.tensor(self._members)[slot]
         width = torch.tensor(self.views.cameras.sizes)[cameras, 0]
         pixels = Pixels(cameras, torch.stack([local % width + 0.5, local // width + 0.5], -1))
         return Batch(self.views.cameras, pixels, self._colors[slot, local].float() / 255)
 
-    def _positions(self, context: Context) -> tuple[Tensor, Tensor]:
+    def _positions(self, rays: int, context: Context) -> tuple[Tensor, Tensor]:
         """Slot and pixel of each ray."""
         counts = torch.tensor([self._pixels(index) for index in self._members])
         starts = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
         found: list[Tensor] = []
-        missing = self.rays * context.share.of
+        missing = rays * context.share.of
         for _ in range(ROUNDS):
             flat = torch.randint(int(starts[-1]), (missing,), generator=context.generator)
             slot = torch.searchsorted(starts, flat, right=True) - 1
@@ -135,10 +138,6 @@ class StreamedPixels:
         if self._valid is not None and self.views.masks is not None:
             self._valid[slot, : len(image)] = self.views.masks[index].reshape(-1)
 
-    def feedback(self, work: int, served: float = 1.0) -> None:
-        """Aim the next batch at the budget of samples."""
-        self.rays = aimed(self.rays, self.samples, work, served, by_sizes=self.by_sizes)
-
     def state_dict(self) -> dict[str, Any]:
         """The number of rays, who is in memory, and who comes next."""
         return {
@@ -154,6 +153,7 @@ class StreamedPixels:
         members = [int(index) for index in state["members"]]
         if len(members) not in (0, len(self._colors)):
             raise BadInput("--cache: wanted the size that the run was begun with, found another; leave it as it was")
-        self.rays, self._steps, self._oldest = (int(state[key]) for key in ("rays", "steps", "oldest"))
+        self.begin(int(state["rays"]))
+        self._steps, self._oldest = (int(state[key]) for key in ("steps", "oldest"))
         self._queue = [int(index) for index in state["queue"]]
         self._fill(members)

@@ -51,10 +51,7 @@ class Doubled:
 
     def next(self, context: Context) -> Batch:
         if isinstance(self.inner, PixelBatches):
-            self.inner.rays *= 2
-            batch = self.inner.next(context)
-            self.inner.rays //= 2
-            return batch
+            return self.inner.of(2 * self.inner.counted(), context)
         return _joined(self.inner.next(context), self.inner.next(context))
 
     def feedback(self, work: int, served: float) -> None:
