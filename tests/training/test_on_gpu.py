@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from scenekit.core.lenses import Lens
 from scenekit.data.synthetic import make
 from scenekit.recipes import Fitting, Supervision, prepare
 from scenekit.representations import REPRESENTATIONS, Gaussians
@@ -43,3 +44,15 @@ def test_trainings_mix_no_devices_and_record_their_steps(case: str, pretended_gp
     passes = session.training.passes
     assert isinstance(passes, Recorded)
     assert passes.again > count / 2 - 2 * (not isinstance(config, Gaussians))
+
+
+@pytest.mark.parametrize("name", ["gaussians", "hash_grid"])
+def test_lenses_mix_no_devices(name: str, pretended_gpu: torch.device) -> None:
+    config, fitting = small_configs(name, {"volume": {"batch_samples": 1024}})
+    capture = make(9, (32, 32), lens=Lens.of("equidistant", k1=0.05, k2=-0.01), points=300)
+    session = prepare(capture, config, Fitting(steps=6), fitting)
+    assert len(list(steps(session.training))) == 6
+    session.finish()
+    assert session.scene.device == pretended_gpu
+    picture = session.scene.render(capture.cameras[capture.test[0]])
+    assert picture.color.device == pretended_gpu
