@@ -44,6 +44,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "hash_grid lego 20 s": (*LEGO, "-r", "hash_grid", "--minutes", f"{20 / 60}"),
     "hash_grid lego 60 s": (*LEGO, "-r", "hash_grid", "--minutes", "1"),
     "hash_grid fox 3 s": ("fox", "--preset", "gpu", "-r", "hash_grid", "--minutes", f"{3 / 60}"),
+    "gaussians lego 10k": (*LEGO, "-r", "gaussians", "--steps", "10000"),
     "gaussians lego 30k": (*LEGO, "-r", "gaussians", "--steps", "30000"),
     **{f"{name} lego 60 s": (*LEGO, "-r", name, "--minutes", "1") for name in FIELDS},
 }

@@ -12,6 +12,7 @@ steps that are not replayed run on the stream on which others are recorded, and 
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Callable, Generator, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ class Recorder:
         found = iter(inputs)
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.generator)
-        with self._aside():
+        with self._aside(), _nothing_collected():
             # Other threads may use the GPU meanwhile: a live view does.
             graph.capture_begin(*(() if self._pool is None else (self._pool,)), capture_error_mode="thread_local")
             try:
@@ -109,6 +110,18 @@ class Recorder:
         self._recordings = dict(kept[-MOST_RECORDINGS + 1 :])
         if not any(self._recordings.values()):
             self._pool = None  # memory of graphs goes with the last of them
+
+
+@contextmanager
+def _nothing_collected() -> Generator[None]:
+    """Without Python's collection of cycles: graphs of an earlier training that it frees would break a recording."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def run(objective: Objective, look: Any, context: Context) -> tuple[Outcome, Tensor]:

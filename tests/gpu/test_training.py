@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -67,6 +68,18 @@ def test_a_gradient_that_is_no_number_is_gone_back_on(gpu: torch.device):
     assert training.not_finite() is None
     assert training.index in (64, 128)
     assert len(list(steps(training))) > 200
+
+
+def test_graphs_that_are_collected_meanwhile_break_no_recording(gpu: torch.device):
+    before = gc.get_threshold()
+    gc.set_threshold(50)
+    try:
+        for _ in range(3):  # the sessions before hold graphs, in cycles
+            session = _begun("hash_grid", 40)
+            assert len(list(steps(session.training))) == 40
+            assert _recordings(session) > 0
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_training_goes_on_where_its_state_was_kept(gpu: torch.device):
