@@ -27,7 +27,8 @@ from scenekit.kernels.adapters import adapted
 from scenekit.training.objective import Objective, Outcome
 from scenekit.training.readings import numbers_of
 
-MOST_RECORDINGS = 24  # kept at once; the oldest goes
+MOST_RECORDINGS = 24  # kept at once; the one that is longest out of use goes
+LONG_OUT_OF_USE = 256  # steps after which a recording goes when another is made: each holds gradients of its own
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Recorder:
         self.generator = generator
         self._stream = torch.cuda.Stream(generator.device)
         self._recordings: dict[tuple[Hashable, ...], Recording | None] = {}
+        self._used: dict[tuple[Hashable, ...], int] = {}  # the last step that each was used in
+        self._steps = 0
         self._pool: Any = None  # of the graphs' memory: they run one after another, and share it
 
     def step(self, look: Any, context: Context) -> tuple[Outcome, Tensor]:
@@ -61,6 +64,8 @@ class Recorder:
         lasting = list(_lasting(self.objective))
         places = tuple((tensor.data_ptr(), tensor.shape) for tensor in lasting)
         key = (stage, shape, places)
+        self._steps += 1
+        self._used[key] = self._steps
         if key not in self._recordings:
             self._make_room(places)
             self._recordings[key] = None
@@ -105,9 +110,12 @@ class Recorder:
         current.wait_stream(self._stream)
 
     def _make_room(self, places: Hashable) -> None:
-        """Drop recordings of parameters that have moved, and the oldest of too many."""
-        kept = [(key, found) for key, found in self._recordings.items() if key[-1] == places]
-        self._recordings = dict(kept[-MOST_RECORDINGS + 1 :])
+        """Drop recordings of parameters that have moved, those long out of use, and of too many the first of them."""
+        recent = self._steps - LONG_OUT_OF_USE
+        kept = sorted((key for key in self._recordings if key[-1] == places), key=self._used.__getitem__)
+        kept = [key for key in kept[-MOST_RECORDINGS + 1 :] if self._used[key] >= recent]
+        self._recordings = {key: self._recordings[key] for key in kept}
+        self._used = {key: step for key, step in self._used.items() if key in self._recordings or step == self._steps}
         if not any(self._recordings.values()):
             self._pool = None  # memory of graphs goes with the last of them
 

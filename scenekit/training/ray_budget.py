@@ -50,14 +50,14 @@ def aimed(now: int, asked: int, samples: int, measured: int, served: float) -> i
     """As many rays as have room and some to spare, in sizes, so that steps seldom change their shape.
 
     ``served`` of the ``asked`` rays had room for the ``measured`` samples. The rays that there are ``now`` become fewer
-    only where three quarters of them would do.
+    only where three fifths of them would do, fewer than a size that has just become larger is left with.
     """
     needed = SPARE * asked * served * samples / max(1, measured)
     wanted = size_above(min(max(256.0, needed), float(samples)))
-    return wanted if wanted > now or 4 * needed < 3 * now else now
+    return wanted if wanted > now or needed < 0.6 * now else now
 
 
 def size_above(needed: float) -> int:
-    """The least of 5, 6, 7 and 8 times any power of two that is not below: four sizes for every doubling."""
-    unit = 2 ** (math.ceil(math.log2(needed)) - 3)
+    """The least of 3 and 4 times any power of two that is not below: two sizes for every doubling."""
+    unit = 2 ** (math.ceil(math.log2(needed)) - 2)
     return math.ceil(needed / unit) * unit

@@ -18,7 +18,7 @@ from scenekit.renderers.splats import SplatRenderer
 from scenekit.renderers.tile_room import Frame
 from scenekit.renderers.volume import VolumeRenderer
 from scenekit.representations import REPRESENTATIONS
-from scenekit.training.capture import rebuilt
+from scenekit.training.capture import MOST_RECORDINGS, Recorder, rebuilt
 from scenekit.training.photographs import Photographs
 from scenekit.training.readings import numbers_of
 
@@ -62,3 +62,18 @@ def test_a_reference_that_may_serve_on_a_gpu_waits_for_no_number(name: str) -> N
         OPS[name].reference(*arguments)  # keeps what is copied once
         with recording():
             OPS[name].reference(*arguments)
+
+
+def test_recordings_that_are_long_out_of_use_or_of_moved_parameters_go() -> None:
+    recorder: Any = Recorder.__new__(Recorder)  # a stream of its own wants a GPU
+    here, moved = ("here",), ("moved",)
+    used = {("old", here): 10, ("lately", here): 400, ("now", here): 501, ("elsewhere", moved): 500}
+    recorder._used, recorder._steps, recorder._pool = dict(used), 501, object()
+    recorder._recordings = {key: object() for key in used if key[0] != "now"}
+    recorder._make_room(here)
+    assert set(recorder._recordings) == {("lately", here)}
+    assert set(recorder._used) == {("lately", here), ("now", here)}
+    recorder._recordings = {(number, here): object() for number in range(40)}
+    recorder._used = {key: 500 - key[0] for key in recorder._recordings}
+    recorder._make_room(here)
+    assert set(recorder._recordings) == {(number, here) for number in range(MOST_RECORDINGS - 1)}
