@@ -97,10 +97,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="threads of the compiled loops")
     parser.add_argument("--seconds", type=float, default=1.0, help="time per pass")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--keep", action="store_true", help="put what a GPU gave into the results")
     parser.add_argument("--build-peer", action="store_true", help="compile gsplat's kernels first where need be")
     options = parser.parse_args()
     if options.device == "cuda":
         found = rasterizer_gpu.run(torch.device("cuda", 0), build_peer=options.build_peer)
+        if options.keep:
+            rasterizer_gpu.keep(found)
         print(json.dumps(found) if options.json else rasterizer_gpu.table(found))
         return
     torch.set_num_threads(options.threads)

@@ -27,6 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks import record
 from benchmarks.clock import timed
 from scenekit.core.cameras import Cameras
 from scenekit.core.protocols import Context, ParameterGroup, Splats
@@ -328,6 +329,21 @@ def run(device: torch.device, frames: tuple[Frame, ...] = FRAMES, *, build_peer:
         "rows": rows,
         "loss": loss(device),
     }
+
+
+def keep(found: Mapping[str, Any]) -> None:
+    """Into ``results/rasterizer.json``: times with the host ahead, and what a pass takes beside what there was."""
+    for row in found["rows"]:
+        frame, figures = row["frame"], {}
+        for side in ("ours", "gsplat"):
+            for way in ("forward", "both"):
+                of = row.get(side, {}).get(way, {})
+                parts = {"ms": of.get("queued_ms"), "wall_ms": of.get("wall_ms"), "peak_mib": of.get("peak_mib")}
+                parts["kernels_ms"] = of.get("kernels", {}).get("ms")
+                figures |= {f"{side}_{way}_{name}": round(x, 4) for name, x in parts.items() if x is not None}
+        width, height = frame["size"]
+        scope = {"device": found["machine"], "gsplat": found["versions"]["gsplat"], "scope": found["scope"]}
+        record.keep("rasterizer", f"{frame['gaussians']} at {width}x{height}", {**frame, **figures, **scope})
 
 
 def _version(package: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.tables import table
+from benchmarks.markdown import table
 from scenekit.representations import REPRESENTATIONS
 
 Record = Mapping[str, Any]

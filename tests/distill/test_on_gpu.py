@@ -117,7 +117,7 @@ def test_every_other_field_teaches_and_learns_there(
 
 
 def test_poses_and_rays_are_exchanged_there(field: Scene, pretended_gpu: torch.device) -> None:
-    for active in (Active(), Active(poses=False, rays=False, points=False)):
+    for active in (Active(poses=True), Active(poses=False, rays=False, points=False)):
         asked = replace(ASKED, views=24, active=active)
         conversion = prepare_conversion(field, GRID, Converting(steps=10), FITTING, distilling=asked)
         pool, generator = conversion.training.objective.pool, conversion.training.generator  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ import torch
 
 from scenekit.core.cameras import Cameras
 from scenekit.distill.active import PosePool
-from scenekit.distill.poses import Clearance, PoseSampler, kind_of
+from scenekit.distill.poses import MOST_OWN, Clearance, PoseSampler, kind_of, looked_from
 from tests.distill.teachers import RADIUS, ball_renderer, ring
 
 
@@ -103,6 +103,18 @@ def test_a_pool_that_is_not_active_exchanges_any_but_the_runs_own() -> None:
     seen = {slot for seed in range(40) for slot in pool.renew(generator(seed)).tolist()}
     assert min(seen) == 2
     assert len(seen) > 15
+
+
+def test_where_a_pose_costs_nothing_all_of_the_runs_own_serve() -> None:
+    cameras = ring(40).to(dtype=torch.float32)
+    own, views = looked_from(cameras, 24, shared=True, photographed=False)
+    assert (len(own), views) == (40, 80)
+    own, views = looked_from(cameras, 24, shared=False, photographed=False)
+    assert (len(own), views) == (12, 24)
+    own, views = looked_from(cameras, 24, shared=False, photographed=True)
+    assert (len(own), views) == (40, 40)
+    many = looked_from(ring(2 * MOST_OWN).to(dtype=torch.float32), 24, shared=True, photographed=False)
+    assert (len(many[0]), many[1]) == (MOST_OWN, 2 * MOST_OWN)
 
 
 def test_a_pool_resumes() -> None:
