@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from scenekit.assets.frames import Axis, file_from_world
 from scenekit.assets.splats import CODECS
-from scenekit.assets.splats.files import read_splats, write_splats
+from scenekit.assets.splats.files import read_splats, write_splats, writer_of
 from scenekit.assets.verify import Verification, verify
 from scenekit.assets.web import export_web
 from scenekit.assets.web.export import differs_by_direction
@@ -39,18 +39,35 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Job:
+    """A file to be written: of what, where, and ``file_from_world``."""
+
+    source: Source
+    target: Path
+    frame: Similarity
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that was: plain facts about it, and the Gaussians it was made of in its own frame and order."""
+
+    facts: Mapping[str, Any]
+    cloud: GaussianCloud | None = None
+
+
+@dataclass(frozen=True)
 class Exporter:
     """A kind of file.
 
     Attributes:
-        write: source, target and ``file_from_world`` to the file and plain facts about it; raises BadInput.
-        verify: the same arguments, once the file is there; None where a file cannot be compared with its scene.
+        write: makes the file; raises BadInput.
+        verify: once the file is there; None where a file cannot be compared with its scene.
         half_turn: about which axis the file's axes are turned against ``world`` while it is written.
         page: whether it is one for browsers, for which fields are baked.
     """
 
-    write: Callable[[Source, Path, Similarity], Mapping[str, Any]]
-    verify: Callable[[Source, Path, Similarity], Verification] | None = None
+    write: Callable[[Job], Written]
+    verify: Callable[[Job, Written], Verification] | None = None
     half_turn: Literal["x", "z"] | None = None
     page: bool = False
 
@@ -65,35 +82,35 @@ def world_cloud(scene: Scene) -> GaussianCloud:
     return cloud_of(renderer.primitives).moved(scene.scene_from_world.inverse())
 
 
-def _write_splats(source: Source, target: Path, file_from_world: Similarity) -> Mapping[str, Any]:
-    cloud = source.cloud().moved(file_from_world)
-    codec = write_splats(target, cloud)
-    return {
+def _write_splats(job: Job) -> Written:
+    target, codec = job.target, writer_of(job.target)
+    cloud = write_splats(target, job.source.cloud().moved(job.frame), job.source.scene.device)
+    facts = {
         "file": str(target),
         "format": codec.name,
         "gaussians": len(cloud),
         "harmonics_degree": min(cloud.degree, codec.degree),
         "bytes": target.stat().st_size,
     }
+    return Written(facts, cloud)
 
 
-def _verify_splats(source: Source, target: Path, file_from_world: Similarity) -> Verification:
-    found = read_splats(target)
-    codec = CODECS[found.codec]
-    wanted = source.cloud().moved(file_from_world)
-    wanted = wanted if codec.order is None else wanted[codec.order(wanted)]
-    return verify(source.scene, wanted, found.cloud, source.scene.scene_from_world.after(file_from_world.inverse()))
+def _verify_splats(job: Job, written: Written) -> Verification:
+    assert written.cloud is not None
+    scene = job.source.scene
+    found = read_splats(job.target).cloud
+    return verify(scene, written.cloud, found, scene.scene_from_world.after(job.frame.inverse()))
 
 
-def _write_page(source: Source, target: Path, file_from_world: Similarity) -> Mapping[str, Any]:
-    if file_from_world.to_json() != Similarity.identity().to_json():
+def _write_page(job: Job) -> Written:
+    if job.frame.to_json() != Similarity.identity().to_json():
         raise BadInput.of("--up, --scale", wanted="neither for a page, which turns itself upright", found="one of them",
                           remedy="leave it out")  # fmt: skip
-    size = export_web(source.scene, target)
-    facts = {"file": str(target), "format": "page for browsers", "bytes": size}
-    if differs_by_direction(source.scene):
+    size = export_web(job.source.scene, job.target)
+    facts = {"file": str(job.target), "format": "page for browsers", "bytes": size}
+    if differs_by_direction(job.source.scene):
         facts["note"] = "the background differs by direction; the page shows its mean colour"
-    return facts
+    return Written(facts)
 
 
 FOLDER = "/"  # a name without an extension
@@ -146,8 +163,9 @@ def export(
         raise BadInput.of("--verify", wanted="a file of splats", found=f"'{file.name}'",
                           remedy="leave it out for this kind of file")  # fmt: skip
     source = scene if isinstance(scene, Source) else Source(scene)
-    frame = file_from_world(source.scene.cameras, up, scale, exporter.half_turn)
-    facts = dict(exporter.write(source, file, frame))
+    job = Job(source, file, file_from_world(source.scene.cameras, up, scale, exporter.half_turn))
+    written = exporter.write(job)
+    facts = dict(written.facts)
     if verify and exporter.verify is not None:
-        facts |= exporter.verify(source, file, frame).to_plain()
+        facts |= exporter.verify(job, written).to_plain()
     return facts

@@ -25,8 +25,8 @@ def through(name: str, cloud: GaussianCloud) -> tuple[GaussianCloud, GaussianClo
     """What a format makes of a cloud, and the cloud in the order of the file."""
     codec, stream = CODECS[name], io.BytesIO()
     assert codec.encode is not None
-    codec.encode(cloud, stream)
-    wanted = cloud[codec.order(cloud)] if codec.order else cloud
+    wanted = cloud[codec.order(cloud, torch.device("cpu"))] if codec.order else cloud
+    codec.encode(wanted, stream)
     return codec.decode(stream), wanted
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from io import BufferedIOBase
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from scenekit.representations.gaussian_cloud import GaussianCloud
@@ -35,13 +36,14 @@ class Codec:
         extensions: with their dots, lower case; of two that fit, the longer one counts.
         sniff: whether a file beginning with these bytes is one; where a format has no mark, never.
         decode: a stream to Gaussians.
-        encode: Gaussians (at least one, of no higher degree than the format keeps) to a stream; None where we do
-            not write the format.
+        encode: Gaussians (at least one, of no higher degree than the format keeps) to a stream, in their order; None
+            where we do not write the format.
         exact: whether every float32 value comes back as it was, bit for bit.
         degree: highest degree of spherical harmonics that the format keeps.
         half_turn: about which axis the format's axes are turned against ours; None where they are the same.
         keeps_antialiased: whether it can say that opacities make up for the screen-space blur.
-        order: which Gaussian stands in which place in what ``encode`` writes; None where all stay in place.
+        order: which Gaussian should stand in which place, so that ``encode`` makes a small file of them, found on a
+            device and told on a CPU; None where their order makes no difference.
     """
 
     name: str
@@ -53,7 +55,7 @@ class Codec:
     degree: int = 3
     half_turn: Literal["x", "z"] | None = None
     keeps_antialiased: bool = False
-    order: Callable[[GaussianCloud], Tensor] | None = None
+    order: Callable[[GaussianCloud, torch.device], Tensor] | None = None
 
 
 def size_of(stream: BufferedIOBase) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor
 from scenekit.assets.atomic import replacing
 from scenekit.assets.splats import CODECS
 from scenekit.assets.splats.codec import HEAD, Codec, Damaged
+from scenekit.assets.splats.packing import CPU
 from scenekit.core.checks import BadInput
 from scenekit.representations.gaussian_cloud import GaussianCloud
 
@@ -75,10 +76,11 @@ def read_splats(path: str | Path) -> SplatFile:
     return SplatFile(file, name, cloud, notes)
 
 
-def write_splats(path: str | Path, cloud: GaussianCloud) -> Codec:
-    """Write ``cloud`` in the format that the name asks for; whole or not at all. Returns the format.
+def write_splats(path: str | Path, cloud: GaussianCloud, device: torch.device = CPU) -> GaussianCloud:
+    """Write ``cloud`` in the format that the name asks for; whole or not at all.
 
-    Harmonics beyond the format's highest degree are left out.
+    Harmonics beyond the format's highest degree are left out. Returns the Gaussians in the order of the file, which is
+    found on ``device``.
 
     Raises BadInput for a name of no format that we write, and where there is nothing to write.
     """
@@ -86,10 +88,11 @@ def write_splats(path: str | Path, cloud: GaussianCloud) -> Codec:
     codec = writer_of(file)
     if len(cloud) == 0:
         raise BadInput.of(file, wanted="at least one Gaussian", found="none", remedy="keep more of the scene")
+    arranged = cloud if codec.order is None else cloud[codec.order(cloud, device)]
     with replacing(file) as temporary, temporary.open("w+b") as stream:
         assert codec.encode is not None
-        codec.encode(cloud.of_degree(min(cloud.degree, codec.degree)), stream)
-    return codec
+        codec.encode(arranged.of_degree(min(cloud.degree, codec.degree)), stream)
+    return arranged
 
 
 def is_splats(file: Path) -> bool:

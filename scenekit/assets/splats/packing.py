@@ -17,6 +17,7 @@ from scenekit.representations.gaussian_cloud import GaussianCloud
 FARTHEST = 0.25 / 255
 HALF_TURNS = {"x": (1.0, -1.0, -1.0), "z": (-1.0, -1.0, 1.0)}
 MORTON_BITS = 16
+CPU = torch.device("cpu")
 
 
 def half_turned(cloud: GaussianCloud, axis: str) -> GaussianCloud:
@@ -85,15 +86,16 @@ def from_smallest_three(largest: np.ndarray, three: np.ndarray) -> Float32[Tenso
     return torch.from_numpy(q.astype(np.float32))
 
 
-def morton_order(cloud: GaussianCloud) -> Int[Tensor, " N"]:
+def morton_order(cloud: GaussianCloud, device: torch.device = CPU) -> Int[Tensor, " N"]:
     """The Gaussians (at least one) along a Z-curve through their box: neighbours in a file are neighbours in space."""
-    low, high = cloud.means.amin(0), cloud.means.amax(0)
-    cells = (cloud.means - low) / (high - low).clamp(min=1e-20) * ((1 << MORTON_BITS) - 1)
-    code = torch.zeros(len(cloud), dtype=torch.int64)
+    means = cloud.means.to(device)
+    low, high = means.amin(0), means.amax(0)
+    cells = (means - low) / (high - low).clamp(min=1e-20) * ((1 << MORTON_BITS) - 1)
+    code = torch.zeros(len(cloud), dtype=torch.int64, device=device)
     for axis, cell in enumerate(cells.long().unbind(-1)):
         for bit in range(MORTON_BITS):
             code |= ((cell >> bit) & 1) << (3 * bit + axis)
-    return code.argsort(stable=True)
+    return code.argsort(stable=True).cpu()
 
 
 def bits(values: np.ndarray, count: int) -> np.ndarray:

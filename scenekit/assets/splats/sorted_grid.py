@@ -2,7 +2,7 @@
 
 Morgenstern et al. 2024, section 3.3, with lossless WebP for JPEG XL: rows that are alike stand side by side, so that
 their values, in a few bits, compress as pictures do. A scene trained with ``--compact`` is smooth in its own order and
-keeps it; another is sorted while it is written. A zip archive of ``sogc.json`` and the pictures; the rows that fill no
+keeps it; another is sorted before it is written. A zip archive of ``sogc.json`` and the pictures; the rows that fill no
 square stand below it.
 """
 
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from scenekit.assets.splats.codec import Codec, Damaged, size_of, unpacked_limit
 from scenekit.assets.splats.containers import Archive, json_object, member, numbers, pixels, stored, webp, whole
-from scenekit.assets.splats.packing import opacity_bytes, opacity_logits
+from scenekit.assets.splats.packing import CPU, opacity_bytes, opacity_logits
 from scenekit.kernels.grid_sort import neighbour_variance, sort_into_grid
 from scenekit.representations.compact import sorting_keys
 from scenekit.representations.gaussian_cloud import MAX_DEGREE, GaussianCloud
@@ -35,20 +35,19 @@ SORTED = 1.0
 TAILS = 2e-4
 
 
-def grid_order(cloud: GaussianCloud) -> Int[Tensor, " N"]:
-    """The order in which ``encode`` writes: its own where that is a sorted grid, else one found by sorting."""
+def grid_order(cloud: GaussianCloud, device: torch.device = CPU) -> Int[Tensor, " N"]:
+    """The order that ``encode`` is to be given: its own where that is a sorted grid, else one found by sorting."""
     side = math.isqrt(len(cloud))
     by_opacity = cloud.opacity_logits.argsort(descending=True, stable=True)
     chosen, rest = by_opacity[: side * side].sort().values, by_opacity[side * side :]
-    keys = sorting_keys(cloud.means, cloud.log_scales, cloud.harmonics[:, 0])[chosen]
-    if neighbour_variance(keys) > SORTED * float(keys.var(0, correction=0).mean()):
-        chosen = chosen[sort_into_grid(keys, torch.Generator().manual_seed(0))]
+    keys = sorting_keys(cloud.means, cloud.log_scales, cloud.harmonics[:, 0])[chosen].to(device)
+    if side > 1 and neighbour_variance(keys) > SORTED * float(keys.var(0, correction=0).mean()):
+        chosen = chosen[sort_into_grid(keys, torch.Generator().manual_seed(0)).cpu()]
     return torch.cat([chosen, rest])
 
 
 def encode(cloud: GaussianCloud, stream: BufferedIOBase) -> None:
-    """Write all of ``cloud``, sorted."""
-    cloud = cloud[grid_order(cloud)]
+    """Write all of ``cloud`` in its order, as :func:`grid_order` would have it."""
     count, side = len(cloud), max(1, math.isqrt(len(cloud)))
     entries: list[tuple[str, bytes]] = []
 
