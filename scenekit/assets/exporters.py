@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from scenekit.assets.allowance import coarsest
 from scenekit.assets.frames import Axis, file_from_world
 from scenekit.assets.splats import CODECS
+from scenekit.assets.splats.codec import FINEST, Coarser, Codec
 from scenekit.assets.splats.files import read_splats, write_splats, writer_of
-from scenekit.assets.verify import Verification, verify
+from scenekit.assets.verify import Judge, Verification, verify
 from scenekit.assets.web import export_web
 from scenekit.assets.web.export import differs_by_direction
 from scenekit.core.checks import BadInput
@@ -40,11 +43,25 @@ class Source:
 
 @dataclass(frozen=True)
 class Job:
-    """A file to be written: of what, where, and ``file_from_world``."""
+    """A file to be written.
+
+    Attributes:
+        source: what of.
+        target: where.
+        frame: ``file_from_world``.
+        allowed: dB that a file with steps may lose, which are then as coarse as that allows; None for the finest.
+    """
 
     source: Source
     target: Path
     frame: Similarity
+    allowed: float | None = None
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Of what the file shows."""
+        scene = self.source.scene
+        return Judge(scene, scene.scene_from_world.after(self.frame.inverse()))
 
 
 @dataclass(frozen=True)
@@ -62,12 +79,14 @@ class Exporter:
     Attributes:
         write: makes the file; raises BadInput.
         verify: once the file is there; None where a file cannot be compared with its scene.
+        coarser: whether a file has steps that may be coarser, where a loss is allowed.
         half_turn: about which axis the file's axes are turned against ``world`` while it is written.
         page: whether it is one for browsers, for which fields are baked.
     """
 
     write: Callable[[Job], Written]
     verify: Callable[[Job, Written], Verification] | None = None
+    coarser: bool = False
     half_turn: Literal["x", "z"] | None = None
     page: bool = False
 
@@ -84,22 +103,29 @@ def world_cloud(scene: Scene) -> GaussianCloud:
 
 def _write_splats(job: Job) -> Written:
     target, codec = job.target, writer_of(job.target)
-    cloud = write_splats(target, job.source.cloud().moved(job.frame), job.source.scene.device)
+    allowed = job.allowed
+
+    def steps(codec: Codec, cloud: GaussianCloud) -> Coarser:
+        return FINEST if allowed is None else coarsest(codec, cloud, job.judge, allowed)
+
+    cloud, coarser = write_splats(target, job.source.cloud().moved(job.frame), job.source.scene.device, steps)
+    size = target.stat().st_size
     facts = {
         "file": str(target),
         "format": codec.name,
         "gaussians": len(cloud),
         "harmonics_degree": min(cloud.degree, codec.degree),
-        "bytes": target.stat().st_size,
+        "bytes": size,
+        "times_smaller": round(cloud.floats() * 4 / size, 2),
     }
+    if allowed is not None:
+        facts["bits_coarser"] = asdict(coarser)
     return Written(facts, cloud)
 
 
 def _verify_splats(job: Job, written: Written) -> Verification:
     assert written.cloud is not None
-    scene = job.source.scene
-    found = read_splats(job.target).cloud
-    return verify(scene, written.cloud, found, scene.scene_from_world.after(job.frame.inverse()))
+    return verify(job.judge, written.cloud, read_splats(job.target).cloud)
 
 
 def _write_page(job: Job) -> Written:
@@ -115,7 +141,7 @@ def _write_page(job: Job) -> Written:
 
 FOLDER = "/"  # a name without an extension
 EXPORTERS: dict[str, Exporter] = {
-    extension: Exporter(_write_splats, _verify_splats, codec.half_turn)
+    extension: Exporter(_write_splats, _verify_splats, codec.encode_coarser is not None, codec.half_turn)
     for codec in CODECS.values()
     if codec.encode is not None
     for extension in codec.extensions
@@ -143,6 +169,7 @@ def export(
     up: Axis | None = None,
     scale: float = 1.0,
     verify: bool = False,
+    allow_loss: float | None = None,
 ) -> dict[str, Any]:
     """Write a scene as a file, in the frame of ``world`` unless asked otherwise; its extension says which kind.
 
@@ -152,6 +179,7 @@ def export(
         up: axis of the file that is to point up.
         scale: units of the file in a unit of the world.
         verify: read the file back, render it at the scene's cameras and add what was lost.
+        allow_loss: dB that the file may lose; each part of it gets the coarsest steps that allow for that.
 
     Returns plain facts. Raises BadInput, before anything is written, for what cannot be written so.
     """
@@ -163,7 +191,13 @@ def export(
         raise BadInput.of("--verify", wanted="a file of splats", found=f"'{file.name}'",
                           remedy="leave it out for this kind of file")  # fmt: skip
     source = scene if isinstance(scene, Source) else Source(scene)
-    job = Job(source, file, file_from_world(source.scene.cameras, up, scale, exporter.half_turn))
+    if allow_loss is not None and not exporter.coarser:
+        coarse = ", ".join(extension for extension, kind in EXPORTERS.items() if kind.coarser)
+        raise BadInput.of("--allow-loss", wanted=f"a file with steps ({coarse})", found=f"'{file.name}'",
+                          remedy="leave it out for this kind of file")  # fmt: skip
+    if allow_loss is not None and not 0 < allow_loss < float("inf"):
+        raise BadInput.of("--allow-loss", wanted="a positive number of dB", found=str(allow_loss), remedy="correct it")
+    job = Job(source, file, file_from_world(source.scene.cameras, up, scale, exporter.half_turn), allow_loss)
     written = exporter.write(job)
     facts = dict(written.facts)
     if verify and exporter.verify is not None:

@@ -47,6 +47,7 @@ class Export:
         against: a known surface to compare a mesh with, in the frame of the file.
         meshing: how a mesh is made.
         verify: read the file back, render it at the run's cameras and say how much it lost.
+        allow_loss: dB that a .spz, .sog or .sogc may lose: its steps are made as coarse as pictures can bear.
         device: where it is rendered, to make pages and meshes of and to verify: auto, cpu, cuda or cuda:NUMBER.
         json: print one JSON object.
         bake: how a field is made ready for a page.
@@ -60,6 +61,7 @@ class Export:
     against: Path | None = None
     meshing: Annotated[Meshing, tyro.conf.arg(name="")] = field(default_factory=Meshing)
     verify: bool = False
+    allow_loss: float | None = None
     device: str = AUTO
     json: bool = False
     bake: Baking = field(default_factory=Baking)
@@ -107,7 +109,8 @@ def _check(options: Export) -> None:
 
 
 def _written(options: Export, edits: Sequence[Edit]) -> dict[str, Any]:
-    as_it_stands = options.up is None and options.scale == 1 and not options.verify and options.kind != "mesh"
+    judged = options.verify or options.allow_loss is not None
+    as_it_stands = options.up is None and options.scale == 1 and not judged and options.kind != "mesh"
     if edits and as_it_stands and streams(options.source, options.target, edits):
         return stream_edits(options.source, options.target, edits)
     device = device_of(options.device)
@@ -117,9 +120,17 @@ def _written(options: Export, edits: Sequence[Edit]) -> dict[str, Any]:
         source = edited(source, edits)
         if exporter_of(options.target).page:
             source = _baked(source, options)
-        return export(source, options.target, up=options.up, scale=options.scale, verify=options.verify)
-    if options.verify:
-        raise BadInput.of("--verify", wanted="a file of splats", found="a mesh", remedy="use --against FILE")
+        return export(
+            source,
+            options.target,
+            up=options.up,
+            scale=options.scale,
+            verify=options.verify,
+            allow_loss=options.allow_loss,
+        )
+    if judged:
+        raise BadInput.of("--verify" if options.verify else "--allow-loss", wanted="a file of splats", found="a mesh",
+                          remedy="use --against FILE")  # fmt: skip
     splats = isinstance(source.scene.renderer, SplatRenderer)
     box = None if splats else _only_box(edits)
     scene = edited(source, edits).scene if splats else source.scene

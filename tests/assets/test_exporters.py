@@ -6,7 +6,7 @@ import torch
 from scenekit.assets.exporters import EXPORTERS, Job, Source, exporter_of
 from scenekit.assets.frames import file_from_world, shortest_turn, world_up
 from scenekit.assets.splats.files import read_splats
-from scenekit.assets.verify import verify
+from scenekit.assets.verify import Judge, verify
 from scenekit.core.checks import BadInput
 from scenekit.core.transforms import Similarity
 from scenekit.representations.gaussian_cloud import cloud_of
@@ -80,12 +80,13 @@ def test_where_the_photographs_are_the_loss_is_measured_against_them(tmp_path: P
         cameras=capture.cameras,
         recipe={"capture": {"path": "synthetic", "downscale": 8.0}},
     )
-    found = verify(scene, cloud, cloud, Similarity.identity())
+    judge = Judge(scene, Similarity.identity())
+    found = verify(judge, cloud, cloud)
     assert (found.psnr_lost, found.psnr_between) == (0, None)
     assert "of 3 photographs of synthetic" in found.scope
     # A scene that shows nothing is as far from the photographs as its background is.
     gone = replace(cloud, opacity_logits=cloud.opacity_logits - 20)
-    lost = verify(scene, cloud, gone, Similarity.identity())
+    lost = verify(judge, cloud, gone)
     held_out = capture.cameras[capture.test]
     images = [capture.images[row] for row in capture.test]
     names = [capture.names[row] for row in capture.test]

@@ -24,6 +24,21 @@ class Damaged(ValueError):  # noqa: N818 - said of a file
 
 
 @dataclass(frozen=True)
+class Coarser:
+    """By how many bits the steps of each part of a file are coarser than the finest that its format has."""
+
+    positions: int = 0
+    scales: int = 0
+    rotations: int = 0
+    colors: int = 0
+    opacities: int = 0
+    harmonics: int = 0
+
+
+FINEST = Coarser()
+
+
+@dataclass(frozen=True)
 class Codec:
     """A splat format.
 
@@ -38,6 +53,7 @@ class Codec:
         decode: a stream to Gaussians.
         encode: Gaussians (at least one, of no higher degree than the format keeps) to a stream, in their order; None
             where we do not write the format.
+        encode_coarser: the same with fewer bits, for smaller files; None where the format's size is fixed.
         exact: whether every float32 value comes back as it was, bit for bit.
         degree: highest degree of spherical harmonics that the format keeps.
         half_turn: about which axis the format's axes are turned against ours; None where they are the same.
@@ -51,6 +67,7 @@ class Codec:
     sniff: Callable[[bytes], bool]
     decode: Callable[[BufferedIOBase], GaussianCloud]
     encode: Callable[[GaussianCloud, BufferedIOBase], None] | None
+    encode_coarser: Callable[[GaussianCloud, BufferedIOBase, Coarser], None] | None = None
     exact: bool = False
     degree: int = 3
     half_turn: Literal["x", "z"] | None = None

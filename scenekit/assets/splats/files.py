@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from scenekit.assets.atomic import replacing
 from scenekit.assets.splats import CODECS
-from scenekit.assets.splats.codec import HEAD, Codec, Damaged
+from scenekit.assets.splats.codec import FINEST, HEAD, Coarser, Codec, Damaged
 from scenekit.assets.splats.packing import CPU
 from scenekit.core.checks import BadInput
 from scenekit.representations.gaussian_cloud import GaussianCloud
@@ -43,7 +44,8 @@ class SplatFile:
             "antialiased": cloud.antialiased,
             "bytes": size,
             "bytes_per_gaussian": round(size / max(1, len(cloud)), 2),
-            "memory_bytes": sum(t.numel() * 4 for t in vars(cloud).values() if isinstance(t, torch.Tensor)),
+            "memory_bytes": cloud.floats() * 4,
+            "times_smaller": round(cloud.floats() * 4 / size, 2),
             "notes": list(self.notes),
         }
         if len(cloud):
@@ -76,11 +78,21 @@ def read_splats(path: str | Path) -> SplatFile:
     return SplatFile(file, name, cloud, notes)
 
 
-def write_splats(path: str | Path, cloud: GaussianCloud, device: torch.device = CPU) -> GaussianCloud:
+def write_splats(
+    path: str | Path,
+    cloud: GaussianCloud,
+    device: torch.device = CPU,
+    steps: Callable[[Codec, GaussianCloud], Coarser] | None = None,
+) -> tuple[GaussianCloud, Coarser]:
     """Write ``cloud`` in the format that the name asks for; whole or not at all.
 
-    Harmonics beyond the format's highest degree are left out. Returns the Gaussians in the order of the file, which is
-    found on ``device``.
+    Args:
+        path: of the file.
+        cloud: harmonics beyond the format's highest degree are left out.
+        device: where the order of the file is found.
+        steps: how coarse the file is to be, of a format that can be and what will be encoded; at its finest where None.
+
+    Returns the Gaussians in the order of the file, and how coarse it is.
 
     Raises BadInput for a name of no format that we write, and where there is nothing to write.
     """
@@ -89,10 +101,16 @@ def write_splats(path: str | Path, cloud: GaussianCloud, device: torch.device = 
     if len(cloud) == 0:
         raise BadInput.of(file, wanted="at least one Gaussian", found="none", remedy="keep more of the scene")
     arranged = cloud if codec.order is None else cloud[codec.order(cloud, device)]
+    encoded = arranged.of_degree(min(cloud.degree, codec.degree))
+    coarser = FINEST if steps is None else steps(codec, encoded)
     with replacing(file) as temporary, temporary.open("w+b") as stream:
-        assert codec.encode is not None
-        codec.encode(arranged.of_degree(min(cloud.degree, codec.degree)), stream)
-    return arranged
+        if coarser == FINEST:
+            assert codec.encode is not None
+            codec.encode(encoded, stream)
+        else:
+            assert codec.encode_coarser is not None
+            codec.encode_coarser(encoded, stream, coarser)
+    return arranged, coarser
 
 
 def is_splats(file: Path) -> bool:

@@ -37,14 +37,23 @@ def half_turned(cloud: GaussianCloud, axis: str) -> GaussianCloud:
     )
 
 
-def to_byte(values: np.ndarray) -> np.ndarray:
+def whole_steps(values: np.ndarray, count: int, coarser: int = 0) -> np.ndarray:
+    """Values to the nearest whole numbers from 0 to 2^count - 1, as int64; what is no number to 0.
+
+    To multiples of 2^coarser, so that the last bits are 0 and compress away; the last number counts as one.
+    """
+    last, step = (1 << count) - 1, 1 << coarser
+    return np.nan_to_num(np.clip(np.rint(values / step) * step, 0, last)).astype(np.int64)
+
+
+def to_byte(values: np.ndarray, coarser: int = 0) -> np.ndarray:
     """Values in [0, 255] to the nearest byte; what lies beyond goes to the end, what is no number to 0."""
-    return np.nan_to_num(np.clip(np.rint(values), 0, 255)).astype(np.uint8)
+    return whole_steps(values, 8, coarser).astype(np.uint8)
 
 
-def opacity_bytes(logits: Float[Tensor, " N"]) -> np.ndarray:
+def opacity_bytes(logits: Float[Tensor, " N"], coarser: int = 0) -> np.ndarray:
     """Opacities as the nearest bytes."""
-    return to_byte(logits.sigmoid().numpy() * 255)
+    return to_byte(logits.sigmoid().numpy() * 255, coarser)
 
 
 def opacity_logits(opacity: np.ndarray) -> Float32[Tensor, " N"]:
@@ -98,7 +107,6 @@ def morton_order(cloud: GaussianCloud, device: torch.device = CPU) -> Int[Tensor
     return code.argsort(stable=True).cpu()
 
 
-def bits(values: np.ndarray, count: int) -> np.ndarray:
+def bits(values: np.ndarray, count: int, coarser: int = 0) -> np.ndarray:
     """Values in [0, 1] as the nearest of 2^count steps, uint32."""
-    steps = (1 << count) - 1
-    return np.nan_to_num(np.clip(np.rint(values * steps), 0, steps)).astype(np.uint32)
+    return whole_steps(values * ((1 << count) - 1), count, coarser).astype(np.uint32)
