@@ -11,7 +11,6 @@ from typing import Any, Literal
 from scenekit.assets.allowance import coarsest
 from scenekit.assets.frames import Axis, file_from_world
 from scenekit.assets.splats import CODECS
-from scenekit.assets.splats.codec import FINEST, Coarser, Codec
 from scenekit.assets.splats.files import read_splats, write_splats, writer_of
 from scenekit.assets.verify import Judge, Verification, verify
 from scenekit.assets.web import export_web
@@ -49,7 +48,8 @@ class Job:
         source: what of.
         target: where.
         frame: ``file_from_world``.
-        allowed: dB that a file with steps may lose, which are then as coarse as that allows; None for the finest.
+        allowed: dB that a file with steps may lose, which are then as coarse as that allows; None for the
+            usual ones.
     """
 
     source: Source
@@ -105,9 +105,7 @@ def _write_splats(job: Job) -> Written:
     target, codec = job.target, writer_of(job.target)
     allowed = job.allowed
 
-    def steps(codec: Codec, cloud: GaussianCloud) -> Coarser:
-        return FINEST if allowed is None else coarsest(codec, cloud, job.judge, allowed)
-
+    steps = None if allowed is None else lambda codec, cloud: coarsest(codec, cloud, job.judge, allowed)
     cloud, coarser = write_splats(target, job.source.cloud().moved(job.frame), job.source.scene.device, steps)
     size = target.stat().st_size
     facts = {
@@ -118,7 +116,7 @@ def _write_splats(job: Job) -> Written:
         "bytes": size,
         "times_smaller": round(cloud.floats() * 4 / size, 2),
     }
-    if allowed is not None:
+    if coarser is not None:
         facts["bits_coarser"] = asdict(coarser)
     return Written(facts, cloud)
 

@@ -53,7 +53,7 @@ class Codec:
         decode: a stream to Gaussians.
         encode: Gaussians (at least one, of no higher degree than the format keeps) to a stream, in their order; None
             where we do not write the format.
-        encode_coarser: the same with fewer bits, for smaller files; None where the format's size is fixed.
+        encode_coarser: the same with steps of one's own; None where the format has but one size.
         exact: whether every float32 value comes back as it was, bit for bit.
         degree: highest degree of spherical harmonics that the format keeps.
         half_turn: about which axis the format's axes are turned against ours; None where they are the same.

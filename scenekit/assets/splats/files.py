@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scenekit.assets.atomic import replacing
 from scenekit.assets.splats import CODECS
-from scenekit.assets.splats.codec import FINEST, HEAD, Coarser, Codec, Damaged
+from scenekit.assets.splats.codec import HEAD, Coarser, Codec, Damaged
 from scenekit.assets.splats.packing import CPU
 from scenekit.core.checks import BadInput
 from scenekit.representations.gaussian_cloud import GaussianCloud
@@ -83,16 +83,17 @@ def write_splats(
     cloud: GaussianCloud,
     device: torch.device = CPU,
     steps: Callable[[Codec, GaussianCloud], Coarser] | None = None,
-) -> tuple[GaussianCloud, Coarser]:
+) -> tuple[GaussianCloud, Coarser | None]:
     """Write ``cloud`` in the format that the name asks for; whole or not at all.
 
     Args:
         path: of the file.
         cloud: harmonics beyond the format's highest degree are left out.
         device: where the order of the file is found.
-        steps: how coarse the file is to be, of a format that can be and what will be encoded; at its finest where None.
+        steps: how coarse the file is to be, of a format that leaves a choice and what will be encoded; as usual
+            where None.
 
-    Returns the Gaussians in the order of the file, and how coarse it is.
+    Returns the Gaussians in the order of the file, and how coarse it is if that was asked.
 
     Raises BadInput for a name of no format that we write, and where there is nothing to write.
     """
@@ -102,9 +103,9 @@ def write_splats(
         raise BadInput.of(file, wanted="at least one Gaussian", found="none", remedy="keep more of the scene")
     arranged = cloud if codec.order is None else cloud[codec.order(cloud, device)]
     encoded = arranged.of_degree(min(cloud.degree, codec.degree))
-    coarser = FINEST if steps is None else steps(codec, encoded)
+    coarser = None if steps is None else steps(codec, encoded)
     with replacing(file) as temporary, temporary.open("w+b") as stream:
-        if coarser == FINEST:
+        if coarser is None:
             assert codec.encode is not None
             codec.encode(encoded, stream)
         else:

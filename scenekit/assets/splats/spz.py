@@ -17,7 +17,7 @@ from io import BufferedIOBase
 import numpy as np
 import torch
 
-from scenekit.assets.splats.codec import FINEST, Coarser, Codec, Damaged, unpacked_limit
+from scenekit.assets.splats.codec import Coarser, Codec, Damaged, unpacked_limit
 from scenekit.assets.splats.packing import (
     bits,
     from_smallest_three,
@@ -40,8 +40,9 @@ COLOR_SCALE = 0.15
 SCALE_SHIFT, SCALE_STEPS = 10.0, 16.0
 LARGEST_POSITION = (1 << 23) - 1
 STEPS_IN_A_GAUSSIAN = 8  # positions are so fine that even small Gaussians are several steps wide
+FINEST_BUCKETS = (1, 2, 2, 2)  # of the harmonics of each degree, in 1/128: a bit fewer for higher ones
 WIDEST_BUCKET = 128
-BUCKETS = {1: 8, 2: 16, 3: 16, 4: 16}  # of the harmonics of a degree, in 1/128: five bits, then four
+USUAL = Coarser(harmonics=3)  # five bits, then four, as others write them
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def decode(stream: BufferedIOBase) -> GaussianCloud:
     return half_turned(cloud, "x")
 
 
-def encode(cloud: GaussianCloud, stream: BufferedIOBase, coarser: Coarser = FINEST) -> None:
+def encode(cloud: GaussianCloud, stream: BufferedIOBase, coarser: Coarser = USUAL) -> None:
     """Write version 3; along a Z-curve gzip finds more to share between neighbours."""
     cloud = half_turned(cloud, "x")
     fractional = max(0, _fractional_bits(cloud) - coarser.positions)
@@ -226,8 +227,8 @@ def _fractional_bits(cloud: GaussianCloud) -> int:
 
 def _harmonic_bytes(cloud: GaussianCloud, coarser: int) -> np.ndarray:
     """Rounded to the middle of buckets that are wider for higher degrees."""
-    widths = [np.full(2 * d + 1, min(WIDEST_BUCKET, BUCKETS[d] << coarser)) for d in range(1, cloud.degree + 1)]
-    bucket = np.concatenate(widths or [np.zeros(0)])
+    widths = [min(WIDEST_BUCKET, width << coarser) for width in FINEST_BUCKETS[: cloud.degree]]
+    bucket = np.repeat(np.array(widths, np.int64), [2 * d + 1 for d in range(1, cloud.degree + 1)])
     steps = np.rint(cloud.harmonics[:, 1:].numpy() * 128) + 128
     return to_byte(np.floor((steps + bucket[:, None] / 2) / bucket[:, None]) * bucket[:, None])
 
