@@ -8,10 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from scenekit.assets import usd
 from scenekit.assets.allowance import coarsest
 from scenekit.assets.frames import Axis, file_from_world
 from scenekit.assets.splats import CODECS
 from scenekit.assets.splats.files import read_splats, write_splats, writer_of
+from scenekit.assets.usd import read_usd, write_usd
 from scenekit.assets.verify import Judge, Verification, verify
 from scenekit.assets.web import export_web
 from scenekit.assets.web.export import differs_by_direction
@@ -48,6 +50,7 @@ class Job:
         source: what of.
         target: where.
         frame: ``file_from_world``.
+        up: axis of the file that points up, where the user asked for one.
         allowed: dB that a file with steps may lose, which are then as coarse as that allows; None for the
             usual ones.
     """
@@ -55,6 +58,7 @@ class Job:
     source: Source
     target: Path
     frame: Similarity
+    up: Axis | None = None
     allowed: float | None = None
 
     @cached_property
@@ -126,6 +130,23 @@ def _verify_splats(job: Job, written: Written) -> Verification:
     return verify(job.judge, written.cloud, read_splats(job.target).cloud)
 
 
+def _write_usd(job: Job) -> Written:
+    cloud = write_usd(job.target, job.source.cloud().moved(job.frame), up="Z" if job.up == "z" else "Y")
+    facts = {
+        "file": str(job.target),
+        "format": "OpenUSD",
+        "gaussians": len(cloud),
+        "harmonics_degree": cloud.degree,
+        "bytes": job.target.stat().st_size,
+    }
+    return Written(facts, cloud)
+
+
+def _verify_usd(job: Job, written: Written) -> Verification:
+    assert written.cloud is not None
+    return verify(job.judge, written.cloud, read_usd(job.target))
+
+
 def _write_page(job: Job) -> Written:
     if job.frame.to_json() != Similarity.identity().to_json():
         raise BadInput.of("--up, --scale", wanted="neither for a page, which turns itself upright", found="one of them",
@@ -143,7 +164,8 @@ EXPORTERS: dict[str, Exporter] = {
     for codec in CODECS.values()
     if codec.encode is not None
     for extension in codec.extensions
-} | {".html": Exporter(_write_page, page=True), FOLDER: Exporter(_write_page, page=True)}
+} | {suffix: Exporter(_write_usd, _verify_usd, half_turn=usd.HALF_TURN) for suffix in usd.SUFFIXES}
+EXPORTERS |= {".html": Exporter(_write_page, page=True), FOLDER: Exporter(_write_page, page=True)}
 
 
 def exporter_of(target: Path) -> Exporter:
@@ -195,7 +217,7 @@ def export(
                           remedy="leave it out for this kind of file")  # fmt: skip
     if allow_loss is not None and not 0 < allow_loss < float("inf"):
         raise BadInput.of("--allow-loss", wanted="a positive number of dB", found=str(allow_loss), remedy="correct it")
-    job = Job(source, file, file_from_world(source.scene.cameras, up, scale, exporter.half_turn), allow_loss)
+    job = Job(source, file, file_from_world(source.scene.cameras, up, scale, exporter.half_turn), up, allow_loss)
     written = exporter.write(job)
     facts = dict(written.facts)
     if verify and exporter.verify is not None:
