@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BufferedIOBase
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -39,6 +40,19 @@ FINEST = Coarser()
 
 
 @dataclass(frozen=True)
+class Unpacked:
+    """A format's parts as files of their own, as pages fetch them.
+
+    Attributes:
+        name: of the file that names the others.
+        gathered: what ``decode`` reads, from that file; raises :class:`Damaged` where one of the others is missing.
+    """
+
+    name: str
+    gathered: Callable[[Path], BufferedIOBase]
+
+
+@dataclass(frozen=True)
 class Codec:
     """A splat format.
 
@@ -60,6 +74,7 @@ class Codec:
         keeps_antialiased: whether it can say that opacities make up for the screen-space blur.
         order: which Gaussian should stand in which place, so that ``encode`` makes a small file of them, found on a
             device and told on a CPU; None where their order makes no difference.
+        unpacked: how the format stands in a folder; None where it never does.
     """
 
     name: str
@@ -73,6 +88,7 @@ class Codec:
     half_turn: Literal["x", "z"] | None = None
     keeps_antialiased: bool = False
     order: Callable[[GaussianCloud, torch.device], Tensor] | None = None
+    unpacked: Unpacked | None = None
 
 
 def size_of(stream: BufferedIOBase) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from scenekit.assets.atomic import replacing
 from scenekit.assets.splats import CODECS
-from scenekit.assets.splats.codec import HEAD, Coarser, Codec, Damaged
+from scenekit.assets.splats.codec import HEAD, Coarser, Codec, Damaged, size_of
 from scenekit.assets.splats.packing import CPU
 from scenekit.core.checks import BadInput
 from scenekit.representations.gaussian_cloud import GaussianCloud
@@ -26,16 +27,17 @@ ROWS = 1 << 14  # judged at once
 
 @dataclass(frozen=True)
 class SplatFile:
-    """What was read: the Gaussians, of which format the file is, and what had to be said about it."""
+    """What was read: the Gaussians, of which format the file is, its bytes, and what had to be said about it."""
 
     path: Path
     codec: str
     cloud: GaussianCloud
+    size: int
     notes: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """Plain facts: format, count, degree, bounds, sizes, opacity, bytes."""
-        cloud, size = self.cloud, self.path.stat().st_size
+        cloud, size = self.cloud, self.size
         facts: dict[str, Any] = {
             "file": str(self.path),
             "format": CODECS[self.codec].name,
@@ -65,8 +67,8 @@ def read_splats(path: str | Path) -> SplatFile:
     file = Path(path)
     name = codec_of(file)
     try:
-        with file.open("rb") as stream:
-            cloud = CODECS[name].decode(stream)
+        with _opened(file, CODECS[name]) as stream:
+            cloud, size = CODECS[name].decode(stream), size_of(stream)
     except Damaged as error:
         raise BadInput.of(
             file,
@@ -75,7 +77,7 @@ def read_splats(path: str | Path) -> SplatFile:
             remedy="write the file again",
         ) from None
     cloud, notes = made_finite(cloud)
-    return SplatFile(file, name, cloud, notes)
+    return SplatFile(file, name, cloud, size, notes)
 
 
 def write_splats(
@@ -118,7 +120,7 @@ def is_splats(file: Path) -> bool:
     """Whether an existing file has the bytes or the name of a splat format."""
     with file.open("rb") as stream:
         head = stream.read(HEAD)
-    return any(codec.sniff(head) for codec in CODECS.values()) or _by_extension(file) is not None
+    return any(codec.sniff(head) for codec in CODECS.values()) or _by_name(file) is not None
 
 
 def codec_of(file: Path) -> str:
@@ -133,7 +135,7 @@ def codec_of(file: Path) -> str:
     for name, codec in CODECS.items():
         if codec.sniff(head):
             return name
-    named = _by_extension(file)
+    named = _by_name(file)
     if named is None:
         raise BadInput.of(file, wanted=f"a splat file ({_known(reading=True)})", found="none of these",
                           remedy="convert it to one of them")  # fmt: skip
@@ -176,6 +178,20 @@ def _usable(cloud: GaussianCloud) -> Bool[Tensor, " N"]:
     )
     finite = torch.stack([(part * 0).sum(-1) == 0 for part in parts]).all(0)
     return finite & cloud.quaternions.ne(0).any(-1)
+
+
+def _opened(file: Path, codec: Codec) -> BufferedIOBase:
+    if codec.unpacked is not None and file.name == codec.unpacked.name:
+        return codec.unpacked.gathered(file)
+    return file.open("rb")
+
+
+def _by_name(file: Path) -> str | None:
+    """The format whose name or extension this is, of files that exist."""
+    for name, codec in CODECS.items():
+        if codec.unpacked is not None and file.name == codec.unpacked.name:
+            return name
+    return _by_extension(file)
 
 
 def _by_extension(file: Path) -> str | None:

@@ -1,19 +1,21 @@
 """PlayCanvas's .sog: values as pictures, lossless WebP in a zip archive, with codebooks in ``meta.json``.
 
 Version 2 is read and written, version 1 (straight lines between a least and a most value instead of codebooks) read.
+Either is read from a folder too, by its ``meta.json``.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from io import BufferedIOBase
+from io import BufferedIOBase, BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from scenekit.assets.splats.codec import FINEST, Coarser, Codec, Damaged, size_of, unpacked_limit
+from scenekit.assets.splats.codec import FINEST, Coarser, Codec, Damaged, Unpacked, size_of, unpacked_limit
 from scenekit.assets.splats.containers import Archive, json_object, member, numbers, pixels, stored, webp, whole
 from scenekit.assets.splats.packing import (
     from_smallest_three,
@@ -131,6 +133,25 @@ def encode(cloud: GaussianCloud, stream: BufferedIOBase, coarser: Coarser = FINE
     stored(stream, [*entries, (META, json.dumps(meta, separators=(",", ":")).encode())])
 
 
+def gathered(meta: Path) -> BytesIO:
+    """An archive of a ``meta.json`` and the pictures beside it that it names."""
+    data = meta.read_bytes()
+    lists = [part.get("files") for part in json_object(data, META).values() if isinstance(part, dict)]
+    names = {name for files in lists if isinstance(files, list) for name in files if isinstance(name, str)}
+    entries = []
+    for name in sorted(names - {META}):
+        picture = meta.parent / name
+        if Path(name).name != name or not picture.is_file():
+            raise Damaged(f"no picture {name[:60]!a} beside it")
+        try:
+            entries.append((name, picture.read_bytes()))
+        except OSError as error:
+            raise Damaged(f"'{name[:60]}' beside it ({error.strerror})") from None
+    stream = BytesIO()
+    stored(stream, [(META, data), *entries])
+    return stream
+
+
 def palette_size(count: int) -> int:
     """How many sets of harmonics stand for those of ``count`` Gaussians."""
     return max(1, min(MOST_PALETTE, count // LARGEST_PALETTE_SHARE))
@@ -203,4 +224,5 @@ CODEC = Codec(
     degree=3,
     keeps_antialiased=True,
     order=morton_order,
+    unpacked=Unpacked(META, gathered),
 )
