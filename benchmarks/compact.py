@@ -1,7 +1,8 @@
 """Small files of a plain training and of one with ``--compact``: ``python -m benchmarks.compact``.
 
 Both are trained as a user would, ``scenekit train lego -r gaussians --preset gpu --steps 30000``, judged on held-out
-photographs and exported with ``--verify``: with each format's usual steps, and as coarse as an allowed loss lets them.
+photographs and exported with ``--verify``: with each format's usual steps, and with ``--allow-loss`` as coarse as that
+lets them be. What was trained and judged stays in the folder ``-o`` and is not done again by another call.
 
 A row of ``results/compact.json`` is one training; ``files`` says of each of its exports how many times smaller it is
 than the float32 values of the *plain* training (no normals counted), and how much further it is from the photographs
@@ -13,7 +14,7 @@ than the plain scene: what compact training lost, and what the file lost on the 
 from __future__ import annotations
 
 import argparse
-import tempfile
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,17 @@ FORMATS = (".sogc", ".sog", ".spz")
 
 
 def train(options: argparse.Namespace, run: Path, *, compact: bool) -> dict[str, Any]:
-    """One training, and how good it is."""
+    """One training, and how good it is; found in its folder where another call has done it."""
+    figures = run.with_suffix(".json")
+    if figures.exists():
+        return json.loads(figures.read_text())
     trained = call(
         "train", str(data() / options.capture), "-r", "gaussians", "--preset", options.preset,
         "--downscale", str(options.downscale), "--steps", str(options.steps), "-o", str(run), "--json",
         *["--compact"] * compact,
     )  # fmt: skip
     judged = call("evaluate", str(run), "--json")
-    return {
+    found = {
         "psnr": round(judged["psnr"], 3),
         "scope": judged["scope"],
         "steps": trained["steps"],
@@ -39,6 +43,8 @@ def train(options: argparse.Namespace, run: Path, *, compact: bool) -> dict[str,
         "cpu_seconds": trained["cpu_seconds"],
         "preset": options.preset,
     }
+    figures.write_text(json.dumps(found))
+    return found
 
 
 def export(run: Path, target: Path, *flags: str) -> dict[str, Any]:
@@ -60,13 +66,14 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, dict[str, An
         run = folder / name
         row = train(options, run, compact=name == "compact")
         row["files"] = {}
-        for extension in FORMATS:
+        for extension in options.formats:
             row["files"][f"{extension} usual"] = export(run, folder / f"{name}{extension}")
-            coarse = ("--allow-loss", str(options.allow_loss))
-            row["files"][f"{extension} coarse"] = export(run, folder / f"{name}-coarse{extension}", *coarse)
+            if options.allow_loss is not None:
+                coarse = ("--allow-loss", str(options.allow_loss))
+                row["files"][f"{extension} coarse"] = export(run, folder / f"{name}-coarse{extension}", *coarse)
         rows[name] = row
     plain = rows["plain"]
-    whole = float_bytes(plain["files"][f"{FORMATS[0]} usual"])
+    whole = float_bytes(plain["files"][f"{options.formats[0]} usual"])
     for row in rows.values():
         for file in row["files"].values():
             file["times_smaller"] = round(whole / file["bytes"], 2)
@@ -80,10 +87,12 @@ def main() -> None:
     parser.add_argument("--preset", default="gpu")
     parser.add_argument("--downscale", type=float, default=1.0)
     parser.add_argument("--steps", type=int, default=30000)
-    parser.add_argument("--allow-loss", type=float, default=0.25, help="dB, of the coarse files")
+    parser.add_argument("--formats", nargs="*", default=FORMATS)
+    parser.add_argument("--allow-loss", type=float, help="dB; makes files of every format that are as coarse as that")
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/compact"))
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        rows = measure(options, Path(folder))
+    options.output.mkdir(parents=True, exist_ok=True)
+    rows = measure(options, options.output)
     for name, row in rows.items():
         keep(RESULTS, f"{options.capture}/{options.downscale:g} {options.steps} steps {name}", row)
         for kind, file in row["files"].items():
