@@ -10,6 +10,8 @@ its numbers are read at once.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -22,6 +24,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from scenekit import cli
 from scenekit.core.context import Context, Share
 from scenekit.recipes import device
 from scenekit.renderers import tile_room
@@ -87,6 +90,8 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(steps, "Late", Recorded)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "a pretended GPU")
     found = device.device_of
+    for command in pkgutil.iter_modules(cli.__path__, f"{cli.__name__}."):
+        importlib.import_module(command.name)  # one first imported while this lasts would keep what it found
     for module in list(sys.modules.values()):
         if getattr(module, "device_of", None) is found:
             monkeypatch.setattr(module, "device_of", lambda name="auto": CPU if name == "cpu" else DEVICE)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from scenekit.assets import usd
+from scenekit.assets.allowance import coarsest
 from scenekit.assets.frames import Axis, file_from_world
 from scenekit.assets.splats import CODECS
-from scenekit.assets.splats.files import read_splats, write_splats
-from scenekit.assets.verify import Verification, verify
+from scenekit.assets.splats.files import read_splats, write_splats, writer_of
+from scenekit.assets.usd import read_usd, write_usd
+from scenekit.assets.verify import Judge, Verification, verify
 from scenekit.assets.web import export_web
 from scenekit.assets.web.export import differs_by_direction
 from scenekit.core.checks import BadInput
@@ -39,18 +43,54 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Job:
+    """A file to be written.
+
+    Attributes:
+        source: what of.
+        target: where.
+        frame: ``file_from_world``.
+        up: axis of the file that points up, where the user asked for one.
+        allowed: dB that a file with steps may lose, which are then as coarse as that allows; None for the
+            usual ones.
+    """
+
+    source: Source
+    target: Path
+    frame: Similarity
+    up: Axis | None = None
+    allowed: float | None = None
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Of what the file shows."""
+        scene = self.source.scene
+        return Judge(scene, scene.scene_from_world.after(self.frame.inverse()))
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that was: plain facts about it, and the Gaussians it was made of in its own frame and order."""
+
+    facts: Mapping[str, Any]
+    cloud: GaussianCloud | None = None
+
+
+@dataclass(frozen=True)
 class Exporter:
     """A kind of file.
 
     Attributes:
-        write: source, target and ``file_from_world`` to the file and plain facts about it; raises BadInput.
-        verify: the same arguments, once the file is there; None where a file cannot be compared with its scene.
+        write: makes the file; raises BadInput.
+        verify: once the file is there; None where a file cannot be compared with its scene.
+        coarser: whether a file has steps that may be coarser, where a loss is allowed.
         half_turn: about which axis the file's axes are turned against ``world`` while it is written.
         page: whether it is one for browsers, for which fields are baked.
     """
 
-    write: Callable[[Source, Path, Similarity], Mapping[str, Any]]
-    verify: Callable[[Source, Path, Similarity], Verification] | None = None
+    write: Callable[[Job], Written]
+    verify: Callable[[Job, Written], Verification] | None = None
+    coarser: bool = False
     half_turn: Literal["x", "z"] | None = None
     page: bool = False
 
@@ -65,44 +105,67 @@ def world_cloud(scene: Scene) -> GaussianCloud:
     return cloud_of(renderer.primitives).moved(scene.scene_from_world.inverse())
 
 
-def _write_splats(source: Source, target: Path, file_from_world: Similarity) -> Mapping[str, Any]:
-    cloud = source.cloud().moved(file_from_world)
-    codec = write_splats(target, cloud)
-    return {
+def _write_splats(job: Job) -> Written:
+    target, codec = job.target, writer_of(job.target)
+    allowed = job.allowed
+
+    steps = None if allowed is None else lambda codec, cloud: coarsest(codec, cloud, job.judge, allowed)
+    cloud, coarser = write_splats(target, job.source.cloud().moved(job.frame), job.source.scene.device, steps)
+    size = target.stat().st_size
+    facts = {
         "file": str(target),
         "format": codec.name,
         "gaussians": len(cloud),
         "harmonics_degree": min(cloud.degree, codec.degree),
-        "bytes": target.stat().st_size,
+        "bytes": size,
+        "times_smaller": round(cloud.floats() * 4 / size, 2),
     }
+    if coarser is not None:
+        facts["bits_coarser"] = asdict(coarser)
+    return Written(facts, cloud)
 
 
-def _verify_splats(source: Source, target: Path, file_from_world: Similarity) -> Verification:
-    found = read_splats(target)
-    codec = CODECS[found.codec]
-    wanted = source.cloud().moved(file_from_world)
-    wanted = wanted if codec.order is None else wanted[codec.order(wanted)]
-    return verify(source.scene, wanted, found.cloud, source.scene.scene_from_world.after(file_from_world.inverse()))
+def _verify_splats(job: Job, written: Written) -> Verification:
+    assert written.cloud is not None
+    return verify(job.judge, written.cloud, read_splats(job.target).cloud)
 
 
-def _write_page(source: Source, target: Path, file_from_world: Similarity) -> Mapping[str, Any]:
-    if file_from_world.to_json() != Similarity.identity().to_json():
+def _write_usd(job: Job) -> Written:
+    cloud = write_usd(job.target, job.source.cloud().moved(job.frame), up="Z" if job.up == "z" else "Y")
+    facts = {
+        "file": str(job.target),
+        "format": "OpenUSD",
+        "gaussians": len(cloud),
+        "harmonics_degree": cloud.degree,
+        "bytes": job.target.stat().st_size,
+    }
+    return Written(facts, cloud)
+
+
+def _verify_usd(job: Job, written: Written) -> Verification:
+    assert written.cloud is not None
+    return verify(job.judge, written.cloud, read_usd(job.target))
+
+
+def _write_page(job: Job) -> Written:
+    if job.frame.to_json() != Similarity.identity().to_json():
         raise BadInput.of("--up, --scale", wanted="neither for a page, which turns itself upright", found="one of them",
                           remedy="leave it out")  # fmt: skip
-    size = export_web(source.scene, target)
-    facts = {"file": str(target), "format": "page for browsers", "bytes": size}
-    if differs_by_direction(source.scene):
+    size = export_web(job.source.scene, job.target)
+    facts = {"file": str(job.target), "format": "page for browsers", "bytes": size}
+    if differs_by_direction(job.source.scene):
         facts["note"] = "the background differs by direction; the page shows its mean colour"
-    return facts
+    return Written(facts)
 
 
 FOLDER = "/"  # a name without an extension
 EXPORTERS: dict[str, Exporter] = {
-    extension: Exporter(_write_splats, _verify_splats, codec.half_turn)
+    extension: Exporter(_write_splats, _verify_splats, codec.encode_coarser is not None, codec.half_turn)
     for codec in CODECS.values()
     if codec.encode is not None
     for extension in codec.extensions
-} | {".html": Exporter(_write_page, page=True), FOLDER: Exporter(_write_page, page=True)}
+} | {suffix: Exporter(_write_usd, _verify_usd, half_turn=usd.HALF_TURN) for suffix in usd.SUFFIXES}
+EXPORTERS |= {".html": Exporter(_write_page, page=True), FOLDER: Exporter(_write_page, page=True)}
 
 
 def exporter_of(target: Path) -> Exporter:
@@ -126,6 +189,7 @@ def export(
     up: Axis | None = None,
     scale: float = 1.0,
     verify: bool = False,
+    allow_loss: float | None = None,
 ) -> dict[str, Any]:
     """Write a scene as a file, in the frame of ``world`` unless asked otherwise; its extension says which kind.
 
@@ -135,6 +199,7 @@ def export(
         up: axis of the file that is to point up.
         scale: units of the file in a unit of the world.
         verify: read the file back, render it at the scene's cameras and add what was lost.
+        allow_loss: dB that the file may lose; each part of it gets the coarsest steps that allow for that.
 
     Returns plain facts. Raises BadInput, before anything is written, for what cannot be written so.
     """
@@ -146,8 +211,15 @@ def export(
         raise BadInput.of("--verify", wanted="a file of splats", found=f"'{file.name}'",
                           remedy="leave it out for this kind of file")  # fmt: skip
     source = scene if isinstance(scene, Source) else Source(scene)
-    frame = file_from_world(source.scene.cameras, up, scale, exporter.half_turn)
-    facts = dict(exporter.write(source, file, frame))
+    if allow_loss is not None and not exporter.coarser:
+        coarse = ", ".join(extension for extension, kind in EXPORTERS.items() if kind.coarser)
+        raise BadInput.of("--allow-loss", wanted=f"a file with steps ({coarse})", found=f"'{file.name}'",
+                          remedy="leave it out for this kind of file")  # fmt: skip
+    if allow_loss is not None and not 0 < allow_loss < float("inf"):
+        raise BadInput.of("--allow-loss", wanted="a positive number of dB", found=str(allow_loss), remedy="correct it")
+    job = Job(source, file, file_from_world(source.scene.cameras, up, scale, exporter.half_turn), up, allow_loss)
+    written = exporter.write(job)
+    facts = dict(written.facts)
     if verify and exporter.verify is not None:
-        facts |= exporter.verify(source, file, frame).to_plain()
+        facts |= exporter.verify(job, written).to_plain()
     return facts

@@ -66,29 +66,45 @@ class Views:
     scope: str
 
 
-def verify(scene: Scene, wanted: GaussianCloud, found: GaussianCloud, scene_from_file: Similarity) -> Verification:
-    """Compare what a file holds with what it was made of, as pictures.
+class Judge:
+    """Compares what a file holds with the scene it was made of, as pictures; the scene's own are rendered once."""
 
-    Args:
-        scene: the live one.
-        wanted: its Gaussians in the file's frame, in the file's order.
-        found: read back from the file.
-        scene_from_file: frame of ``scene`` from the file's.
-    """
-    views = views_of(scene)
-    live = _pictures(scene, views)
+    def __init__(self, scene: Scene, scene_from_file: Similarity) -> None:
+        """Of the live ``scene``, whose frame is ``scene_from_file`` of the file's."""
+        self.scene, self.scene_from_file = scene, scene_from_file
+        self.views = views_of(scene)
+        self.live = _pictures(scene, self.views)
 
-    def shown(cloud: GaussianCloud) -> list[Float[Tensor, "_H _W 3"]]:
-        renderer = _renderer(cloud.moved(scene_from_file)).to(scene.device)
-        return _pictures(replace(scene, renderer=renderer), views)
+    def pictures(self, cloud: GaussianCloud) -> list[Float[Tensor, "_H _W 3"]]:
+        """Of Gaussians in the frame of the file, one a view."""
+        renderer = SplatRenderer(model_of(cloud.moved(self.scene_from_file)), antialiased=cloud.antialiased)
+        return _pictures(replace(self.scene, renderer=renderer.to(self.scene.device)), self.views)
 
-    pictures = shown(found)
-    errors = [_error(picture, whole) for picture, whole in zip(pictures, live, strict=True)]
+    def lost(self, cloud: GaussianCloud) -> float:
+        """dB lost, as in :class:`Verification`."""
+        return self.lost_by(self.pictures(cloud))
+
+    def lost_by(self, pictures: Sequence[Float[Tensor, "_H _W 3"]]) -> float:
+        """dB lost by these pictures, mean over views."""
+        return _lost(self.scene, self.views, pictures, self.live)
+
+    def errors(self, pictures: Sequence[Float[Tensor, "_H _W 3"]]) -> list[float]:
+        """Mean squared error of each against the live scene's."""
+        return [_error(picture, whole) for picture, whole in zip(pictures, self.live, strict=True)]
+
+    def error_of(self, pictures: Sequence[Float[Tensor, "_H _W 3"]]) -> float:
+        """Mean of :meth:`errors`."""
+        return sum(self.errors(pictures)) / len(pictures)
+
+
+def verify(judge: Judge, wanted: GaussianCloud, found: GaussianCloud) -> Verification:
+    """What was ``found`` in a file that was made of ``wanted``, both in its frame and in its order."""
+    pictures = judge.pictures(found)
+    errors = judge.errors(pictures)
     between = None if max(errors) < IDENTICAL else sum(map(_decibels, errors)) / len(errors)
-    lost = _lost(scene, views, pictures, live)
     mixtures = _mixtures(wanted, found) if between is not None else ()
-    parts = {name: _lost(scene, views, shown(mixed), live) for name, mixed in mixtures}
-    return Verification(lost, between, parts, views.scope)
+    parts = {name: judge.lost(mixed) for name, mixed in mixtures}
+    return Verification(judge.lost_by(pictures), between, parts, judge.views.scope)
 
 
 def views_of(scene: Scene) -> Views:
@@ -153,10 +169,6 @@ def _mixtures(wanted: GaussianCloud, found: GaussianCloud) -> Iterator[tuple[str
         yield "harmonics cut off", wanted.of_degree(found.degree)
     if found.antialiased != wanted.antialiased:
         yield "antialiasing", replace(wanted, antialiased=found.antialiased)
-
-
-def _renderer(cloud: GaussianCloud) -> SplatRenderer[Any]:
-    return SplatRenderer(model_of(cloud), antialiased=cloud.antialiased)
 
 
 def _error(picture: Float[Tensor, "H W 3"], whole: Float[Tensor, "H W 3"]) -> float:

@@ -20,6 +20,7 @@ from scenekit.assets.meshes import Meshing
 from scenekit.assets.meshes.export import export_mesh
 from scenekit.assets.meshes.files import SUFFIXES, check_mesh_target
 from scenekit.assets.meshes.fusion import Box
+from scenekit.assets.meshes.points import check_points_target, export_points
 from scenekit.assets.splats.files import read_splats
 from scenekit.assets.web.page import check_page_target
 from scenekit.cli.options import parse, say, without
@@ -43,10 +44,11 @@ class Export:
         target: the file; its extension says which kind; a name without one is a folder, a page to host.
         up: axis of the file that is to point up (write --up=-y for one that points down); as in the world if not given.
         scale: units of the file in a unit of the world.
-        kind: splats or a mesh; where not given, what suits the scene and the file.
+        kind: splats, a mesh, or points on surfaces; where not given, what suits the scene and the file.
         against: a known surface to compare a mesh with, in the frame of the file.
-        meshing: how a mesh is made.
+        meshing: how a mesh is made, or points, one for each cell of its grid.
         verify: read the file back, render it at the run's cameras and say how much it lost.
+        allow_loss: dB that a .spz, .sog or .sogc may lose: its steps are made as coarse as pictures can bear.
         device: where it is rendered, to make pages and meshes of and to verify: auto, cpu, cuda or cuda:NUMBER.
         json: print one JSON object.
         bake: how a field is made ready for a page.
@@ -56,10 +58,11 @@ class Export:
     target: Annotated[Path, tyro.conf.Positional]
     up: Axis | None = None
     scale: float = 1.0
-    kind: Annotated[Literal["splats", "mesh"] | None, tyro.conf.arg(name="as")] = None
+    kind: Annotated[Literal["splats", "mesh", "points"] | None, tyro.conf.arg(name="as")] = None
     against: Path | None = None
     meshing: Annotated[Meshing, tyro.conf.arg(name="")] = field(default_factory=Meshing)
     verify: bool = False
+    allow_loss: float | None = None
     device: str = AUTO
     json: bool = False
     bake: Baking = field(default_factory=Baking)
@@ -97,7 +100,9 @@ def _baked(source: Source, options: Export) -> Source:
 def _check(options: Export) -> None:
     """Refuse before anything is read."""
     target = options.target
-    if options.kind == "mesh" or target.suffix.lower() == ".obj":
+    if options.kind == "points":
+        check_points_target(target)
+    elif options.kind == "mesh" or target.suffix.lower() == ".obj":
         check_mesh_target(target, texture=options.meshing.texture > 0)
     else:
         exporter_of(target)
@@ -107,30 +112,47 @@ def _check(options: Export) -> None:
 
 
 def _written(options: Export, edits: Sequence[Edit]) -> dict[str, Any]:
-    as_it_stands = options.up is None and options.scale == 1 and not options.verify and options.kind != "mesh"
+    judged = options.verify or options.allow_loss is not None
+    as_it_stands = options.up is None and options.scale == 1 and not judged and options.kind in (None, "splats")
     if edits and as_it_stands and streams(options.source, options.target, edits):
         return stream_edits(options.source, options.target, edits)
     device = device_of(options.device)
     source = open_source(options.source)
     source.scene.to(device)
-    if not _is_mesh(options, source):
+    kind = _kind(options, source)
+    if kind == "splats":
         source = edited(source, edits)
         if exporter_of(options.target).page:
             source = _baked(source, options)
-        return export(source, options.target, up=options.up, scale=options.scale, verify=options.verify)
-    if options.verify:
-        raise BadInput.of("--verify", wanted="a file of splats", found="a mesh", remedy="use --against FILE")
+        return export(
+            source,
+            options.target,
+            up=options.up,
+            scale=options.scale,
+            verify=options.verify,
+            allow_loss=options.allow_loss,
+        )
+    if judged:
+        raise BadInput.of("--verify" if options.verify else "--allow-loss", wanted="a file of splats", found=kind,
+                          remedy="compare a mesh with --against FILE")  # fmt: skip
+    if options.against is not None and kind == "points":
+        raise BadInput.of("--against", wanted="a mesh", found="points", remedy="leave it out, or write --as mesh")
     splats = isinstance(source.scene.renderer, SplatRenderer)
     box = None if splats else _only_box(edits)
     scene = edited(source, edits).scene if splats else source.scene
     frame = file_from_world(scene.cameras, options.up, options.scale)
+    if kind == "points":
+        return export_points(scene, options.target, options.meshing, file_from_world=frame, box=box)
     return export_mesh(scene, options.target, options.meshing, file_from_world=frame, box=box, against=options.against)
 
 
-def _is_mesh(options: Export, source: Source) -> bool:
+def _kind(options: Export, source: Source) -> Literal["splats", "mesh", "points"]:
+    """What was asked for; else what a file of that name can hold of such a scene."""
     suffix = options.target.suffix.lower()
     field_as_file = suffix in SUFFIXES and not isinstance(source.scene.renderer, SplatRenderer)
-    return options.kind == "mesh" or suffix == ".obj" or (options.kind is None and field_as_file)
+    if options.kind != "points" and suffix == ".obj":
+        return "mesh"
+    return options.kind or ("mesh" if field_as_file else "splats")
 
 
 def _only_box(edits: Sequence[Edit]) -> Box | None:

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import tyro
 
+from scenekit.assets.meshes.files import describe_mesh, is_mesh
+from scenekit.assets.meshes.points import describe_points, is_points
 from scenekit.assets.run import RECIPE, SCENE, checkpoints
 from scenekit.assets.splats.files import is_splats, read_splats
 from scenekit.cli.options import parse
@@ -22,7 +24,7 @@ class Info:
     """What to describe.
 
     Attributes:
-        path: a run folder, a splat file or a capture.
+        path: a run folder, a file of splats, a mesh or points, or a capture.
         json: print one JSON object.
     """
 
@@ -46,6 +48,10 @@ def describe(path: str) -> dict[str, Any]:
     place = Path(path)
     if (place / RECIPE).exists():
         return describe_run(place)
+    if place.is_file() and is_mesh(place):
+        return describe_mesh(place)
+    if place.is_file() and is_points(place):
+        return describe_points(place)
     if place.is_file() and is_splats(place):
         return read_splats(place).describe()
     return open_capture(path).describe()

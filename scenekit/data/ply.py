@@ -29,6 +29,7 @@ LONGEST_HEADER = 1 << 20
 MOST_PROPERTIES = 4096
 BLOCK = 1 << 22  # bytes of rows held at once
 GREY = 0.5
+CHANNELS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,20 @@ def read_points(path: Path) -> PointCloud:
     return PointCloud(torch.from_numpy(positions), torch.from_numpy(colors))
 
 
+def points_file(cloud: PointCloud) -> bytes:
+    """A .ply file of points: their colours as bytes, and their normals where they have some."""
+    normals = {} if cloud.normals is None else dict(zip(("nx", "ny", "nz"), cloud.normals.unbind(-1), strict=True))
+    kinds = {**dict.fromkeys("xyz", "double"), **dict.fromkeys(normals, "float"), **dict.fromkeys(CHANNELS, "uchar")}
+    table = np.empty(len(cloud), [(name, "<" + TYPES[kind]) for name, kind in kinds.items()])
+    colors = (cloud.colors.clamp(0, 1) * 255).round()
+    columns = dict(zip((*"xyz", *CHANNELS), (*cloud.positions.unbind(-1), *colors.unbind(-1)), strict=True))
+    for name, values in {**columns, **normals}.items():
+        table[name] = values.numpy()
+    lines = ["ply", "format binary_little_endian 1.0", "comment scenekit", f"element vertex {len(cloud)}"]
+    lines += [*(f"property {kind} {name}" for name, kind in kinds.items()), "end_header", ""]
+    return "\n".join(lines).encode() + table.tobytes()
+
+
 def _points(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     names = table.dtype.names or ()
     missing = [axis for axis in "xyz" if axis not in names]
@@ -159,7 +174,7 @@ def _points(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return positions[finite], np.full((int(finite.sum()), 3), GREY)
     if "green" not in names or "blue" not in names:
         raise ValueError("colours without green or blue")
-    colors = np.stack([table[channel].astype(np.float64) for channel in ("red", "green", "blue")], -1)
+    colors = np.stack([table[channel].astype(np.float64) for channel in CHANNELS], -1)
     return positions[finite], (colors / 255 if np.issubdtype(table["red"].dtype, np.integer) else colors)[finite]
 
 

@@ -56,6 +56,11 @@ class GaussianCloud:
             harmonics=self.harmonics[rows],
         )
 
+    def floats(self) -> int:
+        """How many numbers it holds."""
+        parts = (self.means, self.log_scales, self.quaternions, self.opacity_logits, self.harmonics)
+        return sum(part.numel() for part in parts)
+
     @property
     def degree(self) -> int:
         """Of the spherical harmonics."""

@@ -18,7 +18,9 @@ from tests.assets.meshes.balls import field_ball
 from tests.assets.splat_scenes import sample_scene
 
 
-@pytest.mark.parametrize("file", ["a.ply", "a.compressed.ply", "a.spz", "a.sog", "a.splat", "a.glb", "a.html"])
+@pytest.mark.parametrize(
+    "file", ["a.ply", "a.compressed.ply", "a.spz", "a.sog", "a.splat", "a.glb", "a.sogc", "a.html"]
+)
 def test_splats_leave_as_they_do_from_main_memory(file: str, pretended_gpu: torch.device, tmp_path: Path) -> None:
     scene = sample_scene()
     here, there = tmp_path / "here" / file, tmp_path / "there" / file

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from jaxtyping import Float
 from torch import Tensor
 
 from scenekit.core.cameras import Cameras
+from scenekit.core.checks import BadInput
 from scenekit.core.transforms import Similarity
 from scenekit.representations.gaussian_cloud import GaussianCloud
 
@@ -48,6 +50,7 @@ class Edit:
         text: as the user wrote it.
         apply: the change.
         row_wise: every Gaussian is judged by itself, so that a file may be edited a block at a time.
+        added: the file whose Gaussians follow, if there is one.
         degree: to which the harmonics are cut, if they are.
         box: lower and upper corner of what stays, if it is a box: fields can be cropped to one too.
     """
@@ -55,5 +58,12 @@ class Edit:
     text: str
     apply: Callable[[Subject], Subject]
     row_wise: bool = True
+    added: Path | None = None
     degree: int | None = None
     box: tuple[Float[Tensor, "3"], Float[Tensor, "3"]] | None = None
+
+
+def other_kind(file: str | Path) -> BadInput:
+    """Gaussians of ``file`` cannot stand among these."""
+    return BadInput.of(file, wanted="Gaussians antialiased like the others", found="another kind",
+                       remedy="train both alike")  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from scenekit.assets.edits.budget import within_budget
-from scenekit.assets.edits.edit import Edit, Subject
+from scenekit.assets.edits.edit import Edit, Subject, other_kind
 from scenekit.assets.edits.floaters import floating
 from scenekit.assets.splats.files import read_splats
 from scenekit.core.checks import BadInput
@@ -95,10 +95,9 @@ def merge(text: str) -> Edit:
         try:
             return subject.with_cloud(joined([subject.cloud, other]))
         except ValueError:
-            raise BadInput.of(text, wanted="Gaussians antialiased like the others", found="another kind",
-                              remedy="train both alike") from None  # fmt: skip
+            raise other_kind(text) from None
 
-    return Edit(f"--merge {text}", added, row_wise=False)
+    return Edit(f"--merge {text}", added, row_wise=False, added=Path(text))
 
 
 def budget(text: str) -> Edit:

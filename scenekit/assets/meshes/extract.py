@@ -73,15 +73,8 @@ def mesh(scene: Scene, options: Meshing | None = None, *, box: Box | None = None
     options = options or Meshing()
     for name in ("open3d", "trimesh", *(["xatlas"] if options.texture else [])):
         library(name)
-    if len(scene.cameras) == 0:
-        raise BadInput("mesh: wanted a scene with cameras, found none; give it some with cameras_around")
-    views = take_views(scene, _viewpoints(scene, options))
-    points = surface_points(views)
-    inside = _inside(scene, points) if box is None else box.contains(points.positions)
-    points = SurfacePoints(points.positions[inside], points.normals[inside], points.colors[inside])
-    if not enough(points):
-        raise BadInput("mesh: wanted a scene with surfaces in view, found hardly any; train longer or widen the crop")
-    material = Material(scene, views, points, box or Box.around(points.positions), options)
+    views, points, around = seen(scene, options, box)
+    material = Material(scene, views, points, around, options)
     surface = large_pieces(METHODS[options.method](material), options.smallest, solid=options.watertight)
     surface = simplified(surface, options.faces) if options.faces else surface
     if options.watertight and not is_closed(surface):
@@ -90,6 +83,22 @@ def mesh(scene: Scene, options: Meshing | None = None, *, box: Box | None = None
             "more faces"
         )
     return textured(surface, views, options.texture) if options.texture else colored(surface, views)
+
+
+def seen(scene: Scene, options: Meshing, box: Box | None) -> tuple[Views, SurfacePoints, Box]:
+    """Pictures of a scene, the points on its surfaces that they show, and the box that holds what is wanted of these.
+
+    Raises BadInput where nothing is seen.
+    """
+    if len(scene.cameras) == 0:
+        raise BadInput("mesh: wanted a scene with cameras, found none; give it some with cameras_around")
+    views = take_views(scene, _viewpoints(scene, options))
+    points = surface_points(views)
+    inside = _inside(scene, points) if box is None else box.contains(points.positions)
+    points = SurfacePoints(points.positions[inside], points.normals[inside], points.colors[inside])
+    if not enough(points):
+        raise BadInput("mesh: wanted a scene with surfaces in view, found hardly any; train longer or widen the crop")
+    return views, points, box or Box.around(points.positions)
 
 
 def _viewpoints(scene: Scene, options: Meshing) -> Cameras:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ from PIL import Image
 from torch import Tensor
 
 from scenekit.assets.atomic import replacing
+from scenekit.assets.meshes.cleaning import is_closed
 from scenekit.assets.meshes.surface import Mesh, library
 from scenekit.core.checks import BadInput
 from scenekit.core.tone import linear_from_srgb, srgb_from_linear
+from scenekit.data.ply import read_header
 
 SUFFIXES = (".glb", ".ply", ".obj")
+GLB_HEAD = struct.Struct("<4s4I")  # magic, version, size; size and kind of the first chunk, JSON
 
 
 def check_mesh_target(target: Path, *, texture: bool) -> None:
@@ -43,6 +47,44 @@ def write_mesh(target: Path, mesh: Mesh) -> None:
     for name, data in parts.items():
         with replacing(target.with_name(name)) as file:
             file.write_bytes(data if isinstance(data, bytes) else data.encode())
+
+
+def is_mesh(source: Path) -> bool:
+    """Whether a file has the name of a mesh's and, where Gaussians or points have such names too, triangles in it."""
+    suffix = source.suffix.lower()
+    with source.open("rb") as stream:
+        if suffix == ".ply":
+            try:
+                header = read_header(stream)
+            except ValueError:
+                return False
+            return any(element.name == "face" and element.count for element in header.elements)
+        head = stream.read(GLB_HEAD.size)
+        if suffix == ".glb" and len(head) == GLB_HEAD.size:
+            *_, length, _ = GLB_HEAD.unpack(head)
+            return b"KHR_gaussian_splatting" not in stream.read(length)
+    return suffix in SUFFIXES
+
+
+def describe_mesh(source: Path) -> dict[str, Any]:
+    """Plain facts about a file with a mesh; raises BadInput where there is none."""
+    found = read_mesh(source)
+    shown = "none"
+    if found.texture is not None:
+        shown = "a texture of {1}x{0}".format(*found.texture.shape)
+    elif found.colors is not None:
+        shown = "at vertices"
+    return {
+        "file": str(source),
+        "format": f"mesh, {source.suffix[1:].upper()}",
+        "vertices": len(found.vertices),
+        "triangles": len(found),
+        "watertight": is_closed(found),
+        "colours": shown,
+        "lowest": found.vertices.amin(0).tolist(),
+        "highest": found.vertices.amax(0).tolist(),
+        "bytes": source.stat().st_size,
+    }
 
 
 def read_mesh(source: Path) -> Mesh:

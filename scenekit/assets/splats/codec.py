@@ -6,8 +6,10 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BufferedIOBase
+from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from scenekit.representations.gaussian_cloud import GaussianCloud
@@ -23,6 +25,34 @@ class Damaged(ValueError):  # noqa: N818 - said of a file
 
 
 @dataclass(frozen=True)
+class Coarser:
+    """By how many bits the steps of each part of a file are coarser than the finest that its format has."""
+
+    positions: int = 0
+    scales: int = 0
+    rotations: int = 0
+    colors: int = 0
+    opacities: int = 0
+    harmonics: int = 0
+
+
+FINEST = Coarser()
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """A format's parts as files of their own, as pages fetch them.
+
+    Attributes:
+        name: of the file that names the others.
+        gathered: what ``decode`` reads, from that file; raises :class:`Damaged` where one of the others is missing.
+    """
+
+    name: str
+    gathered: Callable[[Path], BufferedIOBase]
+
+
+@dataclass(frozen=True)
 class Codec:
     """A splat format.
 
@@ -35,13 +65,16 @@ class Codec:
         extensions: with their dots, lower case; of two that fit, the longer one counts.
         sniff: whether a file beginning with these bytes is one; where a format has no mark, never.
         decode: a stream to Gaussians.
-        encode: Gaussians (at least one, of no higher degree than the format keeps) to a stream; None where we do
-            not write the format.
+        encode: Gaussians (at least one, of no higher degree than the format keeps) to a stream, in their order; None
+            where we do not write the format.
+        encode_coarser: the same with steps of one's own; None where the format has but one size.
         exact: whether every float32 value comes back as it was, bit for bit.
         degree: highest degree of spherical harmonics that the format keeps.
         half_turn: about which axis the format's axes are turned against ours; None where they are the same.
         keeps_antialiased: whether it can say that opacities make up for the screen-space blur.
-        order: which Gaussian stands in which place in what ``encode`` writes; None where all stay in place.
+        order: which Gaussian should stand in which place, so that ``encode`` makes a small file of them, found on a
+            device and told on a CPU; None where their order makes no difference.
+        unpacked: how the format stands in a folder; None where it never does.
     """
 
     name: str
@@ -49,11 +82,13 @@ class Codec:
     sniff: Callable[[bytes], bool]
     decode: Callable[[BufferedIOBase], GaussianCloud]
     encode: Callable[[GaussianCloud, BufferedIOBase], None] | None
+    encode_coarser: Callable[[GaussianCloud, BufferedIOBase, Coarser], None] | None = None
     exact: bool = False
     degree: int = 3
     half_turn: Literal["x", "z"] | None = None
     keeps_antialiased: bool = False
-    order: Callable[[GaussianCloud], Tensor] | None = None
+    order: Callable[[GaussianCloud, torch.device], Tensor] | None = None
+    unpacked: Unpacked | None = None
 
 
 def size_of(stream: BufferedIOBase) -> int:

@@ -64,8 +64,7 @@ def decode(stream: BufferedIOBase) -> GaussianCloud:
 
 
 def encode(cloud: GaussianCloud, stream: BufferedIOBase) -> None:
-    """Write the Gaussians along a Z-curve, so that chunks are small in space."""
-    cloud = cloud[morton_order(cloud)]
+    """Write all of ``cloud``; along a Z-curve chunks are small in space."""
     rest = cloud.harmonics[:, 1:].transpose(1, 2).flatten(1).numpy()
     starts = np.arange(0, len(cloud), CHUNK)
     position, position_bounds = _packed_thirds(cloud.means.numpy(), starts)

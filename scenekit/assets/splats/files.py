@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from torch import Tensor
 
 from scenekit.assets.atomic import replacing
 from scenekit.assets.splats import CODECS
-from scenekit.assets.splats.codec import HEAD, Codec, Damaged
+from scenekit.assets.splats.codec import HEAD, Coarser, Codec, Damaged, size_of
+from scenekit.assets.splats.packing import CPU
 from scenekit.core.checks import BadInput
 from scenekit.representations.gaussian_cloud import GaussianCloud
 
@@ -24,16 +27,17 @@ ROWS = 1 << 14  # judged at once
 
 @dataclass(frozen=True)
 class SplatFile:
-    """What was read: the Gaussians, of which format the file is, and what had to be said about it."""
+    """What was read: the Gaussians, of which format the file is, its bytes, and what had to be said about it."""
 
     path: Path
     codec: str
     cloud: GaussianCloud
+    size: int
     notes: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """Plain facts: format, count, degree, bounds, sizes, opacity, bytes."""
-        cloud, size = self.cloud, self.path.stat().st_size
+        cloud, size = self.cloud, self.size
         facts: dict[str, Any] = {
             "file": str(self.path),
             "format": CODECS[self.codec].name,
@@ -42,7 +46,8 @@ class SplatFile:
             "antialiased": cloud.antialiased,
             "bytes": size,
             "bytes_per_gaussian": round(size / max(1, len(cloud)), 2),
-            "memory_bytes": sum(t.numel() * 4 for t in vars(cloud).values() if isinstance(t, torch.Tensor)),
+            "memory_bytes": cloud.floats() * 4,
+            "times_smaller": round(cloud.floats() * 4 / size, 2),
             "notes": list(self.notes),
         }
         if len(cloud):
@@ -62,8 +67,8 @@ def read_splats(path: str | Path) -> SplatFile:
     file = Path(path)
     name = codec_of(file)
     try:
-        with file.open("rb") as stream:
-            cloud = CODECS[name].decode(stream)
+        with _opened(file, CODECS[name]) as stream:
+            cloud, size = CODECS[name].decode(stream), size_of(stream)
     except Damaged as error:
         raise BadInput.of(
             file,
@@ -72,13 +77,25 @@ def read_splats(path: str | Path) -> SplatFile:
             remedy="write the file again",
         ) from None
     cloud, notes = made_finite(cloud)
-    return SplatFile(file, name, cloud, notes)
+    return SplatFile(file, name, cloud, size, notes)
 
 
-def write_splats(path: str | Path, cloud: GaussianCloud) -> Codec:
-    """Write ``cloud`` in the format that the name asks for; whole or not at all. Returns the format.
+def write_splats(
+    path: str | Path,
+    cloud: GaussianCloud,
+    device: torch.device = CPU,
+    steps: Callable[[Codec, GaussianCloud], Coarser] | None = None,
+) -> tuple[GaussianCloud, Coarser | None]:
+    """Write ``cloud`` in the format that the name asks for; whole or not at all.
 
-    Harmonics beyond the format's highest degree are left out.
+    Args:
+        path: of the file.
+        cloud: harmonics beyond the format's highest degree are left out.
+        device: where the order of the file is found.
+        steps: how coarse the file is to be, of a format that leaves a choice and what will be encoded; as usual
+            where None.
+
+    Returns the Gaussians in the order of the file, and how coarse it is if that was asked.
 
     Raises BadInput for a name of no format that we write, and where there is nothing to write.
     """
@@ -86,17 +103,24 @@ def write_splats(path: str | Path, cloud: GaussianCloud) -> Codec:
     codec = writer_of(file)
     if len(cloud) == 0:
         raise BadInput.of(file, wanted="at least one Gaussian", found="none", remedy="keep more of the scene")
+    arranged = cloud if codec.order is None else cloud[codec.order(cloud, device)]
+    encoded = arranged.of_degree(min(cloud.degree, codec.degree))
+    coarser = None if steps is None else steps(codec, encoded)
     with replacing(file) as temporary, temporary.open("w+b") as stream:
-        assert codec.encode is not None
-        codec.encode(cloud.of_degree(min(cloud.degree, codec.degree)), stream)
-    return codec
+        if coarser is None:
+            assert codec.encode is not None
+            codec.encode(encoded, stream)
+        else:
+            assert codec.encode_coarser is not None
+            codec.encode_coarser(encoded, stream, coarser)
+    return arranged, coarser
 
 
 def is_splats(file: Path) -> bool:
     """Whether an existing file has the bytes or the name of a splat format."""
     with file.open("rb") as stream:
         head = stream.read(HEAD)
-    return any(codec.sniff(head) for codec in CODECS.values()) or _by_extension(file) is not None
+    return any(codec.sniff(head) for codec in CODECS.values()) or _by_name(file) is not None
 
 
 def codec_of(file: Path) -> str:
@@ -111,7 +135,7 @@ def codec_of(file: Path) -> str:
     for name, codec in CODECS.items():
         if codec.sniff(head):
             return name
-    named = _by_extension(file)
+    named = _by_name(file)
     if named is None:
         raise BadInput.of(file, wanted=f"a splat file ({_known(reading=True)})", found="none of these",
                           remedy="convert it to one of them")  # fmt: skip
@@ -154,6 +178,20 @@ def _usable(cloud: GaussianCloud) -> Bool[Tensor, " N"]:
     )
     finite = torch.stack([(part * 0).sum(-1) == 0 for part in parts]).all(0)
     return finite & cloud.quaternions.ne(0).any(-1)
+
+
+def _opened(file: Path, codec: Codec) -> BufferedIOBase:
+    if codec.unpacked is not None and file.name == codec.unpacked.name:
+        return codec.unpacked.gathered(file)
+    return file.open("rb")
+
+
+def _by_name(file: Path) -> str | None:
+    """The format whose name or extension this is, of files that exist."""
+    for name, codec in CODECS.items():
+        if codec.unpacked is not None and file.name == codec.unpacked.name:
+            return name
+    return _by_extension(file)
 
 
 def _by_extension(file: Path) -> str | None:

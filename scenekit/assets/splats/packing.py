@@ -17,6 +17,7 @@ from scenekit.representations.gaussian_cloud import GaussianCloud
 FARTHEST = 0.25 / 255
 HALF_TURNS = {"x": (1.0, -1.0, -1.0), "z": (-1.0, -1.0, 1.0)}
 MORTON_BITS = 16
+CPU = torch.device("cpu")
 
 
 def half_turned(cloud: GaussianCloud, axis: str) -> GaussianCloud:
@@ -36,14 +37,23 @@ def half_turned(cloud: GaussianCloud, axis: str) -> GaussianCloud:
     )
 
 
-def to_byte(values: np.ndarray) -> np.ndarray:
+def whole_steps(values: np.ndarray, count: int, coarser: int = 0) -> np.ndarray:
+    """Values to the nearest whole numbers from 0 to 2^count - 1, as int64; what is no number to 0.
+
+    To multiples of 2^coarser, so that the last bits are 0 and compress away; the last number counts as one.
+    """
+    last, step = (1 << count) - 1, 1 << coarser
+    return np.nan_to_num(np.clip(np.rint(values / step) * step, 0, last)).astype(np.int64)
+
+
+def to_byte(values: np.ndarray, coarser: int = 0) -> np.ndarray:
     """Values in [0, 255] to the nearest byte; what lies beyond goes to the end, what is no number to 0."""
-    return np.nan_to_num(np.clip(np.rint(values), 0, 255)).astype(np.uint8)
+    return whole_steps(values, 8, coarser).astype(np.uint8)
 
 
-def opacity_bytes(logits: Float[Tensor, " N"]) -> np.ndarray:
+def opacity_bytes(logits: Float[Tensor, " N"], coarser: int = 0) -> np.ndarray:
     """Opacities as the nearest bytes."""
-    return to_byte(logits.sigmoid().numpy() * 255)
+    return to_byte(logits.sigmoid().numpy() * 255, coarser)
 
 
 def opacity_logits(opacity: np.ndarray) -> Float32[Tensor, " N"]:
@@ -85,18 +95,18 @@ def from_smallest_three(largest: np.ndarray, three: np.ndarray) -> Float32[Tenso
     return torch.from_numpy(q.astype(np.float32))
 
 
-def morton_order(cloud: GaussianCloud) -> Int[Tensor, " N"]:
+def morton_order(cloud: GaussianCloud, device: torch.device = CPU) -> Int[Tensor, " N"]:
     """The Gaussians (at least one) along a Z-curve through their box: neighbours in a file are neighbours in space."""
-    low, high = cloud.means.amin(0), cloud.means.amax(0)
-    cells = (cloud.means - low) / (high - low).clamp(min=1e-20) * ((1 << MORTON_BITS) - 1)
-    code = torch.zeros(len(cloud), dtype=torch.int64)
+    means = cloud.means.to(device)
+    low, high = means.amin(0), means.amax(0)
+    cells = (means - low) / (high - low).clamp(min=1e-20) * ((1 << MORTON_BITS) - 1)
+    code = torch.zeros(len(cloud), dtype=torch.int64, device=device)
     for axis, cell in enumerate(cells.long().unbind(-1)):
         for bit in range(MORTON_BITS):
             code |= ((cell >> bit) & 1) << (3 * bit + axis)
-    return code.argsort(stable=True)
+    return code.argsort(stable=True).cpu()
 
 
-def bits(values: np.ndarray, count: int) -> np.ndarray:
+def bits(values: np.ndarray, count: int, coarser: int = 0) -> np.ndarray:
     """Values in [0, 1] as the nearest of 2^count steps, uint32."""
-    steps = (1 << count) - 1
-    return np.nan_to_num(np.clip(np.rint(values * steps), 0, steps)).astype(np.uint32)
+    return whole_steps(values * ((1 << count) - 1), count, coarser).astype(np.uint32)

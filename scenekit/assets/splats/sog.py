@@ -1,19 +1,21 @@
 """PlayCanvas's .sog: values as pictures, lossless WebP in a zip archive, with codebooks in ``meta.json``.
 
 Version 2 is read and written, version 1 (straight lines between a least and a most value instead of codebooks) read.
+Either is read from a folder too, by its ``meta.json``.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from io import BufferedIOBase
+from io import BufferedIOBase, BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from scenekit.assets.splats.codec import Codec, Damaged, size_of, unpacked_limit
+from scenekit.assets.splats.codec import FINEST, Coarser, Codec, Damaged, Unpacked, size_of, unpacked_limit
 from scenekit.assets.splats.containers import Archive, json_object, member, numbers, pixels, stored, webp, whole
 from scenekit.assets.splats.packing import (
     from_smallest_three,
@@ -22,6 +24,7 @@ from scenekit.assets.splats.packing import (
     opacity_logits,
     smallest_three,
     to_byte,
+    whole_steps,
 )
 from scenekit.assets.splats.palette import codebook, nearest_on_line, palette
 from scenekit.representations.gaussian_cloud import GaussianCloud
@@ -84,9 +87,8 @@ def decode(stream: BufferedIOBase) -> GaussianCloud:
     )
 
 
-def encode(cloud: GaussianCloud, stream: BufferedIOBase) -> None:
-    """Write version 2, the Gaussians along a Z-curve, so that neighbouring pixels are alike."""
-    cloud = cloud[morton_order(cloud)]
+def encode(cloud: GaussianCloud, stream: BufferedIOBase, coarser: Coarser = FINEST) -> None:
+    """Write version 2; along a Z-curve neighbouring pixels are alike."""
     count = len(cloud)
     width = 4 * math.ceil(math.sqrt(count) / 4)
     height = 4 * math.ceil(count / (4 * width))
@@ -100,12 +102,13 @@ def encode(cloud: GaussianCloud, stream: BufferedIOBase) -> None:
 
     logs = _to_log(cloud.means.double().numpy())
     low, high = logs.min(0), logs.max(0)
-    words = np.rint((logs - low) / np.where(high > low, high - low, 1) * 65535).astype(np.int64)
+    words = whole_steps((logs - low) / np.where(high > low, high - low, 1) * 65535, 16, coarser.positions)
     largest, three = smallest_three(cloud.quaternions)
     tags = (largest + LARGEST_TAG)[:, None]
-    scale_codes, scale_labels = _codes(cloud.log_scales)
-    color_codes, color_labels = _codes(cloud.harmonics[:, 0])
-    opacity = opacity_bytes(cloud.opacity_logits)[:, None]
+    turns = to_byte((three / 2 + 0.5) * 255, coarser.rotations)
+    scale_codes, scale_labels = _codes(cloud.log_scales, coarser.scales)
+    color_codes, color_labels = _codes(cloud.harmonics[:, 0], coarser.colors)
+    opacity = opacity_bytes(cloud.opacity_logits, coarser.opacities)[:, None]
     meta: dict[str, Any] = {
         "version": 2,
         "asset": {"generator": "scenekit"},
@@ -117,17 +120,36 @@ def encode(cloud: GaussianCloud, stream: BufferedIOBase) -> None:
             "files": [add("means_l.webp", words & 255), add("means_u.webp", words >> 8)],
         },
         "scales": {"codebook": scale_codes, "files": [add("scales.webp", scale_labels)]},
-        "quats": {"files": [add("quats.webp", np.concatenate([to_byte((three / 2 + 0.5) * 255), tags], 1))]},
+        "quats": {"files": [add("quats.webp", np.concatenate([turns, tags], 1))]},
         "sh0": {"codebook": color_codes, "files": [add("sh0.webp", np.concatenate([color_labels, opacity], 1))]},
     }
     if cloud.degree:
-        centres, labels = palette(cloud.harmonics[:, 1:].flatten(1), palette_size(count))
+        centres, labels = palette(cloud.harmonics[:, 1:].flatten(1), max(1, palette_size(count) >> coarser.harmonics))
         codes, picture = _palette_picture(centres, cloud.degree)
         entries.append(("shN_centroids.webp", webp(picture)))
         pair = np.stack([labels.numpy() & 255, labels.numpy() >> 8, np.zeros(count, np.int64)], 1)
         files = ["shN_centroids.webp", add("shN_labels.webp", pair)]
         meta["shN"] = {"count": len(centres), "bands": cloud.degree, "codebook": codes, "files": files}
     stored(stream, [*entries, (META, json.dumps(meta, separators=(",", ":")).encode())])
+
+
+def gathered(meta: Path) -> BytesIO:
+    """An archive of a ``meta.json`` and the pictures beside it that it names."""
+    data = meta.read_bytes()
+    lists = [part.get("files") for part in json_object(data, META).values() if isinstance(part, dict)]
+    names = {name for files in lists if isinstance(files, list) for name in files if isinstance(name, str)}
+    entries = []
+    for name in sorted(names - {META}):
+        picture = meta.parent / name
+        if Path(name).name != name or not picture.is_file():
+            raise Damaged(f"no picture {name[:60]!a} beside it")
+        try:
+            entries.append((name, picture.read_bytes()))
+        except OSError as error:
+            raise Damaged(f"'{name[:60]}' beside it ({error.strerror})") from None
+    stream = BytesIO()
+    stored(stream, [(META, data), *entries])
+    return stream
 
 
 def palette_size(count: int) -> int:
@@ -143,9 +165,11 @@ def _from_log(values: np.ndarray) -> np.ndarray:
     return np.sign(values) * np.expm1(np.abs(values))
 
 
-def _codes(values: torch.Tensor) -> tuple[list[float], np.ndarray]:
-    book = codebook(values.flatten(), ENTRIES)
-    return book.tolist(), nearest_on_line(values, book).numpy().astype(np.uint8)
+def _codes(values: torch.Tensor, coarser: int = 0) -> tuple[list[float], np.ndarray]:
+    """A codebook, its last entry repeated where it has fewer, and labels."""
+    book = codebook(values.flatten(), max(1, ENTRIES >> coarser))
+    labels = nearest_on_line(values, book).numpy().astype(np.uint8)
+    return [*book.tolist(), *[float(book[-1])] * (ENTRIES - len(book))], labels
 
 
 def _coded(part: Any, labels: np.ndarray, what: str) -> np.ndarray:
@@ -196,7 +220,9 @@ CODEC = Codec(
     sniff=lambda head: head.startswith(b"PK\x03\x04") and (b".webp" in head or b"meta.json" in head),
     decode=decode,
     encode=encode,
+    encode_coarser=encode,
     degree=3,
     keeps_antialiased=True,
     order=morton_order,
+    unpacked=Unpacked(META, gathered),
 )

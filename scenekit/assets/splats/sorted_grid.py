@@ -2,7 +2,7 @@
 
 Morgenstern et al. 2024, section 3.3, with lossless WebP for JPEG XL: rows that are alike stand side by side, so that
 their values, in a few bits, compress as pictures do. A scene trained with ``--compact`` is smooth in its own order and
-keeps it; another is sorted while it is written. A zip archive of ``sogc.json`` and the pictures; the rows that fill no
+keeps it; another is sorted before it is written. A zip archive of ``sogc.json`` and the pictures; the rows that fill no
 square stand below it.
 """
 
@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from scenekit.assets.splats.codec import Codec, Damaged, size_of, unpacked_limit
+from scenekit.assets.splats.codec import FINEST, Coarser, Codec, Damaged, size_of, unpacked_limit
 from scenekit.assets.splats.containers import Archive, json_object, member, numbers, pixels, stored, webp, whole
-from scenekit.assets.splats.packing import opacity_bytes, opacity_logits
+from scenekit.assets.splats.packing import CPU, opacity_bytes, opacity_logits, whole_steps
 from scenekit.kernels.grid_sort import neighbour_variance, sort_into_grid
 from scenekit.representations.compact import sorting_keys
 from scenekit.representations.gaussian_cloud import MAX_DEGREE, GaussianCloud
@@ -35,20 +35,19 @@ SORTED = 1.0
 TAILS = 2e-4
 
 
-def grid_order(cloud: GaussianCloud) -> Int[Tensor, " N"]:
-    """The order in which ``encode`` writes: its own where that is a sorted grid, else one found by sorting."""
+def grid_order(cloud: GaussianCloud, device: torch.device = CPU) -> Int[Tensor, " N"]:
+    """The order that ``encode`` is to be given: its own where that is a sorted grid, else one found by sorting."""
     side = math.isqrt(len(cloud))
     by_opacity = cloud.opacity_logits.argsort(descending=True, stable=True)
     chosen, rest = by_opacity[: side * side].sort().values, by_opacity[side * side :]
-    keys = sorting_keys(cloud.means, cloud.log_scales, cloud.harmonics[:, 0])[chosen]
-    if neighbour_variance(keys) > SORTED * float(keys.var(0, correction=0).mean()):
-        chosen = chosen[sort_into_grid(keys, torch.Generator().manual_seed(0))]
+    keys = sorting_keys(cloud.means, cloud.log_scales, cloud.harmonics[:, 0])[chosen].to(device)
+    if side > 1 and neighbour_variance(keys) > SORTED * float(keys.var(0, correction=0).mean()):
+        chosen = chosen[sort_into_grid(keys, torch.Generator().manual_seed(0)).cpu()]
     return torch.cat([chosen, rest])
 
 
-def encode(cloud: GaussianCloud, stream: BufferedIOBase) -> None:
-    """Write all of ``cloud``, sorted."""
-    cloud = cloud[grid_order(cloud)]
+def encode(cloud: GaussianCloud, stream: BufferedIOBase, coarser: Coarser = FINEST) -> None:
+    """Write all of ``cloud`` in its order, as :func:`grid_order` would have it."""
     count, side = len(cloud), max(1, math.isqrt(len(cloud)))
     entries: list[tuple[str, bytes]] = []
 
@@ -64,18 +63,22 @@ def encode(cloud: GaussianCloud, stream: BufferedIOBase) -> None:
         "antialiased": cloud.antialiased,
     }  # fmt: skip
     logs = torch.sign(cloud.means) * cloud.means.abs().log1p()
-    words, meta["means"] = _quantised(logs, MEAN_BITS)
+    words, meta["means"] = _quantised(logs, MEAN_BITS, coarser.positions)
     add("means_low", words & 255)
     add("means_high", words >> 8)
     turns = torch.nn.functional.normalize(cloud.quaternions, dim=-1)
-    parts = {"scales": cloud.log_scales, "rotations": turns, "color": cloud.harmonics[:, 0]}
-    for name, values in parts.items():
-        labels, meta[name] = _quantised(values, BITS[name])
+    parts = (
+        ("scales", cloud.log_scales, coarser.scales),
+        ("rotations", turns, coarser.rotations),
+        ("color", cloud.harmonics[:, 0], coarser.colors),
+    )
+    for name, values, fewer in parts:
+        labels, meta[name] = _quantised(values, BITS[name], fewer)
         add(name, labels)
-    add("opacity", np.repeat(opacity_bytes(cloud.opacity_logits)[:, None], 3, 1))
+    add("opacity", np.repeat(opacity_bytes(cloud.opacity_logits, coarser.opacities)[:, None], 3, 1))
     meta["rest"] = []
     for index in range(1, cloud.harmonics.shape[1]):
-        labels, ends = _quantised(_without_tails(cloud.harmonics[:, index]), BITS["rest"])
+        labels, ends = _quantised(_without_tails(cloud.harmonics[:, index]), BITS["rest"], coarser.harmonics)
         meta["rest"].append(ends)
         add(f"rest_{index}", labels)
     stored(stream, [(META, json.dumps(meta, separators=(",", ":")).encode()), *entries])
@@ -116,11 +119,11 @@ def decode(stream: BufferedIOBase) -> GaussianCloud:
     )
 
 
-def _quantised(values: Float[Tensor, "N c"], bits: int) -> tuple[np.ndarray, list[float]]:
+def _quantised(values: Float[Tensor, "N c"], bits: int, coarser: int) -> tuple[np.ndarray, list[float]]:
     """Steps from the least to the most of all values, and these two."""
     low, high = float(values.min()), float(values.max())
     steps = (values.double() - low) * ((2**bits - 1) / max(high - low, 1e-12))
-    return steps.round().long().numpy(), [low, high]
+    return whole_steps(steps.numpy(), bits, coarser), [low, high]
 
 
 def _restored(steps: np.ndarray, ends: Any, bits: int, what: str) -> Tensor:
@@ -145,6 +148,7 @@ CODEC = Codec(
     sniff=_sniff,
     decode=decode,
     encode=encode,
+    encode_coarser=encode,
     degree=MAX_DEGREE,
     keeps_antialiased=True,
     order=grid_order,

@@ -17,7 +17,7 @@ from io import BufferedIOBase
 import numpy as np
 import torch
 
-from scenekit.assets.splats.codec import Codec, Damaged, unpacked_limit
+from scenekit.assets.splats.codec import Coarser, Codec, Damaged, unpacked_limit
 from scenekit.assets.splats.packing import (
     bits,
     from_smallest_three,
@@ -40,7 +40,9 @@ COLOR_SCALE = 0.15
 SCALE_SHIFT, SCALE_STEPS = 10.0, 16.0
 LARGEST_POSITION = (1 << 23) - 1
 STEPS_IN_A_GAUSSIAN = 8  # positions are so fine that even small Gaussians are several steps wide
-BUCKETS = {1: 8, 2: 16, 3: 16, 4: 16}  # of the harmonics of a degree, in 1/128: five bits, then four
+FINEST_BUCKETS = (1, 2, 2, 2)  # of the harmonics of each degree, in 1/128: a bit fewer for higher ones
+WIDEST_BUCKET = 128
+USUAL = Coarser(harmonics=3)  # five bits, then four, as others write them
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,10 @@ def decode(stream: BufferedIOBase) -> GaussianCloud:
     return half_turned(cloud, "x")
 
 
-def encode(cloud: GaussianCloud, stream: BufferedIOBase) -> None:
-    """Write version 3, the Gaussians along a Z-curve: gzip finds more to share between neighbours."""
-    cloud = half_turned(cloud[morton_order(cloud)], "x")
-    fractional = _fractional_bits(cloud)
+def encode(cloud: GaussianCloud, stream: BufferedIOBase, coarser: Coarser = USUAL) -> None:
+    """Write version 3; along a Z-curve gzip finds more to share between neighbours."""
+    cloud = half_turned(cloud, "x")
+    fractional = max(0, _fractional_bits(cloud) - coarser.positions)
     flags = ANTIALIASED if cloud.antialiased else 0
     largest, three = smallest_three(cloud.quaternions)
     # The file counts x, y, z, w: where w is among the three it goes from their beginning to their end.
@@ -89,17 +91,17 @@ def encode(cloud: GaussianCloud, stream: BufferedIOBase) -> None:
     rotation = largest.astype(np.uint32)
     for column in range(3):
         sign = (three[:, column] < 0).astype(np.uint32)
-        rotation = (rotation << 10) | (sign << 9) | bits(np.abs(three[:, column]), 9)
+        rotation = (rotation << 10) | (sign << 9) | bits(np.abs(three[:, column]), 9, coarser.rotations)
     steps = np.rint(np.ldexp(cloud.means.double().numpy(), fractional))
     positions = np.clip(steps, -LARGEST_POSITION, LARGEST_POSITION).astype("<i4")
     parts = [
         HEADER.pack(MAGIC, 3, len(cloud), cloud.degree, fractional, flags, 0),
         positions[..., None].view(np.uint8)[..., :3].tobytes(),
-        opacity_bytes(cloud.opacity_logits).tobytes(),
-        to_byte(cloud.harmonics[:, 0].numpy() * (COLOR_SCALE * 255) + 127.5).tobytes(),
-        to_byte((cloud.log_scales.numpy() + SCALE_SHIFT) * SCALE_STEPS).tobytes(),
+        opacity_bytes(cloud.opacity_logits, coarser.opacities).tobytes(),
+        to_byte(cloud.harmonics[:, 0].numpy() * (COLOR_SCALE * 255) + 127.5, coarser.colors).tobytes(),
+        to_byte((cloud.log_scales.numpy() + SCALE_SHIFT) * SCALE_STEPS, coarser.scales).tobytes(),
         rotation.astype("<u4").tobytes(),
-        _harmonic_bytes(cloud).tobytes(),
+        _harmonic_bytes(cloud, coarser.harmonics).tobytes(),
     ]
     packer = zlib.compressobj(9, wbits=31)
     stream.writelines(packer.compress(part) for part in parts)
@@ -223,9 +225,10 @@ def _fractional_bits(cloud: GaussianCloud) -> int:
     return max(0, min(wanted, room, 24))
 
 
-def _harmonic_bytes(cloud: GaussianCloud) -> np.ndarray:
+def _harmonic_bytes(cloud: GaussianCloud, coarser: int) -> np.ndarray:
     """Rounded to the middle of buckets that are wider for higher degrees."""
-    bucket = np.concatenate([np.full(2 * d + 1, BUCKETS[d]) for d in range(1, cloud.degree + 1)] or [np.zeros(0)])
+    widths = [min(WIDEST_BUCKET, width << coarser) for width in FINEST_BUCKETS[: cloud.degree]]
+    bucket = np.repeat(np.array(widths, np.int64), [2 * d + 1 for d in range(1, cloud.degree + 1)])
     steps = np.rint(cloud.harmonics[:, 1:].numpy() * 128) + 128
     return to_byte(np.floor((steps + bucket[:, None] / 2) / bucket[:, None]) * bucket[:, None])
 
@@ -236,6 +239,7 @@ CODEC = Codec(
     sniff=lambda head: head.startswith((GZIP, MAGIC)),
     decode=decode,
     encode=encode,
+    encode_coarser=encode,
     half_turn="x",
     degree=4,
     keeps_antialiased=True,

@@ -1,4 +1,7 @@
+import itertools
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import torch
 from scenekit.assets.edits import edited, read_edits, stream_edits, streams
 from scenekit.assets.edits.edit import Subject
 from scenekit.assets.exporters import Source
+from scenekit.assets.splats import ply
 from scenekit.assets.splats.files import read_splats, write_splats
 from scenekit.cli import main
 from scenekit.core.checks import BadInput
@@ -115,6 +119,61 @@ def test_files_are_edited_in_blocks_like_in_memory(tmp_path: Path, file: Path, c
     assert (facts["gaussians"], facts["harmonics_degree"]) == (len(wanted), 1)
     assert not streams(file, tmp_path / "b.ply", read_edits(["--prune", "floaters"])[0])
     assert not streams(file, tmp_path / "b.sog", edits)
+
+
+def test_files_are_merged_in_blocks_like_in_memory(tmp_path: Path, file: Path, cloud: GaussianCloud):
+    small, large = tmp_path / "small.ply", tmp_path / "large.ply"
+    write_splats(small, sample_cloud(50, 0))
+    write_splats(large, sample_cloud(60, 3))
+    words = ["--translate", "1,0,0", "--degree", "1", "--merge", str(small), "--crop", "sphere:0,0,0,2",
+             "--merge", str(large), "--rotate", "y,90", "--degree", "2"]  # fmt: skip
+    edits, _ = read_edits(words)
+    assert streams(file, tmp_path / "b.ply", edits)
+    facts = stream_edits(file, tmp_path / "b.ply", edits)
+    wanted = _after(cloud, *words)
+    assert facts["harmonics_degree"] == wanted.degree == 2
+    assert_same_bits(read_splats(tmp_path / "b.ply").cloud, wanted)
+
+
+PEAK = """
+import resource, sys
+from scenekit.cli import main
+assert main(sys.argv[1:]) == 0
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_files_larger_than_what_it_takes_are_edited_and_merged(tmp_path: Path):
+    small, large = tmp_path / "small.ply", tmp_path / "large.ply"
+    block, blocks = sample_cloud(1 << 14, 3), 24
+    for file, count in ((small, 1), (large, blocks)):
+        with file.open("w+b") as stream:
+            ply.write_blocks(stream, itertools.repeat(block, count), 3)
+    words = ["--crop", "box:-9,-9,-9,9,9,9", "--rotate", "x,30", "--resize", "2", "--prune", "opacity:0.01",
+             "--prune", "size:100", "--translate", "1,2,3"]  # fmt: skip
+
+    def peak(file: Path) -> int:
+        """In bytes, of a process that reads the file twice over."""
+        merged = ["export", str(file), *words, "--merge", str(file), str(tmp_path / "edited.ply")]
+        done = subprocess.run([sys.executable, "-c", PEAK, *merged], check=True, capture_output=True, text=True)
+        return 1024 * int(done.stdout.splitlines()[-1])
+
+    fixed = peak(small)
+    assert peak(large) - fixed < 0.25 * large.stat().st_size
+    with (tmp_path / "edited.ply").open("rb") as stream:
+        assert 1.5 * blocks < ply.read_layout(stream).count / len(block) <= 2 * blocks
+
+
+@pytest.mark.bad_input
+def test_other_kinds_and_damaged_files_are_not_merged(
+    tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_splats(tmp_path / "mip.ply", sample_cloud(9, 2, antialiased=True))
+    (tmp_path / "short.ply").write_bytes(file.read_bytes()[:-20])
+    for other, words in (("mip.ply", "antialiased like the others"), ("short.ply", "short.ply: wanted a 3DGS PLY")):
+        assert main(["export", str(file), "--merge", str(tmp_path / other), str(tmp_path / "b.ply")]) == 2
+        assert words in capsys.readouterr().err
+        assert not (tmp_path / "b.ply").exists()
 
 
 def test_the_command_line_edits_from_file_to_file(tmp_path: Path, file: Path, cloud: GaussianCloud):

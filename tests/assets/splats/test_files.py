@@ -1,11 +1,15 @@
 import dataclasses
+import io
+import json
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 
-from scenekit.assets.splats.files import read_splats, write_splats
+from scenekit.assets.splats.files import is_splats, read_splats, write_splats
 from scenekit.core.checks import BadInput
+from tests.assets.splats.written import SAMPLES, sog_of_version_1
 from tests.representations.gaussian_clouds import assert_same_bits, sample_cloud
 
 
@@ -54,3 +58,36 @@ def test_a_damaged_file_is_one_sentence_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"a\.ply: wanted a 3DGS PLY file, found a damaged one \(10 rows") as error:
         read_splats(tmp_path / "a.ply")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_unpacked_sog_is_read_by_its_meta(version: int, tmp_path: Path) -> None:
+    packed = tmp_path / "a.sog"
+    packed.write_bytes(sog_of_version_1(sample_cloud(40, 2)) if version == 1 else SAMPLES["sog"]())
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(tmp_path / "folder")
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    found, wanted = read_splats(tmp_path / "folder" / "meta.json"), read_splats(packed)
+    assert_same_bits(found.cloud, wanted.cloud)
+    assert found.codec == "sog"
+    assert unpacked < found.size <= wanted.size + 1000
+    assert is_splats(tmp_path / "folder" / "meta.json")
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    "name", ["../secret.webp", "/etc/hostname", "absent.webp", "", "..", "meta.json", "a\0b", "\ud800"]
+)
+def test_a_meta_that_names_what_is_not_beside_it_is_refused(name: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(SAMPLES["sog"]())) as archive:
+        archive.extractall(tmp_path / "folder")
+    file = tmp_path / "folder" / "meta.json"
+    (tmp_path / "secret.webp").write_bytes((tmp_path / "folder" / "scales.webp").read_bytes())
+    meta = json.loads(file.read_text())
+    meta["scales"]["files"] = [name]
+    file.write_text(json.dumps(meta))
+    with pytest.raises(BadInput, match="a damaged one"):
+        read_splats(file)
+    file.write_text('{"means": 3, "scales": {"files": 7}}')
+    with pytest.raises(BadInput, match="a damaged one"):
+        read_splats(file)

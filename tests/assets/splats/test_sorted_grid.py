@@ -12,6 +12,7 @@ from tests.representations.gaussian_clouds import sample_cloud
 
 
 def _size(cloud: GaussianCloud) -> int:
+    """Of a file with the Gaussians in their own order."""
     stream = io.BytesIO()
     encode(cloud, stream)
     return len(stream.getvalue())
@@ -33,15 +34,28 @@ def test_what_is_sorted_keeps_its_order():
     assert torch.equal(grid_order(cloud), torch.arange(576))
 
 
-def test_what_is_not_sorted_is_sorted_and_smaller_for_it(monkeypatch: pytest.MonkeyPatch):
+def test_what_is_not_sorted_is_sorted_and_smaller_for_it():
     cloud = _surface(48)
     shuffled = cloud[torch.randperm(len(cloud), generator=torch.Generator().manual_seed(0))]
     ordered = shuffled[grid_order(shuffled)]
     keys = sorting_keys(ordered.means, ordered.log_scales, ordered.harmonics[:, 0])
     assert neighbour_variance(keys) < 0.1
-    size = _size(shuffled)
-    monkeypatch.setattr(sorted_grid, "grid_order", lambda cloud: torch.arange(len(cloud)))
-    assert size < 0.6 * _size(shuffled)
+    assert _size(ordered) < 0.6 * _size(shuffled)
+
+
+def test_it_is_sorted_where_it_is_asked_to(pretended_gpu: torch.device, monkeypatch: pytest.MonkeyPatch):
+    cloud, devices = sample_cloud(80, 0), []
+    sort = sorted_grid.sort_into_grid
+
+    def watched(keys: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        devices.append(keys.device)
+        return sort(keys, generator)
+
+    monkeypatch.setattr(sorted_grid, "sort_into_grid", watched)
+    order = grid_order(cloud, pretended_gpu)
+    assert order.device.type == "cpu"
+    assert torch.equal(order.sort().values, torch.arange(80))
+    assert devices == [pretended_gpu]
 
 
 def test_rows_beyond_the_square_are_the_most_transparent_ones():
