@@ -36,7 +36,7 @@ class Mcmc:
     def after_backward(self, rendering: Rendering, context: Context) -> Change | None:
         """Every so often put the dead beside the living and grow."""
         self.step += 1
-        if not self.growth.due(self.step, context.progress) or not len(self.model):
+        if not self.growth.due(self.step, context.progress) or not self.model.rows.total(len(self.model)):
             return None
         return self._relocated(context.generator)
 
@@ -46,7 +46,9 @@ class Mcmc:
         model = self.model
         rate = next(g for g in model.parameter_groups() if g.name == "means").learning_rate(context.progress)
         idle = (-100 * (model.opacity_logits.sigmoid() - DEAD)).sigmoid()
-        noise = torch.randn(model.means.shape, generator=context.generator, device=idle.device, dtype=model.means.dtype)
+        shape = (model.rows.total(len(model)), 3)
+        noise = torch.randn(shape, generator=context.generator, device=idle.device, dtype=model.means.dtype)
+        noise = model.rows.own(noise)
         turn = matrix_from_quaternion(model.quaternions)
         along = (noise[:, None] @ turn).squeeze(1) * (2 * model.log_scales).exp()
         model.means.add_((turn @ along[..., None]).squeeze(-1) * (idle * rate * self.noise)[:, None])
@@ -61,8 +63,9 @@ class Mcmc:
 
     @torch.no_grad()
     def _relocated(self, generator: torch.Generator | None) -> Change | None:
-        model, count = self.model, len(self.model)
-        opacities = model.opacity_logits.sigmoid()
+        model = self.model
+        opacities = model.rows.whole(model.opacity_logits.detach()).sigmoid()
+        count = len(opacities)
         dead = opacities <= DEAD
         weights = opacities.masked_fill(dead, 0)
         born = max(0, min(self.growth.max_count, int(GROWTH * count)) - count)
@@ -75,11 +78,15 @@ class Mcmc:
         sources[count:] = drawn[moved:]
         copies = torch.bincount(sources, minlength=count)[sources]
         touched = copies > 1
-        logits, log_scales = model.opacity_logits[sources], model.log_scales[sources]
         opacity, shrink = relocation(opacities[sources][touched], copies[touched])
-        logits[touched] = opacity.clamp(DEAD, 1 - 1e-6).logit()
-        log_scales[touched] += shrink.log()[:, None]
-        return Change(sources, touched, {"opacity_logits": logits, "log_scales": log_scales})
+        logits, shift = torch.empty_like(opacities[sources]), torch.zeros_like(opacities[sources])
+        logits[touched], shift[touched] = opacity.clamp(DEAD, 1 - 1e-6).logit(), shrink.log()
+        ours, sources = model.rows.follow(sources)
+        logits, shift, touched = logits[ours], shift[ours], touched[ours]
+        logits = torch.where(touched, logits, model.opacity_logits[sources])
+        return Change(
+            sources, touched, {"opacity_logits": logits, "log_scales": model.log_scales[sources] + shift[:, None]}
+        )
 
 
 def _draw(weights: Float[Tensor, " N"], count: int, generator: torch.Generator | None) -> Int[Tensor, " M"]:
