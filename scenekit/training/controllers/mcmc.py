@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scenekit.core.protocols import Change, Context, Rendering
 from scenekit.core.transforms import matrix_from_quaternion
+from scenekit.kernels.running_sums import running_sums
 from scenekit.representations.gaussians import GaussianModel
 from scenekit.training.controllers.schedules import Growth
 
@@ -91,7 +92,7 @@ class Mcmc:
 
 def _draw(weights: Float[Tensor, " N"], count: int, generator: torch.Generator | None) -> Int[Tensor, " M"]:
     """``count`` rows, each drawn in proportion to its weight; ``multinomial`` stops at 2^24 rows."""
-    cumulative = weights.double().cumsum(0)
+    cumulative = running_sums(weights.double())
     places = torch.rand(count, generator=generator, device=weights.device, dtype=torch.float64)
     drawn = torch.searchsorted(cumulative, places * cumulative[-1], right=True)
     return drawn.clamp(max=int(weights.nonzero()[-1]))
