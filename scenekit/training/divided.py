@@ -16,7 +16,7 @@ from scenekit.core.protocols import Controller
 from scenekit.core.rows import Dealt, Undivided
 from scenekit.representations.gaussians import GaussianModel
 from scenekit.training.controllers.densify import DefaultDensification
-from scenekit.training.ranks import decided, total_count
+from scenekit.training.ranks import total_count
 
 
 class Word(IntEnum):
@@ -50,10 +50,6 @@ class Division:
     def first(self) -> bool:
         """Whether this process is the one that says what happens."""
         return self.dealt.share.rank == 0
-
-    def say(self, word: Word) -> Word:
-        """What the first process says, in all of them."""
-        return Word(int(decided(self.dealt.share, float(word))))
 
     def anywhere(self, name: str | None) -> str | None:
         """What was found here, or that another process has found something."""

@@ -31,13 +31,13 @@ def total_count(share: Share, count: int) -> int:
     return int(counted)
 
 
-def decided(share: Share, value: float) -> float:
+def decided(share: Share, *values: float) -> list[float]:
     """What the first process says, for what must not differ: the time, and whether to go on."""
     if share.of == 1:
-        return value
-    said = torch.tensor(value, dtype=torch.float64)
+        return list(values)
+    said = torch.tensor(values, dtype=torch.float64)
     processes.broadcast(said, 0)
-    return float(said)
+    return said.tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 def average_gradients(share: Share, groups: Iterable[ParameterGroup], divided: Collection[nn.Parameter] = ()) -> None:

@@ -127,7 +127,7 @@ class Training:
         if self.division is None or not self.division.first:
             return state
         del state[OWNERS]
-        self.division.say(Word.MERGE)
+        self._told(Word.MERGE)
         return self.division.merged(state)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -141,12 +141,14 @@ class Training:
             self.division.part()
 
     def agree(self, word: Word) -> None:
-        """The first process says ``word``; before it does, the others show their part of the state as it asks."""
-        if self.division is None:
-            return
-        while self.division.say(word) == Word.MERGE:
-            state = self._own_state()
-            self.division.merged(state)
+        """The first process says ``word`` and the time; before it does, the others show their part as it asks."""
+        while self._told(word) == Word.MERGE:
+            assert self.division is not None
+            self.division.merged(self._own_state())
+
+    def _told(self, word: Word) -> Word:
+        said, self.seconds = decided(self.share, float(word), self.seconds)
+        return Word(int(said))
 
     def _own_state(self) -> dict[str, Any]:
         state = {name: dict(part.state_dict()) for name, part in self._parts().items()}
@@ -184,13 +186,15 @@ def steps(training: Training) -> Iterator[Step]:
     Raises TrainingDiverged with the step and the term or parameter when a loss or a gradient stops being finite;
     the parameters are then those of the last good step.
     """
-    while training.progress < 1.0 and not _target_reached(training):
+    while True:
         training.agree(Word.GO_ON)
+        if training.progress >= 1.0 or _target_reached(training):
+            break
         started = time.perf_counter()
         with quick_products(training.generator.device):
             _issue(training)
         reading = training.passes.due()
-        training.seconds = decided(training.share, training.seconds + time.perf_counter() - started)
+        training.seconds += time.perf_counter() - started
         training.index += 1
         if reading is not None:
             yield _step_of(training, reading)
@@ -243,4 +247,4 @@ def _target_reached(training: Training) -> bool:
     if target is None or training.index == 0 or training.index % PROBE_EVERY:
         return False
     reached = psnr_of(training.objective.probe(Context(progress=training.progress, share=training.share))) >= target
-    return bool(decided(training.share, reached))
+    return bool(decided(training.share, reached)[0])
