@@ -1,4 +1,4 @@
-"""One of several processes that train the same small scenes: ``python -m tests.training.team FOLDER``."""
+"""One of several processes that train the same small scenes: ``python -m tests.training.team FOLDER [DEVICE]``."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -35,13 +35,13 @@ CASES: dict[str, tuple[Any, Any]] = {
 }
 
 
-def session(name: str, share: Share = WHOLE) -> Session:
+def session(name: str, share: Share = WHOLE, device: str = "cpu") -> Session:
     """A small training whose densification, where there is one, acts every eighth step."""
     representation, family = CASES[name]
     lens = Lens.of("equidistant", k1=0.1, k2=-0.02) if name == BENT else None
     capture = make(9, (48, 48), points=500, lens=lens)
     learnt = Supervision(refine_poses=name == BENT)
-    begun = prepare(capture, representation, Fitting(steps=STEPS), family, learnt, share=share)
+    begun = prepare(capture, representation, Fitting(steps=STEPS, device=device), family, learnt, share=share)
     for controller in begun.training.controllers:
         growth = getattr(controller, "growth", None)
         if growth is not None:
@@ -90,17 +90,22 @@ def trained(begun: Session) -> dict[str, Any]:
     return state
 
 
-def alone_with_all_the_work(name: str) -> dict[str, Any]:
+def alone_with_all_the_work(name: str, device: str = "cpu") -> dict[str, Any]:
     """One process with the doubled batch."""
-    begun = session(name)
+    begun = session(name, device=device)
     objective = begun.training.objective
     assert isinstance(objective, Photographs)
     objective.batches = Doubled(objective.batches)  # type: ignore[assignment]
     return trained(begun)
 
 
-if __name__ == "__main__":
+def main(folder: str, device: str = "cpu") -> None:
     torch.set_num_threads(1)
     with joined() as share:
+        where = f"{device}:{share.rank}" if device == "cuda" else device
         for name in CASES:
-            write_state(Path(sys.argv[1]) / f"{name}-{share.rank}", trained(session(name, share)))
+            write_state(Path(folder) / f"{name}-{share.rank}", trained(session(name, share, where)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -15,13 +15,13 @@ from scenekit.core.context import WHOLE, Context, Share
 from tests.training.team import CASES, STEPS, alone_with_all_the_work
 
 
-def run_as_team(module: list[str], count: int = 2) -> list[subprocess.CompletedProcess[str]]:
-    """A command in ``count`` processes with the variables that torchrun sets."""
+def run_as_team(module: list[str], count: int = 2, *, on_cpu: bool = True) -> list[subprocess.CompletedProcess[str]]:
+    """A command in ``count`` processes with the variables that torchrun sets; GPUs are hidden ``on_cpu``."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     team = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
-    team |= {"OMP_NUM_THREADS": "1"}
+    team |= {"OMP_NUM_THREADS": "1"} | ({"CUDA_VISIBLE_DEVICES": ""} if on_cpu else {})
     started = [
         subprocess.Popen(
             [sys.executable, "-m", *module],
