@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 import torch.distributed as processes
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from scenekit.core.context import Share
@@ -38,11 +38,11 @@ class Pinhole:
 
 def told(share: Share, pinholes: Sequence[Pinhole]) -> list[list[Pinhole]]:
     """Those of every process, by rank; gradients reach ours wherever they are used."""
-    counts = _said(share, [[len(pinholes)]]).flatten().long().tolist()
+    counts = _said(share, torch.tensor([[len(pinholes)]])).flatten().tolist()
     plain = torch.zeros(max(counts), 3, dtype=torch.float64)
     for row, pinhole in zip(plain, pinholes, strict=False):
         row.copy_(torch.tensor([*pinhole.size, pinhole.near], dtype=torch.float64))
-    plains = _said(share, plain.tolist()).tolist()
+    plains = _said(share, plain).tolist()
     numbers = torch.stack([torch.cat([p.world_from_camera.flatten(), p.intrinsics]) for p in pinholes])
     every = _Told.apply(torch.nn.functional.pad(numbers, (0, 0, 0, max(counts) - len(pinholes))), share)
     return [
@@ -67,7 +67,7 @@ def exchanged(share: Share, projected: Sequence[Sequence[Projected]], places: In
     sent = torch.stack([mask.sum() for mask in masks]).tolist()
     begin = sum(len(each) for each in projected[: share.rank])
     ours = slice(begin, begin + len(projected[share.rank]))
-    received = _said(share, [sent])[:, 0, ours].long().tolist()  # from every process, for each of our pinholes
+    received = _said(share, torch.tensor([sent]))[:, 0, ours].tolist()  # from every process, for each of our pinholes
     counts = iter(sent)
     sending = [sum(next(counts) for _ in each) for each in projected]
     placed = torch.stack([places // HALF, places % HALF], -1).to(flats[0].rows.device)
@@ -89,11 +89,10 @@ def _sorted(rows: Float[Tensor, "n 12"]) -> Projected:
     return Projected(table, table[:, DEPTH].detach().contiguous())
 
 
-def _said(share: Share, numbers: Sequence[Sequence[float]]) -> Float[Tensor, "P a b"]:
+def _said(share: Share, numbers: Shaped[Tensor, "a b"]) -> Shaped[Tensor, "P a b"]:
     """Plain numbers of every process, of which each has as many; no GPU is asked."""
-    mine = torch.tensor(numbers, dtype=torch.float64)
-    parts = [torch.empty_like(mine) for _ in range(share.of)]
-    processes.all_gather(parts, mine)
+    parts = [torch.empty_like(numbers) for _ in range(share.of)]
+    processes.all_gather(parts, numbers)  # pyright: ignore[reportUnknownMemberType]
     return torch.stack(parts)
 
 

@@ -247,4 +247,4 @@ def _target_reached(training: Training) -> bool:
     if target is None or training.index == 0 or training.index % PROBE_EVERY:
         return False
     reached = psnr_of(training.objective.probe(Context(progress=training.progress, share=training.share))) >= target
-    return bool(decided(training.share, reached)[0])
+    return bool(decided(training.share, float(reached))[0])
