@@ -1,6 +1,6 @@
 """What learning poses and exposures wins back on photographs where they are wrong.
 
-    SCENEKIT_DATA=/folder/of/captures python benchmarks/corrections.py [poses|exposure ...] [--downscale 4]
+    SCENEKIT_DATA=/folder/of/captures python -m benchmarks.corrections [poses|exposure ...] [--downscale 4]
         [--representations gaussians,hash_grid] [--gaussians-steps 1500] [--hash-grid-steps 1200]
 
 ``poses``: fox, every training pose turned by 1 degree about a random axis and shifted by 1 % of the mean distance of
@@ -16,13 +16,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import platform
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +25,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.record import call, data, keep
 from scenekit.core.transforms import matrix_from_quaternion
 from scenekit.data import open_capture
 from scenekit.training.corrections.appearance import exposed
 
-RESULTS = Path(__file__).parent / "results" / "corrections.json"
 DEGREES, SHARE = 1.0, 0.01
 EXPERIMENTS = {
     "poses": ("fox", "fox-cpu", ["--refine-poses"], "--fit-poses"),
@@ -79,10 +74,10 @@ def exposed_room(source: Path, target: Path) -> None:
 SPOILT = {"poses": perturbed_fox, "exposure": exposed_room}
 
 
-def measure(name: str, representation: str, steps: int, downscale: float, data: Path) -> dict[str, Any]:
+def measure(name: str, representation: str, steps: int, downscale: float) -> dict[str, Any]:
     """Clean, spoilt and corrected, trained and scored alike."""
     capture, preset, correction, scoring = EXPERIMENTS[name]
-    clean = data / capture
+    clean = data() / capture
     with tempfile.TemporaryDirectory() as folder:
         spoilt = Path(folder) / capture
         SPOILT[name](clean, spoilt)
@@ -101,21 +96,15 @@ def measure(name: str, representation: str, steps: int, downscale: float, data: 
             run = str(Path(folder) / case)
             trained = call("train", str(photographs), *options, *extra, "-o", run, "--json")
             judged = call("evaluate", run, "--capture", str(judge), scoring, "--json")
-            result[case] = {
-                "psnr": round(judged["psnr"], 2),
-                "psnr_uncorrected": round(judged["uncorrected"]["psnr"], 2),
-                "cpu_seconds": trained["cpu_seconds"],
+            result |= {
+                f"{case}_psnr": round(judged["psnr"], 2),
+                f"{case}_psnr_uncorrected": round(judged["uncorrected"]["psnr"], 2),
+                f"{case}_cpu_seconds": trained["cpu_seconds"],
             }
             result["scope"] = judged["scope"]
-    lost = result["clean"]["psnr"] - result["spoilt"]["psnr"]
-    won = result["corrected"]["psnr"] - result["spoilt"]["psnr"]
+    lost = result["clean_psnr"] - result["spoilt_psnr"]
+    won = result["corrected_psnr"] - result["spoilt_psnr"]
     return result | {"lost_db": round(lost, 2), "recovered": round(won / lost, 3)}
-
-
-def call(*arguments: str) -> dict[str, Any]:
-    """One command with ``--json``, in a process of its own."""
-    process = subprocess.run([sys.executable, "-m", "scenekit", *arguments], stdout=subprocess.PIPE, check=True)
-    return json.loads(process.stdout)
 
 
 def main() -> None:
@@ -126,16 +115,11 @@ def main() -> None:
     parser.add_argument("--gaussians-steps", type=int, default=1500)
     parser.add_argument("--hash-grid-steps", type=int, default=1200)
     options = parser.parse_args()
-    data = Path(os.environ["SCENEKIT_DATA"])
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     counts = {"gaussians": options.gaussians_steps, "hash_grid": options.hash_grid_steps}
     for name in options.experiments or EXPERIMENTS:
         for representation in options.representations.split(","):
-            found = measure(name, representation, counts[representation], options.downscale, data)
-            machine = {"machine": platform.machine(), "cores": os.cpu_count(), "torch": version("torch")}
-            results[f"{name}-{representation}"] = found | machine
-            print(f"{name} {representation}: {json.dumps(found)}")
-            RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+            found = measure(name, representation, counts[representation], options.downscale)
+            keep("corrections", f"{name}-{representation}", found)
 
 
 if __name__ == "__main__":

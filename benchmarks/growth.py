@@ -3,21 +3,24 @@
     python -m benchmarks.growth [samples gaussians pixels images]
 
 Each point is a process of its own. ``cpu_seconds`` is the least CPU time of some repetitions of one step, forward and
-backward; ``bytes`` is how far the peak of the resident memory rises above what a tiny step had made of it. The
+backward; ``bytes`` is how far the resident memory rises at its peak above what is left of a tiny step, which has loaded
+what is loaded once: what such a step has freed is given back first, lest a larger one be hidden in it. The
 ``exponent`` is the slope of a line through all points, times and sizes as logarithms, and ``last_exponent`` that of the
 last decade alone, which fixed costs do not flatten. Results go to ``benchmarks/results/growth.json``.
 """
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import math
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -118,7 +121,7 @@ def point(axis: str, count: int) -> dict[str, float]:
     """One size, measured in this process."""
     torch.set_num_threads(1)
     AXES[axis].prepare(TINY)()  # loads what is loaded at first use
-    before = _peak()
+    before = _settled()
     step = AXES[axis].prepare(count)
     times: list[float] = []
     begun = time.perf_counter()
@@ -129,9 +132,21 @@ def point(axis: str, count: int) -> dict[str, float]:
     return {"size": count, "cpu_seconds": min(times), "bytes": _peak() - before}
 
 
+def _settled() -> int:
+    """Bytes that are resident once the allocator has given back what is free; the peak begins anew from there."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    return _resident("VmRSS")
+
+
 def _peak() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return _resident("VmHWM")
+
+
+def _resident(kind: str) -> int:
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in status if line.startswith(kind))
 
 
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
@@ -151,7 +166,7 @@ def measured(axis: str) -> dict[str, object]:
     ]
     sizes = [each["size"] for each in points]
     times = [each["cpu_seconds"] for each in points]
-    grown = [(each["size"], each["bytes"]) for each in points if each["bytes"] > 0]
+    grown = [(each["size"], max(4096, each["bytes"])) for each in points]
     return {
         "scope": f"{(AXES[axis].prepare.__doc__ or '').strip()} one thread, float32, cpu",
         "exponent": exponent(sizes, times),

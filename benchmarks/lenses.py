@@ -1,6 +1,6 @@
 """What training through a lens costs: the synthetic capture photographed through each, judged through a pinhole.
 
-    python benchmarks/lenses.py [LENS ...] [--size 96] [--gaussians-steps 1200] [--hash-grid-steps 800]
+    python -m benchmarks.lenses [LENS ...] [--size 96] [--gaussians-steps 1200] [--hash-grid-steps 800]
 
 Every lens sees the still life from the same places and as large as the pinhole does. A field and Gaussians are trained
 through each lens with the same steps and seed, and all are judged on the same held-out pinhole photographs, which none
@@ -10,13 +10,11 @@ has seen. Figures go to ``benchmarks/results/lenses.json``.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import scenekit  # noqa: F401  lets torch's idle threads sleep
+from benchmarks.record import keep
 from scenekit.core.lenses import Lens
 from scenekit.data import Capture, synthetic
 from scenekit.recipes import Fitting, VolumeFitting, prepare
@@ -26,7 +24,6 @@ from scenekit.representations.networks import Networks
 from scenekit.training.evaluate import scores
 from scenekit.training.steps import steps
 
-RESULTS = Path(__file__).parent / "results" / "lenses.json"
 LENSES: dict[str, Lens | None] = {
     "pinhole": None,
     "opencv": Lens.of("perspective", k1=-0.15, k2=0.05, p1=0.002, p2=-0.001),
@@ -59,7 +56,6 @@ def measure(name: str, side: int, counts: dict[str, int]) -> dict[str, Any]:
         images, names = [plain.images[i] for i in held], [plain.names[i] for i in held]
         found = [score.psnr for score in scores(session.scene, plain.cameras[held], images, names)]
         result[kind] = round(sum(found) / len(found), 2)
-        print(f"{name:16} {kind:10} {result[kind]:6.2f} dB", flush=True)
     return result
 
 
@@ -71,12 +67,9 @@ def main() -> None:
     parser.add_argument("--hash-grid-steps", type=int, default=800)
     options = parser.parse_args()
     counts = {"gaussians": options.gaussians_steps, "hash_grid": options.hash_grid_steps}
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    scope = f"synthetic, 24 views, held-out pinhole views at {options.size}x{options.size}, white, cpu, one seed"
     for name in options.lenses:
-        results[name] = measure(name, options.size, counts)
-        scope = f"synthetic, 24 views, held-out pinhole views at {options.size}x{options.size}, white, cpu, one seed"
-        results["scope"] = {"data": scope, "steps": counts, "torch": version("torch")}
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+        keep("lenses", name, measure(name, options.size, counts) | {"scope": scope, "steps": counts})
 
 
 if __name__ == "__main__":

@@ -21,15 +21,17 @@ struct Pixels {
   __device__ bool is_served(long long r) const { return !left_out || !left_out[r]; }
   __device__ bool is_judged(long long r) const { return is_served(r) && (!valid || valid[r]); }
 
-  // What is seen less what was photographed.
-  __device__ void errors(long long r, float (&error)[3]) const {
+  // What is seen less what was photographed, or less itself where nothing is judged: 0 then, but NaN where what is seen
+  // is no number, which no mask hides.
+  __device__ void errors(long long r, bool judged, float (&error)[3]) const {
     const float through = 1.0f - opacities[r];
     const float* photograph = photographed + channels * r;
     const float alpha = channels == 4 ? photograph[3] : 1.0f;
 #pragma unroll
     for (int c = 0; c < 3; ++c) {
       const float back = behind[apart * r + c];
-      error[c] = colors[3 * r + c] + through * back - (photograph[c] * alpha + (1.0f - alpha) * back);
+      const float seen = colors[3 * r + c] + through * back;
+      error[c] = seen - (judged ? photograph[c] * alpha + (1.0f - alpha) * back : seen);
     }
   }
 };
@@ -66,15 +68,13 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   if (r < count) {
     own[SERVED] = pixels.is_served(r);
     own[JUDGED] = pixels.is_judged(r);
-    if (own[JUDGED]) {
-      float error[3];
-      pixels.errors(r, error);
+    float error[3];
+    pixels.errors(r, pixels.is_judged(r), error);
 #pragma unroll
-      for (int c = 0; c < 3; ++c) {
-        const float size = fabsf(error[c]);
-        own[HUBER] += size < delta ? size * size : 2.0f * delta * (size - 0.5f * delta);
-        own[SQUARED] += size * size;
-      }
+    for (int c = 0; c < 3; ++c) {
+      const float size = fabsf(error[c]);
+      own[HUBER] += size < delta ? size * size : 2.0f * delta * (size - 0.5f * delta);
+      own[SQUARED] += size * size;
     }
   }
   add_up(own);
@@ -92,7 +92,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   add_up(own);
   if (threadIdx.x != 0) return;
   *huber = count ? own[HUBER] / (3.0f * count) : 0.0f;
-  *squared = own[JUDGED] > 0.0f ? own[SQUARED] / (3.0f * own[JUDGED]) : 0.0f;
+  *squared = own[SQUARED] / (3.0f * fmaxf(own[JUDGED], 1.0f));
   *served = count ? own[SERVED] / count : 1.0f;
 }
 
@@ -105,8 +105,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   const Pixels pixels{colors, opacities, behind, apart, photographed, channels, valid, left_out, count};
   const long long r = pixel_of_thread();
   if (r >= count) return;
-  float error[3] = {}, for_opacity = 0.0f;
-  if (pixels.is_judged(r)) pixels.errors(r, error);
+  float error[3], for_opacity = 0.0f;
+  pixels.errors(r, pixels.is_judged(r), error);
   const float scale = 2.0f * *for_huber / (3.0f * count);
 #pragma unroll
   for (int c = 0; c < 3; ++c) {

@@ -34,7 +34,9 @@ from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.memory import GIB, Plan, plans_of
 from scenekit.renderers.scene import Scene
 from scenekit.representations import REPRESENTATIONS
+from scenekit.training.divided import Word
 from scenekit.training.ranks import first_alone
+from scenekit.training.steps import Training
 from scenekit.training.steps import steps as training_steps
 
 if TYPE_CHECKING:
@@ -117,8 +119,7 @@ def _train_on(general: General, name: str, session: Session, plans: list[Plan], 
     share = session.training.share
     prepared = time.perf_counter() - started
     if share.rank > 0:
-        for _ in training_steps(session.training):
-            pass  # the first process tells of it and writes
+        _follow(session.training)
         return
     with live_view(session.scene, capture=session.capture) if general.live else nullcontext() as live:
         figures = train_session(session, folder, quiet=general.json, live=live)
@@ -132,14 +133,32 @@ def _train_on(general: General, name: str, session: Session, plans: list[Plan], 
             live.wait()
 
 
-def _planned(session: Session, limit: float | None) -> list[Plan]:
-    """The memory plans of this process, said by the first; refuses a run that will not fit."""
+def _follow(training: Training) -> None:
+    """Train without a word: the first process tells of it and writes."""
+    try:
+        for _ in training_steps(training):
+            pass
+    except TrainingDiverged:
+        training.not_finite_anywhere()  # which the first process asks about too, before it keeps the last good state
+        training.agree(Word.PART)
+        raise
+    training.part()
+
+
+def _planned(session: Session, general: General) -> list[Plan]:
+    """The memory plans of this process, said by the first; refuses a run that will not fit, or cannot be watched."""
     share = session.training.share
-    plans = plans_of(session, (memory_in_reach() if limit is None else limit * GIB) / share.of)
+    if general.live and session.training.division is not None:
+        raise BadInput.of("--live", wanted="a process that holds the whole scene", found=f"one of {share.of} parts",
+                          remedy="watch with --processes 1, or view the run when it is done")  # fmt: skip
+    limit = memory_in_reach() if general.memory is None else general.memory * GIB
+    plans = plans_of(session, limit / share.of)
     if share.rank > 0:
         return plans
     for note in session.capture.notes:
         say(note)
+    if session.training.division is not None and session.scene.device.type == "cuda":
+        say(f"Gaussians are split among {share.of} processes; their steps are not recorded as CUDA graphs")
     if session.triangulation is not None:
         say(_cost(session.triangulation))
     images = session.capture.images
@@ -194,7 +213,7 @@ def _begun(options: Any, folder: Path, share: Share) -> tuple[Session, list[Plan
     session = prepare(
         capture, options.representation, options.fitting, options.family, options.supervision, cache=folder, share=share
     )
-    plans = _planned(session, general.memory)
+    plans = _planned(session, general)
     if share.rank == 0:
         write_recipe(folder, session.scene.recipe)
     return session, plans
@@ -228,7 +247,7 @@ def _resumed(options: Any, folder: Path, share: Share) -> tuple[Session, list[Pl
     if fitting.device != AUTO:
         given["device"] = fitting.device
     session = resume(folder, given, share)
-    return session, _planned(session, options.general.memory)
+    return session, _planned(session, options.general)
 
 
 def train_session(
@@ -258,8 +277,9 @@ def train_session(
                     live.update(f"{_made_of(session)}: step {step.index}, {step.psnr:.2f} dB")
                     live.score(step.index, step.psnr)
     except TrainingDiverged:
-        if training.not_finite() is None:
+        if training.not_finite_anywhere() is None:
             saving.last(training.index, training.state_dict())
+        training.agree(Word.PART)
         raise
     except KeyboardInterrupt:
         saving.last(training.index, training.state_dict())

@@ -188,6 +188,7 @@ class Splats:
             apart, as they are learnt, so that no step joins them. K is (d + 1)^2 - 1 for a degree d.
         degree: the highest degree in use; the coefficients beyond it are ignored.
         terms: auxiliary losses of the primitives themselves, already weighted; training alone fills them.
+        places: of these among all, where several processes hold some each; None where these are all.
     """
 
     means: Float[Tensor, "N 3"]
@@ -198,6 +199,7 @@ class Splats:
     harmonics_rest: Float[Tensor, "N K 3"]
     degree: int
     terms: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    places: Int[Tensor, " N"] | None = None
 
 
 @runtime_checkable

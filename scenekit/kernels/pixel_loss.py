@@ -22,7 +22,8 @@ class PixelLoss(NamedTuple):
     """What was found of R pixels.
 
     Attributes:
-        huber: the loss; pixels that are not judged count as if they were met.
+        huber: the loss; pixels that are not judged count as if they were met. One that is seen as NaN or infinity makes
+            it NaN, judged or not: the fault is the scene's, and its gradients are spoilt wherever it is looked at.
         squared: mean squared error over the channels of those that are.
         served: share of the pixels that had room.
     """

@@ -11,9 +11,11 @@ import torch
 from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras
 from scenekit.core.cloud import PointCloud
+from scenekit.core.context import WHOLE, Share
 from scenekit.core.protocols import Batch, Controller, Renderer
 from scenekit.training.averages import Averages
 from scenekit.training.batches import Batches, Views
+from scenekit.training.divided import Division
 from scenekit.training.losses import Loss
 
 Config = TypeVar("Config")
@@ -23,12 +25,16 @@ SomeRenderer = TypeVar("SomeRenderer", bound=Renderer)
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a representation is built into: bounds, training cameras in ``scene``, and points if there are any."""
+    """What a representation is built into: bounds, training cameras in ``scene``, and points if there are any.
+
+    ``share`` says whether several processes will train it.
+    """
 
     bounds: Bounds
     cameras: Cameras
     points: PointCloud | None = None
     generator: torch.Generator | None = None
+    share: Share = WHOLE
 
 
 @dataclass
@@ -52,11 +58,15 @@ class Manner:
 
 @dataclass
 class Parts:
-    """What differs in training between families; the trainer itself knows only the protocols."""
+    """What differs in training between families; the trainer itself knows only the protocols.
+
+    ``division`` is of what several processes do not each hold.
+    """
 
     manner: Manner
     batches: Batches
     probe: list[Batch] = field(default_factory=list)
+    division: Division | None = None
 
 
 @dataclass(frozen=True)

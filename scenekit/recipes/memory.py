@@ -34,6 +34,9 @@ COPIES = 8
 # Of each parameter on a GPU: itself, two moments and its average; the same as they were at two earlier steps, to which
 # training goes back when it diverges; and gradients, which every recorded step has of its own.
 COPIES_ON_GPU = 4 + 2 * 4 + 4
+MERGED = (
+    6  # of each parameter of a divided training, in the first process's main memory: gathered, and a checkpoint's copy
+)
 COPIES_BESIDE = 5  # of each parameter in main memory, when it is on a GPU: as built, and what a checkpoint copies
 SAMPLE_FLOATS = 600  # of a volume's sample on its way forward and back: features, two networks, their gradients
 PIXEL_FLOATS = 220  # of a pixel of a rendered photograph: colours, loss with its blurred images, gradients
@@ -92,12 +95,14 @@ def plans_of(session: Session, limit: float | None = None) -> list[Plan]:
     limit = memory_in_reach() if limit is None else limit
     device = session.scene.device
     if device.type == "cpu":
-        return [_plan("memory", limit, images, companions, COPIES * copy, cells, step, PROCESS)]
+        kept = COPIES * copy + _bytes_merged(session, copy)
+        return [_plan("memory", limit, images, companions, kept, cells, step, PROCESS)]
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
     there = 0.0 if _is_hosted(session) else 1.0  # photographs are on the GPU, beside those of the capture
-    kept = _bytes_of_photographs(session.capture)
+    main = _bytes_of_photographs(session.capture) if there else images
+    copies = COPIES_BESIDE * copy + _bytes_merged(session, copy)
     return [
-        _plan("memory", limit, kept if there else images, companions, COPIES_BESIDE * copy, 0, 0, PROCESS_WITH_GPU),
+        _plan("memory", limit, main, companions, copies, 0, 0, PROCESS_WITH_GPU),
         _plan("GPU memory", free, there * images, there * companions, COPIES_ON_GPU * copy, cells, step, ON_GPU),
     ]
 
@@ -139,9 +144,16 @@ def _bytes_of_parameters(session: Session, representation: Any) -> float:
     tensors = [tensor for group in groups for tensor in group.parameters.values()]
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     if session.scene.renderer.batching == "images":  # splats multiply until there are as many as they may be
-        count = max((len(tensor) for tensor in tensors), default=1)
+        count = max((len(tensor) for tensor in tensors), default=1) * session.training.share.of
         size *= max(1.0, _most_splats(representation) / max(1, count))
     return float(size)
+
+
+def _bytes_merged(session: Session, copy: float) -> float:
+    """What the first of several processes takes to see all rows that they hold, beyond the copy of its own."""
+    training = session.training
+    whole = copy * training.share.of
+    return MERGED * whole - MERGED / 2 * copy if training.division is not None and training.division.first else 0.0
 
 
 def _cells(family_fitting: Any) -> float:

@@ -47,7 +47,8 @@ class Session:
     corrections: Sequence[Correction] = ()
 
     def finish(self) -> None:
-        """The scene keeps the cameras that were learnt."""
+        """The scene keeps the cameras that were learnt, and is whole in the first of several processes."""
+        self.training.part()
         self.scene.cameras = corrected_cameras(self)
 
 
@@ -80,15 +81,10 @@ def prepare(
         raise BadInput.of(capture.name, wanted="photographs to train on", found="none", remedy="add photographs")
     device = device_of(fitting.device)
     generator = torch.Generator().manual_seed(fitting.seed)
-    points = capture.points
-    # Matching through bent lenses is not done: Gaussians start from random points there.
-    matched = points is None and family.needs_points and capture.cameras.are_pinholes
-    triangulation = triangulate(capture, cache) if matched else None
-    if triangulation is not None:
-        points = triangulation.points
+    points, triangulation = _points_of(capture, cache, wanted=family.needs_points)
     supervision = supervision or Supervision()
     views = views_of(capture, supervision)
-    around = Surroundings(capture.bounds, views.cameras, _points_in_scene(points, capture), generator)
+    around = Surroundings(capture.bounds, views.cameras, _points_in_scene(points, capture), generator, share)
     renderer = family.build(representation, family_fitting, around).to(device)
     begin_compiling(renderer, device)
     parts = family.parts(renderer, representation, family_fitting, resident(views, device))
@@ -104,10 +100,17 @@ def prepare(
     recipe = _recipe(representation, family_fitting, fitting, supervision, capture, choice)
     scene = Scene(renderer, background, capture.scene_from_world, capture.cameras, capture.bounds, recipe)
     corrections = corrections_of(capture, supervision, renderer.batching, device)
-    manner = parts.manner
-    objective = Photographs(renderer, background, parts.batches, manner.loss, corrections, parts.probe)
+    objective = Photographs(renderer, background, parts.batches, parts.manner.loss, corrections, parts.probe)
     drawn = generator if device.type == "cpu" else torch.Generator(device).manual_seed(fitting.seed)
-    training = Training(objective, budget, drawn, controllers=manner.controllers, averages=manner.averages, share=share)
+    training = Training(
+        objective,
+        budget,
+        drawn,
+        controllers=parts.manner.controllers,
+        averages=parts.manner.averages,
+        share=share,
+        division=parts.division,
+    )
     return Session(training, scene, capture, triangulation, corrections)
 
 
@@ -185,6 +188,17 @@ def corrected_cameras(session: Session) -> Cameras:
     poses, intrinsics = given.world_from_camera.clone(), moved.intrinsics
     poses[learnt] = moved.world_from_camera[learnt]
     return replace(given, world_from_camera=poses, intrinsics=intrinsics)
+
+
+def _points_of(capture: Capture, cache: Path | None, *, wanted: bool) -> tuple[PointCloud | None, Triangulation | None]:
+    """The capture's points, or triangulated ones where they are wanted and it has none.
+
+    Matching through bent lenses is not done: Gaussians start from random points there.
+    """
+    if capture.points is not None or not wanted or not capture.cameras.are_pinholes:
+        return capture.points, None
+    found = triangulate(capture, cache)
+    return found.points, found
 
 
 def _points_in_scene(points: PointCloud | None, capture: Capture) -> PointCloud | None:

@@ -19,6 +19,7 @@ from scenekit.core.rays import OnRays, Rays, Samples
 from scenekit.kernels.lit_counts import OPAQUE
 from scenekit.kernels.march import Marched
 from scenekit.kernels.ray_points import ray_points
+from scenekit.kernels.running_sums import running_sums
 
 ROUND = 24  # samples a ray is asked for in one round
 
@@ -76,7 +77,7 @@ def _rounds(field: Medium, rays: Rays, marched: Marched) -> Iterator[tuple[Tenso
         density, features = field.density(samples_at(rays, owner, marched.distances[asked], deltas))
         optical = thickness.new_zeros(index.shape)
         optical[there] = density * deltas
-        through = optical.cumsum(-1) + thickness[:, None]
+        through = running_sums(optical) + thickness[:, None]
         lit = ((through - optical)[there] < OPAQUE).nonzero().squeeze(-1)
         yield asked[lit], density[lit], features[lit]
         first = first + ROUND
@@ -105,7 +106,7 @@ def exclusive_sums(values: Float[Tensor, " S"], start: Int[Tensor, " S"]) -> Flo
 
     Float64 inside, since the prefix runs over all rays.
     """
-    prefix = torch.cat([values.new_zeros(1, dtype=torch.float64), values.double().cumsum(0)])
+    prefix = torch.cat([values.new_zeros(1, dtype=torch.float64), running_sums(values.double())])
     return (prefix[:-1] - prefix[start]).to(values.dtype)
 
 

@@ -15,6 +15,7 @@ from scenekit.core.protocols import EVAL, Batching, Context, ParameterGroup, Pri
 from scenekit.kernels.intersect import Tiles, intersect
 from scenekit.kernels.project import Projected, project
 from scenekit.kernels.rasterize import rasterize
+from scenekit.renderers.exchange import Pinhole, exchanged, told
 from scenekit.renderers.tangent import Face, faces_of, read_off
 from scenekit.renderers.tile_room import Frame, TileRoom
 
@@ -28,10 +29,11 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
     them, x and y in pixels first, that keep their gradients while training; ``visible``, as many [N]; ``sizes``,
     (width, height) of each pinhole; ``splats``, a tensor, how many were visible in all; ``frames``, what
     ``tile_room.py`` is to know of each. A camera is one pinhole, or with another lens the faces it is seen through
-    (``renderers/tangent.py``).
+    (``renderers/tangent.py``). Where several processes share the work, each holds some of the splats; then C counts the
+    pinholes of all, since ours are rows of what we hold and theirs ask for it (``renderers/exchange.py``).
 
     In training nothing is read back from a GPU once a frame of the same size was rendered and noted, so that steps can
-    be recorded.
+    be recorded; with several processes counts of rows are, and steps are not recorded.
     """
 
     batching: ClassVar[Batching] = "images"
@@ -66,11 +68,22 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
             splats = replace(splats, opacities=splats.opacities * kept)
         with_depth = self.depth_in_training or not context.training
         room = self._room if context.training and splats.means.is_cuda else None
-        views = [self._seen(splats, cameras[index], with_depth, room) for index in range(len(cameras))]
-        return _gathered(views, cameras, splats, pixels)
+        lenses = [self._pinholes(cameras[index]) for index in range(len(cameras))]
+        ours = [pinhole for lens in lenses for pinhole in lens]
+        places = splats.places if context.share.of > 1 else None
+        everyone = [ours] if places is None else told(context.share, ours)
+        projected = [[self._projected(splats, pinhole) for pinhole in each] for each in everyone]
+        seen = projected[0] if places is None else exchanged(context.share, projected, places)
+        shown = iter([_view(flat, pinhole.size, with_depth, room) for flat, pinhole in zip(seen, ours, strict=True)])
+        views = [_through(cameras[i], [next(shown) for _ in lens]) for i, lens in enumerate(lenses)]
+        sizes = [pinhole.size for each in everyone for pinhole in each]
+        trace = _trace([flat for each in projected for flat in each], sizes, views)
+        return _gathered(views, cameras, splats, pixels, trace)
 
     def stage(self, context: Context) -> Hashable:
-        """What the primitives do, and the room of lists; None before a frame was counted."""
+        """What the primitives do, and the room of lists; None before a frame was counted, or where processes talk."""
+        if context.share.of > 1:
+            return None
         rooms = self._room.stage()
         staged = self.primitives.stage(context) if isinstance(self.primitives, Staged) else ()
         return (rooms, staged) if rooms else None
@@ -84,40 +97,34 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
         """The primitives'."""
         return self.primitives.parameter_groups()
 
-    def _seen(self, splats: Splats, camera: Cameras, with_depth: bool, room: TileRoom | None) -> _View:
-        """One camera's picture, through whatever lens it has."""
+    def _pinholes(self, camera: Cameras) -> list[Pinhole]:
+        """What one camera is seen through, whatever lens it has."""
         if camera.are_pinholes:
-            return self._view(splats, camera, with_depth, room)
-        faces = faces_of(camera)
-        views = [
-            self._view(splats, face.camera(camera), with_depth, room, near=self.near + face.back) for face in faces
-        ]
-        return _assembled(faces, views, camera.sizes[0])
+            return [Pinhole(camera.world_from_camera[0], camera.intrinsics[0], camera.sizes[0], self.near)]
+        found = []
+        for face in faces_of(camera):
+            one = face.camera(camera)
+            found.append(Pinhole(one.world_from_camera[0], one.intrinsics[0], face.size, self.near + face.back))
+        return found
 
-    def _view(
-        self, splats: Splats, camera: Cameras, with_depth: bool, room: TileRoom | None, near: float | None = None
-    ) -> _View:
-        """A pinhole's picture."""
-        size = camera.sizes[0]
+    def _projected(self, splats: Splats, pinhole: Pinhole) -> Projected:
+        """The splats as a pinhole sees them."""
         flat = project(
             splats.means,
             splats.quaternions,
             splats.scales,
             splats.opacities,
-            camera.world_from_camera[0],
-            camera.intrinsics[0],
-            size,
+            pinhole.world_from_camera,
+            pinhole.intrinsics,
+            pinhole.size,
             harmonics=(splats.harmonics_dc, splats.harmonics_rest),
             degree=splats.degree,
             antialiased=self.antialiased,
-            near=self.near if near is None else near,
+            near=pinhole.near,
         )
         if flat.rows.requires_grad:
             flat.rows.retain_grad()
-        tiles = listed(flat, size, room)
-        raster = rasterize(flat.rows, tiles, size, channels=4 if with_depth else 3)
-        frame = Frame(size, len(tiles.gaussians), tiles.needed)
-        return _View(raster.features, raster.opacities, (_Pinhole(flat, frame),))
+        return flat
 
 
 def listed(flat: Projected, size: tuple[int, int], room: TileRoom | None) -> Tiles:
@@ -127,18 +134,24 @@ def listed(flat: Projected, size: tuple[int, int], room: TileRoom | None) -> Til
 
 
 @dataclass(frozen=True)
-class _Pinhole:
-    projected: Projected
-    frame: Frame
-
-
-@dataclass(frozen=True)
 class _View:
-    """Features and opacities of one camera, and the pinholes behind them."""
+    """Features and opacities of one camera, and the frames that they come from."""
 
     features: Float[Tensor, "H W D"]
     opacities: Float[Tensor, "H W"]
-    pinholes: tuple[_Pinhole, ...]
+    frames: tuple[Frame, ...]
+
+
+def _view(flat: Projected, size: tuple[int, int], with_depth: bool, room: TileRoom | None) -> _View:
+    """A pinhole's picture."""
+    tiles = listed(flat, size, room)
+    raster = rasterize(flat.rows, tiles, size, channels=4 if with_depth else 3)
+    return _View(raster.features, raster.opacities, (Frame(size, len(tiles.gaussians), tiles.needed),))
+
+
+def _through(camera: Cameras, views: list[_View]) -> _View:
+    """A camera's picture, from those of its pinholes."""
+    return views[0] if camera.are_pinholes else _assembled(faces_of(camera), views, camera.sizes[0])
 
 
 def _assembled(faces: tuple[Face, ...], views: list[_View], size: tuple[int, int]) -> _View:
@@ -153,10 +166,12 @@ def _assembled(faces: tuple[Face, ...], views: list[_View], size: tuple[int, int
             values = torch.cat([values[:, :3], depth[:, None], values[:, 4:]], -1)
         picture = picture.index_copy(0, face.pixels, values)
     picture = picture.reshape(height, width, channels + 1)
-    return _View(picture[..., :-1], picture[..., -1], tuple(pinhole for view in views for pinhole in view.pinholes))
+    return _View(picture[..., :-1], picture[..., -1], tuple(frame for view in views for frame in view.frames))
 
 
-def _gathered(views: list[_View], cameras: Cameras, splats: Splats, pixels: Pixels | None) -> Rendering:
+def _gathered(
+    views: list[_View], cameras: Cameras, splats: Splats, pixels: Pixels | None, trace: dict[str, Any]
+) -> Rendering:
     """The views as one rendering, whole or at ``pixels``."""
     width, height = cameras.sizes[0] if cameras.sizes else (0, 0)
     blank = splats.means.new_zeros(0, height, width)
@@ -169,7 +184,7 @@ def _gathered(views: list[_View], cameras: Cameras, splats: Splats, pixels: Pixe
     if features.shape[-1] > 3:
         depth = features[..., 3] / opacity.clamp(min=1e-10)
         features = features[..., :3]
-    return Rendering(features, opacity, depth, terms=splats.terms, trace=_trace(views))
+    return Rendering(features, opacity, depth, terms=splats.terms, trace=trace)
 
 
 def _stacked(pictures: list[Tensor]) -> Tensor:
@@ -183,13 +198,12 @@ def _rows(pixels: Pixels, width: int, height: int) -> Int[Tensor, " R"]:
     return (pixels.cameras * height + v.clamp(0, height - 1)) * width + u.clamp(0, width - 1)
 
 
-def _trace(views: list[_View]) -> dict[str, Any]:
-    pinholes = [pinhole for view in views for pinhole in view.pinholes]
-    visible = tuple(pinhole.projected.depths > 0 for pinhole in pinholes)
+def _trace(projected: list[Projected], sizes: list[tuple[int, int]], views: list[_View]) -> dict[str, Any]:
+    visible = tuple(flat.depths > 0 for flat in projected)
     return {
-        "rows": tuple(pinhole.projected.rows for pinhole in pinholes),
+        "rows": tuple(flat.rows for flat in projected),
         "visible": visible,
-        "sizes": tuple(pinhole.frame.size for pinhole in pinholes),
+        "sizes": tuple(sizes),
         "splats": sum(seen.sum() for seen in visible),
-        "frames": tuple(pinhole.frame for pinhole in pinholes),
+        "frames": tuple(frame for view in views for frame in view.frames),
     }

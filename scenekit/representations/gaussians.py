@@ -15,6 +15,7 @@ from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras
 from scenekit.core.cloud import PointCloud
 from scenekit.core.protocols import Context, ParameterGroup, Splats
+from scenekit.core.rows import Rows, Undivided
 from scenekit.core.schedules import exponential
 from scenekit.kernels.spherical_harmonics import C0
 from scenekit.representations.compact import smoothness
@@ -129,13 +130,15 @@ def scene_scale(cameras: Cameras) -> float:
 class GaussianModel(nn.Module):
     """N Gaussians and their learnable parameters; see :class:`Gaussians`.
 
-    ``load_state_dict`` takes any N. ``scene_scale`` is the unit in which means learn and sizes are judged.
+    ``load_state_dict`` takes any N. ``scene_scale`` is the unit in which means learn and sizes are judged. Where
+    several processes train, these are one's Gaussians, and ``rows`` says which of all.
     """
 
     def __init__(self, config: Gaussians, count: int, scale: float) -> None:
         super().__init__()
         self.config = config
         self.scene_scale = scale
+        self.rows: Rows = Undivided()
         coefficients = (config.harmonics_degree + 1) ** 2
         logit = math.log(config.initial_opacity / (1 - config.initial_opacity))
         self.means = nn.Parameter(torch.zeros(count, 3))
@@ -165,11 +168,11 @@ class GaussianModel(nn.Module):
         scales, opacities = self.log_scales.exp(), self.opacity_logits.sigmoid()
         weight, terms = self.config.regularization, {}
         if context.training and weight > 0:
-            terms = {"opacities": weight * opacities.mean(), "scales": weight * scales.mean()}
+            terms = {"opacities": weight * self.rows.mean(opacities), "scales": weight * self.rows.mean(scales)}
         if context.training and self.config.compact:
             terms["smoothness"] = smoothness(self.opacity_logits, self.quaternions)
         harmonics = (self.harmonics_dc, self.harmonics_rest)
-        return Splats(self.means, self.quaternions, scales, opacities, *harmonics, degree, terms)
+        return Splats(self.means, self.quaternions, scales, opacities, *harmonics, degree, terms, self.rows.places)
 
     def medium(self) -> MixtureMedium:
         """The space that the Gaussians fill; see :class:`~scenekit.core.protocols.Mixture`."""

@@ -19,6 +19,7 @@ from scenekit.core.context import Share
 from scenekit.core.protocols import Context, ParameterGroup
 from scenekit.kernels.doubles import doubles
 from scenekit.training.capture import Recorder
+from scenekit.training.divided import Division
 from scenekit.training.objective import Objective, Outcome
 from scenekit.training.ranks import average_gradients
 from scenekit.training.readings import Asked, Reading, summed
@@ -46,7 +47,8 @@ class Late:
         groups: what learns.
         generator: of the training, on the GPU.
         bad: of every parameter, whether the optimizer has met a gradient that is no number.
-        state: of the training, and how it is put back.
+        state: of the training, and how it is put back; where it is divided, this process's.
+        division: of what several processes do not each hold.
     """
 
     late: ClassVar[bool] = True
@@ -59,10 +61,12 @@ class Late:
         generator: torch.Generator,
         bad: Tensor,
         state: tuple[Callable[[], Mapping[str, Any]], Callable[[Mapping[str, Any]], None]],
+        division: Division | None = None,
     ) -> None:
         self.share = share
         self.groups = groups
         self.bad = bad
+        self.division = division
         self._recorder = Recorder(objective, generator)
         self._state, self._put_back = state
         self._sent: deque[_Sent] = deque()
@@ -75,8 +79,13 @@ class Late:
                 self._copies.popleft()  # before the next is made: they are large
             self._copies.append((index, copied(self._state())))
         outcome, numbers = self._recorder.step(look, context)
-        average_gradients(self.share, self.groups)
-        numbers = doubles([summed(numbers, self.share), self.bad])
+        bad = self.bad
+        if self.division is None:
+            average_gradients(self.share, self.groups)
+        else:
+            average_gradients(self.share, self.groups, self.division.parameters)
+            bad = summed(bad.double(), self.share)
+        numbers = doubles([summed(numbers, self.share), bad])
         pinned = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True).copy_(numbers, non_blocking=True)
         landed = torch.cuda.Event()
         landed.record()

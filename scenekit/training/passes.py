@@ -14,6 +14,7 @@ from torch import Tensor
 from scenekit.core.checks import TrainingDiverged
 from scenekit.core.context import Share
 from scenekit.core.protocols import Context, ParameterGroup
+from scenekit.training.divided import Division
 from scenekit.training.objective import Objective, Outcome
 from scenekit.training.ranks import average_gradients
 from scenekit.training.readings import Asked, Reading, numbers_of, summed
@@ -48,8 +49,15 @@ class Watched:
 
     late: ClassVar[bool] = False
 
-    def __init__(self, objective: Objective, share: Share, groups: Sequence[ParameterGroup]) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        share: Share,
+        groups: Sequence[ParameterGroup],
+        division: Division | None = None,
+    ) -> None:
         self.objective = objective
+        self.division = division
         self.share = share
         self.groups = groups
         self._found: list[Reading] = []
@@ -63,7 +71,7 @@ class Watched:
         if not reading.finite:
             raise reading.trouble("the last good state is kept")
         loss.backward()
-        average_gradients(self.share, self.groups)
+        average_gradients(self.share, self.groups, () if self.division is None else self.division.parameters)
         self._check_gradients(index)
         self._found.append(reading)
         return outcome
@@ -80,6 +88,7 @@ class Watched:
     def _check_gradients(self, index: int) -> None:
         parameters = {name: p for group in self.groups for name, p in group.parameters.items()}
         name = not_finite({name: p.grad for name, p in parameters.items() if p.grad is not None})
+        name = name if self.division is None else self.division.anywhere(name)
         if name is None:
             return
         for parameter in parameters.values():

@@ -1,18 +1,17 @@
 """Several processes on one training (torch.distributed): each sees its share of a batch, all take the same step.
 
-What changes parameters is the same on all of them: gradients are averaged, what densification gathers is summed,
-generators stay alike (:class:`~scenekit.core.context.Share`), and time is the first process's. With one process
-nothing here does anything.
+What changes parameters that all hold is the same in all: gradients are averaged, generators stay alike
+(:class:`~scenekit.core.context.Share`), and time is the first process's. With one process nothing here does anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 import torch.distributed as processes
-from torch import Tensor
+from torch import Tensor, nn
 
 from scenekit.core.context import Share
 from scenekit.core.protocols import ParameterGroup
@@ -32,20 +31,28 @@ def total_count(share: Share, count: int) -> int:
     return int(counted)
 
 
-def decided(share: Share, value: float) -> float:
+def decided(share: Share, *values: float) -> list[float]:
     """What the first process says, for what must not differ: the time, and whether to go on."""
     if share.of == 1:
-        return value
-    said = torch.tensor(value, dtype=torch.float64)
+        return list(values)
+    said = torch.tensor(values, dtype=torch.float64)
     processes.broadcast(said, 0)
-    return float(said)
+    return said.tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
-def average_gradients(share: Share, groups: Iterable[ParameterGroup]) -> None:
-    """Every gradient becomes its mean; a parameter that one process alone has a gradient for gets one in all."""
+def average_gradients(share: Share, groups: Iterable[ParameterGroup], divided: Collection[nn.Parameter] = ()) -> None:
+    """Every gradient becomes its mean; a parameter that one process alone has a gradient for gets one in all.
+
+    Of what is ``divided`` each process has rows of its own, whose gradients are from all already.
+    """
     if share.of == 1:
         return
-    parameters = [parameter for group in groups for parameter in group.parameters.values()]
+    apart = {id(parameter) for parameter in divided}
+    parameters = [p for group in groups for p in group.parameters.values()]
+    for parameter in parameters:
+        if id(parameter) in apart and parameter.grad is not None:
+            parameter.grad.div_(share.of)
+    parameters = [parameter for parameter in parameters if id(parameter) not in apart]
     learning = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.int32)
     processes.all_reduce(learning)
     under_way = []

@@ -15,6 +15,7 @@ from scenekit.core.precision import quick_products
 from scenekit.core.protocols import Context, Controller, Rendering
 from scenekit.kernels.gpu.compile import waited
 from scenekit.training.averages import Averages
+from scenekit.training.divided import Division, Word
 from scenekit.training.late import Late
 from scenekit.training.objective import Objective, psnr_of
 from scenekit.training.optimizer import Optimizer
@@ -22,6 +23,7 @@ from scenekit.training.passes import Passes, Watched, not_finite
 from scenekit.training.ranks import decided
 from scenekit.training.readings import Reading
 
+OWNERS = "owners"  # in a process's own state: of all rows
 NOTHING = Rendering(torch.empty(0, 3), torch.empty(0))  # what controllers see where nothing is rendered
 
 
@@ -74,7 +76,8 @@ class Step:
 class Training:
     """Everything that training changes; its state resumes bit for bit on a CPU when ``steps`` limits it.
 
-    ``share`` is this process's of every step's work; states are the same in all processes.
+    ``share`` is this process's of every step's work; states are the same in all processes, but for the rows of a
+    ``division``: of these each has its own, and the first process's :meth:`state_dict` is that of the whole.
     """
 
     objective: Objective
@@ -83,6 +86,7 @@ class Training:
     controllers: Sequence[Controller] = ()
     averages: Averages | None = None
     share: Share = WHOLE
+    division: Division | None = None
     index: int = 0
     seconds: float = 0.0
     optimizer: Optimizer = field(init=False)
@@ -92,10 +96,12 @@ class Training:
         groups = self.objective.parameter_groups()
         self.optimizer = Optimizer(groups)
         if self.generator.device.type == "cpu":
-            self.passes = Watched(self.objective, self.share, groups)
+            self.passes = Watched(self.objective, self.share, groups, self.division)
         else:
-            state = (self.state_dict, self.load_state_dict)
-            self.passes = Late(self.objective, self.share, groups, self.generator, self.optimizer.bad, state)
+            state = (self._own_state, self._load_own)
+            self.passes = Late(
+                self.objective, self.share, groups, self.generator, self.optimizer.bad, state, self.division
+            )
 
     @property
     def progress(self) -> float:
@@ -103,8 +109,13 @@ class Training:
         return self.budget.progress(self.index, self.seconds)
 
     def not_finite(self) -> str | None:
-        """The name of a parameter that holds NaN or infinity, if any does."""
+        """The name of a parameter that holds NaN or infinity here, if any does."""
         return not_finite({name: p.data for g in self.optimizer.groups for name, p in g.parameters.items()})
+
+    def not_finite_anywhere(self) -> str | None:
+        """The same of all processes, which ask together."""
+        found = self.not_finite()
+        return found if self.division is None else self.division.anywhere(found)
 
     def _parts(self) -> dict[str, Any]:
         parts: dict[str, Any] = {"objective": self.objective, "optimizer": self.optimizer}
@@ -112,12 +123,42 @@ class Training:
         return parts if self.averages is None else parts | {"averages": self.averages}
 
     def state_dict(self) -> dict[str, Any]:
-        """Nested dictionaries of tensors and plain values."""
-        state = {name: dict(part.state_dict()) for name, part in self._parts().items()}
-        return state | {"index": self.index, "seconds": self.seconds, "generator": self.generator.get_state()}
+        """Nested dictionaries of tensors and plain values; of several processes, the first's is that of the whole."""
+        state = self._own_state()
+        if self.division is None or not self.division.first:
+            return state
+        del state[OWNERS]
+        self._told(Word.MERGE)
+        return self.division.merged(state)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`state_dict`; the recipe must be the same."""
+        self._load_own(state if self.division is None else self.division.dealt_out(state))
+
+    def part(self) -> None:
+        """End the training: the scene in the first process is the whole. All processes come here, each in its time."""
+        self.agree(Word.PART)
+        if self.division is not None:
+            self.division.part()
+
+    def agree(self, word: Word) -> None:
+        """The first process says ``word`` and the time; before it does, the others show their part as it asks."""
+        while self._told(word) == Word.MERGE:
+            assert self.division is not None
+            self.division.merged(self._own_state())
+
+    def _told(self, word: Word) -> Word:
+        said, self.seconds = decided(self.share, float(word), self.seconds)
+        return Word(int(said))
+
+    def _own_state(self) -> dict[str, Any]:
+        state = {name: dict(part.state_dict()) for name, part in self._parts().items()}
+        state |= {"index": self.index, "seconds": self.seconds, "generator": self.generator.get_state()}
+        return state if self.division is None else state | {OWNERS: self.division.dealt.owners}
+
+    def _load_own(self, state: Mapping[str, Any]) -> None:
+        if self.division is not None and OWNERS in state:
+            self.division.dealt.set_owners(state[OWNERS])
         for name, part in self._parts().items():
             part.load_state_dict(on_device(state.get(name, {}), self.generator.device))
         self.index = int(state["index"])
@@ -146,12 +187,15 @@ def steps(training: Training) -> Iterator[Step]:
     Raises TrainingDiverged with the step and the term or parameter when a loss or a gradient stops being finite;
     the parameters are then those of the last good step.
     """
-    while training.progress < 1.0 and not _target_reached(training):
+    while True:
+        training.agree(Word.GO_ON)
+        if training.progress >= 1.0 or _target_reached(training):
+            break
         started = time.perf_counter() - waited()
         with quick_products(training.generator.device):
             _issue(training)
         reading = training.passes.due()
-        training.seconds = decided(training.share, training.seconds + time.perf_counter() - waited() - started)
+        training.seconds += time.perf_counter() - waited() - started
         training.index += 1
         if reading is not None:
             yield _step_of(training, reading)
@@ -203,5 +247,5 @@ def _target_reached(training: Training) -> bool:
     target = training.budget.target_psnr
     if target is None or training.index == 0 or training.index % PROBE_EVERY:
         return False
-    reached = psnr_of(training.objective.probe(Context(progress=training.progress))) >= target
-    return bool(decided(training.share, reached))
+    reached = psnr_of(training.objective.probe(Context(progress=training.progress, share=training.share))) >= target
+    return bool(decided(training.share, float(reached))[0])

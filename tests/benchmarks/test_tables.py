@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import __main__ as again
 from benchmarks import record, results_page, tables
 
 
@@ -57,3 +58,13 @@ def test_a_row_is_kept_with_its_machine_and_the_old_figures_are_printed(
 def test_rows_of_the_page_are_representations_with_presets() -> None:
     assert "fox-mlp" in results_page.ROWS
     assert all(name in results_page.REPRESENTATIONS for _, name in results_page.ROWS.values())
+
+
+def test_one_command_runs_every_published_table_again_that_the_machine_can() -> None:
+    assert set(again.COMMANDS) == {*tables.TABLES, results_page.NAME}
+    assert again.chosen([], with_gpu=True) == list(again.COMMANDS)
+    assert again.chosen([], with_gpu=False) == ["cpu_training", "results_page"]
+    with pytest.raises(SystemExit, match="wanted a GPU for training"):
+        again.chosen(["training"], with_gpu=False)
+    with pytest.raises(SystemExit, match="found speed"):
+        again.chosen(["speed"], with_gpu=True)

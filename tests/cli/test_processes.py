@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from scenekit.assets.run import checkpoints
+from scenekit.assets.run import checkpoints, read_checkpoint
 from scenekit.cli import main
+from scenekit.recipes import load
 from tests.cli.test_commands import FAST
 
+SPLATS = ["synthetic", "-r", "gaussians", "--downscale", "4"]
 TRAIN = [sys.executable, "-m", "scenekit", "train"]
 SMALL = ["synthetic", "-r", "hash_grid", *FAST]
 
@@ -39,9 +41,27 @@ def test_two_processes_leave_one_run_that_one_process_continues(
     assert json.loads(capsys.readouterr().out)["steps_this_time"] == 2
 
 
-def test_ctrl_c_saves_one_checkpoint_and_ends_all(tmp_path: Path) -> None:
+def test_gaussians_of_two_processes_become_one_run_that_any_number_of_processes_continues(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, team = tmp_path / "run", ("--processes", "2", "-o", str(tmp_path / "run"), "--json")
+    output, errors = started(*SPLATS, "--steps", "130", *team).communicate()  # beyond the first act of densification
+    assert json.loads(output)["steps"] == 130, errors
+    state = read_checkpoint(run)
+    count = len(state["objective"]["renderer"]["primitives.means"])
+    assert len(load(run).renderer.state_dict()["primitives.means"]) == count
+    assert len(state["controller0"]["seen"]) == len(state["optimizer"]["first"]["means"]) == count
+    assert "owners" not in state
+    output, errors = started("--resume", "--steps", "132", *team).communicate()
+    assert json.loads(output)["steps_this_time"] == 2, errors
+    assert main(["train", "--resume", "-o", str(run), "--steps", "134", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps_this_time"] == 2
+
+
+@pytest.mark.parametrize("kind", [SMALL, SPLATS])
+def test_ctrl_c_saves_one_checkpoint_and_ends_all(kind: list[str], tmp_path: Path) -> None:
     run = tmp_path / "run"
-    training = started(*SMALL, "--processes", "2", "--steps", "100000", "-o", str(run))
+    training = started(*kind, "--processes", "2", "--steps", "100000", "-o", str(run))
     deadline = time.monotonic() + 120
     while not (run / "metrics.jsonl").exists() or not (run / "metrics.jsonl").stat().st_size:
         assert time.monotonic() < deadline
@@ -51,6 +71,7 @@ def test_ctrl_c_saves_one_checkpoint_and_ends_all(tmp_path: Path) -> None:
     assert training.returncode == 130, errors
     assert "continue with: scenekit train --resume" in errors
     assert len(checkpoints(run)) == 1
+    assert main(["train", "--resume", "-o", str(run), "--steps", "1", "--json"]) == 0  # it is whole
 
 
 @pytest.mark.bad_input
@@ -74,3 +95,14 @@ def test_more_processes_than_gpus_are_refused(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert main(["train", "synthetic", "--processes", "3"]) == 2
     assert "found 3 for 2 GPUs" in capsys.readouterr().err
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("flag", "said"), [("--compact", "wanted one with --compact"), ("--live", "holds the whole scene")]
+)
+def test_what_needs_all_gaussians_in_one_process_is_refused_in_several(flag: str, said: str, tmp_path: Path) -> None:
+    training = started(*SPLATS, "--processes", "2", "--steps", "2", "-o", str(tmp_path / "run"), flag)
+    _, errors = training.communicate(timeout=100)
+    assert training.returncode == 2
+    assert said in errors

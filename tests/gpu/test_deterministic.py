@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ def test_an_op_gives_the_same_bits_every_time(name: str, gpu: torch.device):
         assert all(torch.equal(a, b) for a, b in zip(runs[0], run, strict=True))
 
 
-@pytest.mark.parametrize("name", ["hash_grid", "simplex_grid", "gaussians"])
+@pytest.mark.parametrize("name", ["hash_grid", "simplex_grid", "gaussians", "mcmc"])
 def test_a_training_gives_the_same_bits_every_time(name: str, gpu: torch.device):
     try:
         first, second = (_trained(name, gpu) for _ in range(2))
@@ -53,7 +54,8 @@ def test_a_training_gives_the_same_bits_every_time(name: str, gpu: torch.device)
 
 def _trained(name: str, gpu: torch.device) -> dict[str, Tensor]:
     """The parameters after some steps."""
-    config, fitting = small_configs(name)
+    config, fitting = small_configs("gaussians" if name == "mcmc" else name)
+    config = replace(config, densification="mcmc") if name == "mcmc" else config
     capture = synthetic.make(views=8, size=(48, 48))
     session = prepare(capture, config, Fitting(steps=60, seed=1, device=str(gpu)), fitting)
     for _ in steps(session.training):

@@ -62,6 +62,20 @@ def test_where_nothing_is_judged_nothing_is_lost():
     assert not colors.grad.any()
 
 
+@pytest.mark.parametrize("masked", ["valid", "left_out"])
+def test_no_mask_hides_what_is_rendered_as_no_number(masked: str):
+    seen, photographed, *_ = _pixels(3, "one", False, False)
+    seen[0][5, 1] = torch.nan
+    colors = seen[0].requires_grad_()
+    masks = {"valid": torch.ones(ROWS, dtype=torch.bool), "left_out": torch.zeros(ROWS, dtype=torch.bool)}
+    masks[masked][5] ^= True
+    found = pixel_loss(colors, *seen[1:], photographed, **masks)
+    found.huber.backward()
+    assert colors.grad is not None
+    assert all(bool(number.isnan()) for number in (found.huber.detach(), found.squared, colors.grad[5, 1]))
+    assert bool(torch.isfinite(colors.grad[6:]).all())
+
+
 @pytest.mark.parametrize("channels", [1, 5])
 def test_other_photographs_are_refused(channels: int):
     with pytest.raises(ValueError, match="photographed: wanted 3 or 4 channels"):

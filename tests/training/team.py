@@ -1,4 +1,4 @@
-"""One of several processes that train the same small scenes: ``python -m tests.training.team FOLDER``."""
+"""One of several processes that train the same small scenes: ``python -m tests.training.team FOLDER [DEVICE]``."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -11,9 +11,10 @@ from scenekit.assets.state import write_state
 from scenekit.cli.processes import joined
 from scenekit.core.cameras import Cameras
 from scenekit.core.context import WHOLE, Share
+from scenekit.core.lenses import Lens
 from scenekit.core.protocols import Batch, Context
 from scenekit.data.synthetic import make
-from scenekit.recipes import Fitting, Session, prepare
+from scenekit.recipes import Fitting, Session, Supervision, prepare
 from scenekit.recipes.configs import SplatFitting, VolumeFitting
 from scenekit.renderers.volume import Marching
 from scenekit.representations import Gaussians, HashGrid, LowRank
@@ -23,19 +24,24 @@ from scenekit.training.photographs import Photographs
 from scenekit.training.steps import steps
 
 STEPS = 24
+BENT = "bent"  # Gaussians through a lens of many faces, from poses that are learnt
 FIELD = VolumeFitting(batch_samples=16384, marching=Marching(steps=64, grid=16), occupancy_cells=2048)
 CASES: dict[str, tuple[Any, Any]] = {
     "hash_grid": (HashGrid(levels=4, log2_table=10, finest=32, networks=Networks(width=16, color_layers=1)), FIELD),
     "low_rank": (LowRank(density_rank=2, color_rank=2, coarsest=8, finest=16, network=ColorNetwork(width=16)), FIELD),
     "gaussians": (Gaussians(max_count=900, harmonics_degree=1), SplatFitting()),
     "mcmc": (Gaussians(max_count=900, harmonics_degree=1, densification="mcmc", regularization=0.01), SplatFitting()),
+    BENT: (Gaussians(max_count=900, harmonics_degree=1), SplatFitting()),
 }
 
 
-def session(name: str, share: Share = WHOLE) -> Session:
+def session(name: str, share: Share = WHOLE, device: str = "cpu") -> Session:
     """A small training whose densification, where there is one, acts every eighth step."""
     representation, family = CASES[name]
-    begun = prepare(make(9, (48, 48), points=500), representation, Fitting(steps=STEPS), family, share=share)
+    lens = Lens.of("equidistant", k1=0.1, k2=-0.02) if name == BENT else None
+    capture = make(9, (48, 48), points=500, lens=lens)
+    learnt = Supervision(refine_poses=name == BENT)
+    begun = prepare(capture, representation, Fitting(steps=STEPS, device=device), family, learnt, share=share)
     for controller in begun.training.controllers:
         growth = getattr(controller, "growth", None)
         if growth is not None:
@@ -64,31 +70,39 @@ class Doubled:
 def _joined(one: Batch, other: Batch) -> Batch:
     a, b = one.cameras, other.cameras
     poses = torch.cat([a.world_from_camera, b.world_from_camera])
-    cameras = Cameras(poses, torch.cat([a.intrinsics, b.intrinsics]), a.sizes + b.sizes)
+    ids = None if a.view_ids is None or b.view_ids is None else torch.cat([a.view_ids, b.view_ids])
+    lenses = None if a.lenses is None or b.lenses is None else a.lenses + b.lenses
+    cameras = Cameras(poses, torch.cat([a.intrinsics, b.intrinsics]), a.sizes + b.sizes, view_ids=ids, lenses=lenses)
     return Batch(cameras, None, torch.cat([one.target, other.target]))
 
 
 def trained(begun: Session) -> dict[str, Any]:
-    """All of the training's state after it, and how it went."""
+    """All of the training's state after it, and how it went; of Gaussians the first process has all."""
     rows = list(steps(begun.training))
     state = begun.training.state_dict()
+    begun.training.part()
     state["losses"] = torch.tensor([row.loss for row in rows], dtype=torch.float64)
     state["work"] = torch.tensor([row.work for row in rows])
     del state["seconds"]
     return state
 
 
-def alone_with_all_the_work(name: str) -> dict[str, Any]:
+def alone_with_all_the_work(name: str, device: str = "cpu") -> dict[str, Any]:
     """One process with the doubled batch."""
-    begun = session(name)
+    begun = session(name, device=device)
     objective = begun.training.objective
     assert isinstance(objective, Photographs)
     objective.batches = Doubled(objective.batches)  # type: ignore[assignment]
     return trained(begun)
 
 
-if __name__ == "__main__":
+def main(folder: str, device: str = "cpu") -> None:
     torch.set_num_threads(1)
     with joined() as share:
+        where = f"{device}:{share.rank}" if device == "cuda" else device
         for name in CASES:
-            write_state(Path(sys.argv[1]) / f"{name}-{share.rank}", trained(session(name, share)))
+            write_state(Path(folder) / f"{name}-{share.rank}", trained(session(name, share, where)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from scenekit.core.context import Share
 from scenekit.core.protocols import Change, Context, Rendering
 from scenekit.core.transforms import matrix_from_quaternion
 from scenekit.representations.gaussians import GaussianModel
 from scenekit.training.controllers.schedules import Growth
-from scenekit.training.ranks import total
 
 SPLIT_SHRINK = 1.6  # how much smaller the two halves of a split Gaussian are
 
@@ -44,15 +42,18 @@ class DefaultDensification:
     """Clone, split, prune and reset, as 3D Gaussian Splatting does it, within a budget.
 
     While the budget does not bind, every Gaussian over the gradient threshold is cloned or split; where it
-    does, those with the largest gradients go first.
+    does, those with the largest gradients go first. Several processes decide over all Gaussians together, and each
+    changes its own.
     """
+
+    columns: ClassVar[tuple[str, ...]] = ("lengths", "seen")
 
     def __init__(self, model: GaussianModel, growth: Growth, thresholds: Thresholds | None = None) -> None:
         self.model = model
         self.growth = growth
         self.thresholds = thresholds or Thresholds()
         self.step = 0
-        self.initial = len(model)
+        self.initial = model.rows.total(len(model))
         self._forget_gradients(len(model))
 
     def before_render(self, context: Context) -> None:
@@ -63,7 +64,7 @@ class DefaultDensification:
         self.step += 1
         if context.progress >= self.growth.stop:
             return None
-        self._gather(rendering, context.share)
+        self._gather(rendering, context.share.of)
         change = None
         if self.growth.due(self.step, context.progress):
             change = self._densified(context)
@@ -89,36 +90,32 @@ class DefaultDensification:
         self.seen = self.model.means.new_zeros(count)
 
     @torch.no_grad()
-    def _gather(self, rendering: Rendering, share: Share) -> None:
+    def _gather(self, rendering: Rendering, processes: int) -> None:
         if len(self.seen) != len(self.model):  # another controller has dropped rows since: none has a gradient yet
             self._forget_gradients(len(self.model))
         tables, sizes = rendering.trace["rows"], rendering.trace["sizes"]
-        lengths, seen = torch.zeros_like(self.lengths), torch.zeros_like(self.seen)
         for rows, visible, (width, height) in zip(tables, rendering.trace["visible"], sizes, strict=True):
             if rows.grad is None:
                 continue
-            # The loss is a mean over the batch; 3DGS's threshold is meant for a batch of one.
-            x, y = rows.grad[:, :2].unbind(-1)
-            lengths += torch.hypot(x * (width / 2 * len(tables)), y * (height / 2 * len(tables)))
-            seen += visible
-        total(share, lengths, seen)
-        self.lengths += lengths
-        self.seen += seen
+            # The loss is a mean over a process's batch; 3DGS's threshold is meant for a batch of one.
+            x, y = (rows.grad[:, :2] * (len(tables) / processes)).unbind(-1)
+            self.lengths += torch.hypot(x * (width / 2), y * (height / 2))
+            self.seen += visible
 
     @torch.no_grad()
     def _densified(self, context: Context) -> Change:
-        scale = self.model.scene_scale
-        largest = self.model.log_scales.exp().amax(-1)
-        kept = self.model.opacity_logits.sigmoid() >= self.thresholds.opacity
+        scale, rows = self.model.scene_scale, self.model.rows
+        own = (self.model.log_scales.amax(-1), self.model.opacity_logits, self.lengths / self.seen.clamp(min=1))
+        log_largest, logits, gradients = rows.whole(torch.stack(own, -1)).unbind(-1)
+        largest, kept = log_largest.exp(), logits.sigmoid() >= self.thresholds.opacity
         if self.step > self.thresholds.reset_every:
             kept &= largest <= self.thresholds.large * scale
-        chosen = self._chosen(kept, context.progress)
+        chosen = self._chosen(kept, gradients, context.progress)
         small = largest <= self.thresholds.small * scale
         return _change(self.model, kept, chosen & small, chosen & ~small, context.generator)
 
-    def _chosen(self, kept: Bool[Tensor, " N"], progress: float) -> Bool[Tensor, " N"]:
+    def _chosen(self, kept: Bool[Tensor, " N"], gradients: Float[Tensor, " N"], progress: float) -> Bool[Tensor, " N"]:
         """The Gaussians to clone or split: over the threshold, the largest gradients first."""
-        gradients = self.lengths / self.seen.clamp(min=1)
         wanted = (kept & (gradients > self.thresholds.gradient)).nonzero().squeeze(-1)
         room = max(0, self.growth.allowed(self.initial, progress) - int(kept.sum()))
         if len(wanted) > room:
@@ -146,19 +143,22 @@ def _change(
     split: Bool[Tensor, " N"],
     generator: torch.Generator | None,
 ) -> Change:
-    """Rows in the order: what stays as it is, the clones, the first halves, the second halves."""
+    """Rows in the order: what stays as it is, the clones, the first halves, the second halves; ours of these."""
     stays, clones, halves = (mask.nonzero().squeeze(-1) for mask in (kept & ~split, cloned, split))
-    sources = torch.cat([stays, clones, halves, halves])
-    fresh = torch.arange(len(sources), device=sources.device) >= len(stays)
-    means, log_scales = model.means[sources], model.log_scales[sources]
+    every = torch.cat([stays, clones, halves, halves])
+    place = torch.arange(len(every), device=every.device)
+    noise = torch.randn((2 * len(halves), 3), generator=generator, device=every.device, dtype=model.means.dtype)
+    ours, sources = model.rows.follow(every)
+    place = place[ours]
     begin = len(stays) + len(clones)
-    means[begin:] += _offsets(model, sources[begin:], generator)
-    log_scales[begin:] -= torch.tensor(SPLIT_SHRINK, dtype=log_scales.dtype).log()
-    return Change(sources, fresh, {"means": means, "log_scales": log_scales})
+    halved = place >= begin
+    means, log_scales = model.means[sources], model.log_scales[sources]
+    means[halved] += _offsets(model, sources[halved], noise[place[halved] - begin])
+    log_scales[halved] -= torch.tensor(SPLIT_SHRINK, dtype=log_scales.dtype).log()
+    return Change(sources, place >= len(stays), {"means": means, "log_scales": log_scales})
 
 
-def _offsets(model: GaussianModel, rows: Tensor, generator: torch.Generator | None) -> Float[Tensor, "M 3"]:
-    """Points drawn from the Gaussians themselves, relative to their means."""
+def _offsets(model: GaussianModel, rows: Tensor, noise: Float[Tensor, "M 3"]) -> Float[Tensor, "M 3"]:
+    """Points of the Gaussians themselves, relative to their means, from normal numbers."""
     scales = model.log_scales[rows].exp()
-    noise = torch.randn(scales.shape, generator=generator, device=scales.device, dtype=scales.dtype)
     return (matrix_from_quaternion(model.quaternions[rows]) @ (noise * scales)[..., None]).squeeze(-1)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scenekit.core.protocols import Change, Context, Rendering
 from scenekit.core.transforms import matrix_from_quaternion
+from scenekit.kernels.running_sums import running_sums
 from scenekit.representations.gaussians import GaussianModel
 from scenekit.training.controllers.schedules import Growth
 
@@ -36,7 +37,7 @@ class Mcmc:
     def after_backward(self, rendering: Rendering, context: Context) -> Change | None:
         """Every so often put the dead beside the living and grow."""
         self.step += 1
-        if not self.growth.due(self.step, context.progress) or not len(self.model):
+        if not self.growth.due(self.step, context.progress) or not self.model.rows.total(len(self.model)):
             return None
         return self._relocated(context.generator)
 
@@ -46,7 +47,9 @@ class Mcmc:
         model = self.model
         rate = next(g for g in model.parameter_groups() if g.name == "means").learning_rate(context.progress)
         idle = (-100 * (model.opacity_logits.sigmoid() - DEAD)).sigmoid()
-        noise = torch.randn(model.means.shape, generator=context.generator, device=idle.device, dtype=model.means.dtype)
+        shape = (model.rows.total(len(model)), 3)
+        noise = torch.randn(shape, generator=context.generator, device=idle.device, dtype=model.means.dtype)
+        noise = model.rows.own(noise)
         turn = matrix_from_quaternion(model.quaternions)
         along = (noise[:, None] @ turn).squeeze(1) * (2 * model.log_scales).exp()
         model.means.add_((turn @ along[..., None]).squeeze(-1) * (idle * rate * self.noise)[:, None])
@@ -61,8 +64,9 @@ class Mcmc:
 
     @torch.no_grad()
     def _relocated(self, generator: torch.Generator | None) -> Change | None:
-        model, count = self.model, len(self.model)
-        opacities = model.opacity_logits.sigmoid()
+        model = self.model
+        opacities = model.rows.whole(model.opacity_logits.detach()).sigmoid()
+        count = len(opacities)
         dead = opacities <= DEAD
         weights = opacities.masked_fill(dead, 0)
         born = max(0, min(self.growth.max_count, int(GROWTH * count)) - count)
@@ -75,16 +79,20 @@ class Mcmc:
         sources[count:] = drawn[moved:]
         copies = torch.bincount(sources, minlength=count)[sources]
         touched = copies > 1
-        logits, log_scales = model.opacity_logits[sources], model.log_scales[sources]
         opacity, shrink = relocation(opacities[sources][touched], copies[touched])
-        logits[touched] = opacity.clamp(DEAD, 1 - 1e-6).logit()
-        log_scales[touched] += shrink.log()[:, None]
-        return Change(sources, touched, {"opacity_logits": logits, "log_scales": log_scales})
+        logits, shift = torch.empty_like(opacities[sources]), torch.zeros_like(opacities[sources])
+        logits[touched], shift[touched] = opacity.clamp(DEAD, 1 - 1e-6).logit(), shrink.log()
+        ours, sources = model.rows.follow(sources)
+        logits, shift, touched = logits[ours], shift[ours], touched[ours]
+        logits = torch.where(touched, logits, model.opacity_logits[sources])
+        return Change(
+            sources, touched, {"opacity_logits": logits, "log_scales": model.log_scales[sources] + shift[:, None]}
+        )
 
 
 def _draw(weights: Float[Tensor, " N"], count: int, generator: torch.Generator | None) -> Int[Tensor, " M"]:
     """``count`` rows, each drawn in proportion to its weight; ``multinomial`` stops at 2^24 rows."""
-    cumulative = weights.double().cumsum(0)
+    cumulative = running_sums(weights.double())
     places = torch.rand(count, generator=generator, device=weights.device, dtype=torch.float64)
     drawn = torch.searchsorted(cumulative, places * cumulative[-1], right=True)
     return drawn.clamp(max=int(weights.nonzero()[-1]))

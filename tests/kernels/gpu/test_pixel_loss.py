@@ -37,15 +37,19 @@ def test_every_kind_of_photograph_is_compared_as_the_reference_does(
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
 
 
-def test_the_loss_bends_where_the_reference_does_and_keeps_what_is_no_number(monkeypatch: pytest.MonkeyPatch):
-    errors = torch.tensor([0, DELTA, -DELTA, 2 * DELTA, -2 * DELTA, torch.inf, torch.nan])
-    colors, opacities, behind = 0.5 + errors[:, None].expand(7, 3), torch.ones(7), torch.zeros(3)
-    for judged in (torch.isfinite(errors), torch.ones(7, dtype=torch.bool)):
-        pixels = colors.contiguous(), opacities, behind, torch.full((7, 3), 0.5), judged, None, DELTA
-        with emulated(monkeypatch):
-            huber, *_ = OPS["pixel_loss"].cuda(*pixels)  # type: ignore[reportOptionalCall]
-            found = OPS["pixel_loss_backward"].cuda(torch.tensor(1.0), *pixels, False)  # type: ignore[reportOptionalCall]
-        wanted = OPS["pixel_loss_backward"].reference(torch.tensor(1.0), *pixels, False)
-        assert bool(torch.isfinite(huber)) == bool(judged[-1].logical_not())
-        torch.testing.assert_close(found[0][judged], wanted[0][judged], equal_nan=True)
-        assert not found[0][~judged].any()
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("worst", [0.0, torch.inf, torch.nan])
+def test_the_loss_bends_where_the_reference_does_and_no_mask_hides_what_is_no_number(
+    worst: float, hidden: bool, monkeypatch: pytest.MonkeyPatch
+):
+    errors = torch.tensor([0, DELTA, -DELTA, 2 * DELTA, -2 * DELTA, worst])
+    colors, opacities, behind = 0.5 + errors[:, None].expand(6, 3), torch.ones(6), torch.zeros(3)
+    judged = torch.tensor([True] * 5 + [not hidden])
+    pixels = colors.contiguous(), opacities, behind, torch.full((6, 3), 0.5), judged, None, DELTA
+    with emulated(monkeypatch):
+        found = [*OPS["pixel_loss"].cuda(*pixels), *OPS["pixel_loss_backward"].cuda(torch.tensor(1.0), *pixels, False)]  # type: ignore[reportOptionalCall]
+    wanted = [*OPS["pixel_loss"].reference(*pixels)]
+    wanted += OPS["pixel_loss_backward"].reference(torch.tensor(1.0), *pixels, False)
+    assert bool(torch.isfinite(found[0])) == (worst == 0)
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, equal_nan=True)
