@@ -2,8 +2,8 @@
 
     SCENEKIT_DATA=/folder/of/captures python -m benchmarks [NAME ...]
 
-NAME is a results file: training (which wants a GPU), cpu_training or results_page; all that this machine can run where
-none is given. Afterwards the pages are written anew, so that ``git diff`` is what has changed.
+NAME is a results file: training, rasterizer, conversion (which want a GPU), cpu_training or results_page; all that this
+machine can run where none is given. Afterwards the pages are written anew, so that ``git diff`` is what has changed.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from benchmarks import tables
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "training": ("benchmarks.training",),
+    "rasterizer": ("benchmarks.rasterizer", "--device", "cuda", "--keep"),
+    "conversion": ("benchmarks.conversion", "lego", "--keep"),
     "cpu_training": ("benchmarks.cpu_training",),
     "results_page": ("benchmarks.results_page", "--again"),
 }
-WANTS_GPU = {"training"}
+WANTS_GPU = {"training", "rasterizer", "conversion"}
 
 
 def chosen(wanted: list[str], *, with_gpu: bool) -> list[str]:

@@ -178,7 +178,7 @@ def _both_times(row: Mapping[str, Any], key: str) -> str:
 CONVERSION_INTRODUCTION = """# What conversions lose
 
 Written by `python -m benchmarks.tables` from `benchmarks/results/conversion.json`, which `python -m
-benchmarks.conversion lego --gpus 4 --minutes 10` measures. A teacher of each kind is trained for 30 s, then every
+benchmarks.conversion lego --gpus 4 --keep` measures. A teacher of each kind is trained for 30 s, then every
 ordered pair is converted without photographs in 20 s, preparation included; each kind is also trained from the
 photographs for as long. All are judged on held-out photographs. *Active learning* means that hard poses, rays and
 points come again; hard poses did then by default, and do not since: splats lose by them.

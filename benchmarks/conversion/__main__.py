@@ -29,9 +29,11 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks import record
 from benchmarks.conversion import table, work
 from benchmarks.conversion.records import Records
 from benchmarks.conversion.tasks import VIEWS, Subject, Task, chosen, planned, ready, tasks_of
+from scenekit.assets.atomic import replacing
 
 PAUSE = 0.5  # seconds until it is looked again whether a teacher is there
 
@@ -58,10 +60,18 @@ def main(arguments: list[str]) -> None:
     elif options.gpus:
         well = launch(arguments, options)
         print(table.tables(records.rows().values()))
-        sys.exit(not well)
+        _end(records, well=well, keep=options.keep)
     else:
         until = options.until or time.time() + 60 * options.minutes
-        sys.exit(not done_all(tasks, setting, records, until))
+        _end(records, well=done_all(tasks, setting, records, until), keep=options.keep)
+
+
+def _end(records: Records, *, well: bool, keep: bool) -> None:
+    """Whatever was found is published where that is wanted; the exit code says whether all went well."""
+    if keep:
+        with replacing(record.FOLDER / "conversion.json") as file:
+            file.write_text(json.dumps({"rows": records.rows()}, indent=1) + "\n")
+    sys.exit(not well)
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
@@ -83,6 +93,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--table", action="store_true", help="print what has been found")
     parser.add_argument("--join", type=Path, nargs="+", default=[], help="conversion.json of other machines")
     parser.add_argument("--again", action=argparse.BooleanOptionalAction, help="try once more what was refused")
+    parser.add_argument("--keep", action=argparse.BooleanOptionalAction, help="put what was found into the results")
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/conversion"))
     return parser.parse_args(arguments)
 
@@ -90,7 +101,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
 def launch(arguments: list[str], options: argparse.Namespace) -> bool:
     """One process a GPU, each with the same arguments; ends with them. Whether none failed."""
     until = time.time() + 60 * options.minutes
-    own = ["--gpus", "0", "--no-again", "--until", str(until)]
+    own = ["--gpus", "0", "--no-again", "--no-keep", "--until", str(until)]
     command = [sys.executable, "-m", "benchmarks.conversion", *arguments, *own]
     processes = [
         subprocess.Popen(command, env=os.environ | {"CUDA_VISIBLE_DEVICES": str(gpu)}) for gpu in range(options.gpus)

@@ -61,7 +61,7 @@ def test_rows_of_the_page_are_representations_with_presets() -> None:
 
 
 def test_one_command_runs_every_published_table_again_that_the_machine_can() -> None:
-    assert set(again.COMMANDS) == {*tables.TABLES, results_page.NAME}
+    assert set(again.COMMANDS) == {*tables.TABLES, results_page.NAME, "conversion"}
     assert again.chosen([], with_gpu=True) == list(again.COMMANDS)
     assert again.chosen([], with_gpu=False) == ["cpu_training", "results_page"]
     with pytest.raises(SystemExit, match="wanted a GPU for training"):
