@@ -3,8 +3,10 @@
     python benchmarks/viewer.py --splats 1000000 --megabits 50
 
 The splats are random numbers, which nothing compresses. Times are the browser's own, from the opening of the page; the
-first picture is one that the graphics device has finished. Without a graphics card Chromium draws with SwiftShader
-on the CPU. Memory is what the page's scripts hold (JavaScript heap and array buffers) and what its textures take.
+first picture is one that the graphics device has finished. Beside its time stand the bytes that it needed, page and
+script included, and the processor time of all the browser's processes until then, which a busy machine changes less.
+Without a graphics card Chromium draws with SwiftShader on the CPU. Memory is what the page's scripts hold (JavaScript
+heap and array buffers) and what its textures take.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ FLAGS = (
     "--enable-precise-memory-info"
 )
 SIZE = (160, 100)
+FILES = ("index.html", "viewer.js", "viewer.css", "scene.json")  # of a page, beside its chunks
 TURNS = 3  # of the camera, to sort for; each is drawn, which takes a CPU seconds
 
 
@@ -97,9 +100,17 @@ def measured(page: Path, megabits: float, seconds: float) -> dict[str, Any]:
                     "Network.emulateNetworkConditions",
                     {"offline": False, "latency": 20, "downloadThroughput": speed, "uploadThroughput": speed},
                 )
+            whole = browser.new_browser_cdp_session()
+            before = _processor_seconds(whole)
             view.goto(f"http://127.0.0.1:{server.server_port}/index.html")
             figures = _after(view, "firstPictureMs", seconds)
-            at_first = {"first_picture_ms": round(figures["firstPictureMs"]), "splats_then": figures["splats"]}
+            at_first = {
+                "first_picture_ms": round(figures["firstPictureMs"]),
+                "first_picture_bytes": figures["firstPictureBytes"]
+                + sum((page / name).stat().st_size for name in FILES),
+                "first_picture_cpu_seconds": round(_processor_seconds(whole) - before, 2),
+                "splats_then": figures["splats"],
+            }
             figures = _after(view, "loadedMs", seconds)
             sorts = sorted(_sorts(view))
             heap = line.send("Runtime.getHeapUsage")
@@ -126,6 +137,11 @@ def _after(view: Any, name: str, seconds: float) -> dict[str, float]:
             return figures
         view.wait_for_timeout(20)
     raise SystemExit(f"viewer: {name} did not come within {seconds:g} s")
+
+
+def _processor_seconds(browser: Any) -> float:
+    """Of all the browser's processes, since it was started."""
+    return sum(process["cpuTime"] for process in browser.send("SystemInfo.getProcessInfo")["processInfo"])
 
 
 def _sorts(view: Any) -> list[float]:

@@ -1,5 +1,6 @@
 // One script, one style sheet, one page: the page also serves as the template of the single-file export, so names
-// are fixed and the script is a classic one (module scripts do not load from file://).
+// are fixed and the script is a classic one (module scripts do not load from file://). The manifest is asked for beside
+// the script that reads it.
 import { defineConfig, type Plugin } from "vite";
 
 const classicScript: Plugin = {
@@ -8,7 +9,9 @@ const classicScript: Plugin = {
   transformIndexHtml: {
     order: "post",
     handler: (html) =>
-      html.replace(/<script type="module" crossorigin/, "<script defer").replace(/<link rel="stylesheet" crossorigin/, '<link rel="stylesheet"'),
+      html
+        .replace(/<script type="module" crossorigin/, "<script defer")
+        .replace(/<link rel="stylesheet" crossorigin/, '<link rel="preload" href="scene.json" as="fetch" crossorigin />\n    <link rel="stylesheet"'),
   },
 };
 

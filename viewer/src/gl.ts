@@ -10,8 +10,11 @@ export function openContext(canvas: HTMLCanvasElement): GL {
   return gl;
 }
 
+/** Compiled while other things are done: the device is asked how that went when the program is used first. */
 export class Program {
   readonly program: WebGLProgram;
+  private shaders: WebGLShader[] = [];
+  private works = false;
   private readonly places = new Map<string, WebGLUniformLocation | null>();
 
   constructor(private readonly gl: GL, vertex: string, fragment: string) {
@@ -20,16 +23,14 @@ export class Program {
       const shader = gl.createShader(kind)!;
       gl.shaderSource(shader, source);
       gl.compileShader(shader);
-      if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS) && !gl.isContextLost())
-        throw new Error(`A shader does not compile on this graphics card: ${gl.getShaderInfoLog(shader)}`);
       gl.attachShader(this.program, shader);
+      this.shaders.push(shader);
     }
     gl.linkProgram(this.program);
-    if (!gl.getProgramParameter(this.program, gl.LINK_STATUS) && !gl.isContextLost())
-      throw new Error(`A shader does not link on this graphics card: ${gl.getProgramInfoLog(this.program)}`);
   }
 
   use(): void {
+    if (!this.works) this.check();
     this.gl.useProgram(this.program);
   }
 
@@ -40,6 +41,17 @@ export class Program {
       this.places.set(name, place);
     }
     return place;
+  }
+
+  private check(): void {
+    const { gl } = this;
+    if (!gl.getProgramParameter(this.program, gl.LINK_STATUS) && !gl.isContextLost()) {
+      const logs = [gl.getProgramInfoLog(this.program), ...this.shaders.map((shader) => gl.getShaderInfoLog(shader))];
+      throw new Error(`A shader does not compile on this graphics card: ${logs.filter(Boolean).join(" ")}`);
+    }
+    for (const shader of this.shaders) gl.deleteShader(shader);
+    this.shaders = [];
+    this.works = true;
   }
 }
 

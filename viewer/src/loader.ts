@@ -1,4 +1,5 @@
-// Chunks by priority, a few at a time: low levels first, then what the camera sees, then the order of the manifest.
+// Chunks by priority, a few at a time: level 0, which makes the first picture, by itself, then low levels first, then
+// what the camera sees, then the order of the manifest.
 
 import type { Chunk } from "./manifest";
 import type { Job, Reply, Request } from "./worker";
@@ -27,6 +28,7 @@ export class Loader {
   private readonly waiting: Wanted[];
   private readonly busy = new Map<number, Wanted>();
   private fetching = 0;
+  private leading: number; // chunks of level 0 that have not arrived
   private next = 0;
 
   constructor(
@@ -36,12 +38,15 @@ export class Loader {
     private readonly failed: (sentence: string) => void,
   ) {
     this.waiting = [...wanted];
+    this.leading = wanted.filter(({ chunk }) => chunk.level === 0).length;
     const totalBytes = wanted.reduce((sum, w) => sum + w.chunk.bytes, 0);
     this.progress = { loaded: 0, total: wanted.length, bytes: 0, totalBytes };
   }
 
   start(): void {
-    while (this.fetching < PARALLEL && this.waiting.length > 0) void this.fetch(this.take());
+    // What else would come beside the first picture would only take its share of the line.
+    const free = (): boolean => this.leading === 0 || this.waiting[0].chunk.level === 0;
+    while (this.fetching < PARALLEL && this.waiting.length > 0 && free()) void this.fetch(this.take());
   }
 
   /** A reply of the worker to one of our chunks. */
@@ -72,7 +77,7 @@ export class Loader {
     const { chunk } = wanted;
     for (let attempt = 1; ; attempt++) {
       try {
-        const packed = await this.source(chunk.file, Math.max(chunk.bytes, chunk.rawBytes));
+        const packed = await this.source(chunk.file, mostBytes(chunk));
         this.progress.bytes += chunk.bytes;
         const id = this.next++;
         this.busy.set(id, wanted);
@@ -88,8 +93,24 @@ export class Loader {
       }
     }
     this.fetching -= 1;
+    if (chunk.level === 0) this.leading -= 1;
     this.start();
   }
+}
+
+/** A server may send a chunk packed or, unpacking it on the way, raw. */
+const mostBytes = (chunk: Chunk): number => Math.max(chunk.bytes, chunk.rawBytes);
+
+/** The same source, which has begun with the chunks of the first picture before anyone asks for them. */
+export function begun(source: Source, chunks: Chunk[]): Source {
+  const leads = chunks.filter((chunk) => chunk.level === 0).slice(0, PARALLEL);
+  const early = new Map(leads.map((chunk) => [chunk.file, source(chunk.file, mostBytes(chunk))]));
+  for (const arriving of early.values()) arriving.catch(() => undefined); // whoever asks for it is told
+  return (file, most) => {
+    const arriving = early.get(file) ?? source(file, most);
+    early.delete(file);
+    return arriving;
+  };
 }
 
 /** Files beside the page; reading stops at `most` bytes, whatever a server sends. */

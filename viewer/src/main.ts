@@ -1,7 +1,7 @@
 // Finds the scene, in the page itself or beside it, and shows it, or says in words why not.
 
 import "./style.css";
-import { embedded, hosted, type Source } from "./loader";
+import { begun, embedded, hosted, type Source } from "./loader";
 import { parseManifest, type Manifest } from "./manifest";
 import { Page, type Handle } from "./page";
 import { refuse } from "./panel";
@@ -26,7 +26,8 @@ async function scene(): Promise<{ manifest: Manifest; source: Source }> {
   const bytes = await source("scene.json", MANIFEST_BYTES).catch((error: Error) => {
     throw new Error(`scene.json cannot be read: ${error.message}`);
   });
-  return { manifest: parseManifest(new TextDecoder().decode(bytes)), source };
+  const manifest = parseManifest(new TextDecoder().decode(bytes));
+  return { manifest, source: begun(source, manifest.nodes.flatMap((node) => node.chunks)) };
 }
 
 scene()

@@ -2,11 +2,13 @@
 
 const BUDGET = 33; // milliseconds that a frame may take while things move
 const LEAST = 0.2; // of the pixels along a side
+const REST = 3; // times as long as a frame took, for what is still loading, before it is drawn with what has come
 
 export class Pace {
   frameMs = 0;
   finished = 0; // frames
   private scale = 1;
+  private finishedAt = 0;
   private pending: { sync: WebGLSync; began: number; moving: boolean } | null = null;
 
   constructor(private readonly gl: WebGL2RenderingContext) {}
@@ -20,9 +22,15 @@ export class Pace {
     gl.deleteSync(sync);
     this.pending = null;
     this.finished += 1;
-    this.frameMs = performance.now() - began;
+    this.finishedAt = performance.now();
+    this.frameMs = this.finishedAt - began;
     if (moving) this.scale = Math.min(1, Math.max(LEAST, this.scale * Math.sqrt(Math.min(1.4, Math.max(0.2, BUDGET / this.frameMs)))));
     return false;
+  }
+
+  /** Whether a frame would take from the loading what it needs itself: a device may draw and unpack on the same cores. */
+  resting(now: number): boolean {
+    return this.finished > 0 && now < this.finishedAt + REST * this.frameMs;
   }
 
   size(width: number, height: number, moving: boolean): [number, number] {

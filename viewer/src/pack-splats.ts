@@ -21,16 +21,20 @@ export function packBase(raw: Uint8Array, block: Block, id: number, pageFromNode
   const shapes = new Uint32Array(4 * n);
   const positions = new Float32Array(3 * n);
   const step = block.upper.map((u, axis) => (u - block.lower[axis]) / 65535);
+  const corner = apply(pageFromNode, block.lower);
+  const turn = [0, 1, 2].flatMap((row) => step.map((length, axis) => pageFromNode[4 * row + axis] * length));
   const scales = 6 * n;
   const turns = 9 * n;
   for (let i = 0; i < n; i++) {
-    const [x, y, z] = [0, 1, 2].map((axis) => view.getUint16(2 * (axis * n + i), true));
+    const x = view.getUint16(2 * i, true);
+    const y = view.getUint16(2 * (n + i), true);
+    const z = view.getUint16(2 * (2 * n + i), true);
     shapes[4 * i] = x | (y << 16);
     shapes[4 * i + 1] = z | (raw[scales + i] << 16) | (raw[scales + n + i] << 24);
     shapes[4 * i + 2] = view.getUint32(turns + 4 * i, true);
     shapes[4 * i + 3] = raw[scales + 2 * n + i] | (id << 8);
-    const { lower } = block;
-    positions.set(apply(pageFromNode, [lower[0] + x * step[0], lower[1] + y * step[1], lower[2] + z * step[2]]), 3 * i);
+    for (let row = 0; row < 3; row++)
+      positions[3 * i + row] = turn[3 * row] * x + turn[3 * row + 1] * y + turn[3 * row + 2] * z + corner[row];
   }
   const colors = new Uint8Array(4 * n);
   for (let channel = 0; channel < 4; channel++)

@@ -44,12 +44,14 @@ export class Page implements Handle {
   private isPosing = false;
   private pictured = false;
   private firstPicture = 0;
+  private firstBytes = 0;
   private loadedAt = 0;
   private trouble: string | null = null;
   private finish: { resolve: () => void; reject: (error: Error) => void } | null = null;
 
   constructor(private readonly canvas: HTMLCanvasElement, private readonly manifest: Manifest, source: Source) {
     document.title = manifest.title;
+    const worker = new SortWorker(); // starts while the graphics device is made ready
     this.gl = openContext(canvas);
     this.stage = new Stage(this.gl, manifest);
     this.pace = new Pace(this.gl);
@@ -66,7 +68,6 @@ export class Page implements Handle {
     });
     this.panel.camera(manifest.bookmarks[manifest.initial].name);
     this.controls = new Controls(canvas, this.viewpoint, () => this.moved(), (key) => this.pressed(key));
-    const worker = new SortWorker();
     const post = (request: Request, transfer: Transferable[]): void => worker.postMessage(request, transfer);
     worker.onmessage = ({ data }: MessageEvent<Reply>) => this.receive(data);
     worker.onerror = (event) => this.fail(`The worker of this page does not run: ${event.message}`);
@@ -101,6 +102,7 @@ export class Page implements Handle {
       bytes: progress.bytes,
       totalBytes: progress.totalBytes,
       firstPictureMs: this.firstPicture,
+      firstPictureBytes: this.firstBytes,
       loadedMs: this.loadedAt,
       textureBytes: this.stage.textureBytes,
       workerBytes: 28 * this.stage.splats.slots, // positions, keys and indices, and the order that travels
@@ -132,7 +134,10 @@ export class Page implements Handle {
   }
 
   private arrived(sort: boolean): void {
-    if (sort) this.sorter.forget();
+    if (sort) {
+      this.sorter.forget();
+      if (!this.isPosing) this.sort(this.view(this.canvas.width, this.canvas.height)); // frames may be slow to come
+    }
     this.panel.progress(this.loader.progress.loaded / this.loader.progress.total);
     this.settle();
     this.wake();
@@ -166,7 +171,13 @@ export class Page implements Handle {
     this.dirty = true;
     if (this.scheduled) return;
     this.scheduled = true;
-    requestAnimationFrame((now) => this.frame(now));
+    requestAnimationFrame((now) => {
+      try {
+        this.frame(now);
+      } catch (error) {
+        this.fail((error as Error).message); // and no other frame: it would fail as well
+      }
+    });
   }
 
   private frame(now: number): void {
@@ -176,6 +187,7 @@ export class Page implements Handle {
     if (flying) this.movedAt = now;
     const moving = this.controls.active || now - this.movedAt < STILL;
     if (this.pace.busy || this.isPosing) return this.wake();
+    if (this.firstPicture && !this.loadedAt && !moving && this.pace.resting(now)) return this.wake();
     if (!this.firstPicture && this.pace.finished > 0 && this.pictured) this.firstPicture = now;
     const wasDirty = this.dirty;
     this.dirty = false;
@@ -194,11 +206,15 @@ export class Page implements Handle {
     const began = performance.now();
     this.stage.show(view, width, height);
     this.pace.drawn(began, moving);
-    if (!this.pictured) this.pictured = this.stage.drew;
+    if (!this.pictured && this.stage.drew) {
+      this.pictured = true;
+      this.firstBytes = this.loader.progress.bytes;
+    }
     this.panel.statistics(this.lines(w, h));
   }
 
   private sort(view: View): void {
+    if (this.stage.splats.shown === 0) return;
     this.sorter.ask(invert(view.pose).slice(8), [...this.stage.hidden]);
   }
 

@@ -36,6 +36,8 @@ export class Panel {
   private readonly figures: HTMLElement;
   private readonly help: HTMLElement;
   private readonly alert: HTMLElement;
+  private readonly inside: HTMLElement;
+  private readonly menu: HTMLButtonElement;
   private modeButton!: HTMLButtonElement;
 
   constructor(title: string, nodes: Listed[], actions: Actions) {
@@ -50,14 +52,11 @@ export class Panel {
     make("strong", head, title);
     const inside = make("div", panel);
     inside.id = "inside";
-    const menu = this.button(head, "☰", "show or hide the controls", () => {
-      inside.hidden = !inside.hidden;
-      menu.setAttribute("aria-expanded", String(!inside.hidden));
-    });
-    menu.setAttribute("aria-controls", inside.id);
+    this.inside = inside;
+    this.menu = this.button(head, "☰", "show or hide the controls", () => this.open(!this.isOpen));
+    this.menu.setAttribute("aria-controls", inside.id);
     // A phone's screen belongs to the scene.
-    inside.hidden = window.innerWidth < 520 || window.innerHeight < 320;
-    menu.setAttribute("aria-expanded", String(!inside.hidden));
+    this.open(window.innerWidth >= 520 && window.innerHeight >= 320);
     this.controls(inside, actions);
     if (nodes.length > 1) this.tree(inside, nodes, actions);
     this.figures = make("pre", inside);
@@ -70,11 +69,11 @@ export class Panel {
   }
 
   toggleFigures(): void {
-    this.figures.hidden = !this.figures.hidden;
+    this.turn(this.figures);
   }
 
   toggleHelp(): void {
-    this.help.hidden = !this.help.hidden;
+    this.turn(this.help);
   }
 
   camera(name: string): void {
@@ -93,6 +92,21 @@ export class Panel {
 
   statistics(lines: string[]): void {
     if (!this.figures.hidden) this.figures.textContent = lines.join("\n");
+  }
+
+  private get isOpen(): boolean {
+    return !this.inside.hidden;
+  }
+
+  private open(shown: boolean): void {
+    this.inside.hidden = !shown;
+    this.menu.setAttribute("aria-expanded", String(shown));
+  }
+
+  /** A key may ask for what stands in controls that are closed. */
+  private turn(part: HTMLElement): void {
+    part.hidden = !part.hidden && this.isOpen;
+    if (!part.hidden) this.open(true);
   }
 
   private controls(inside: Element, actions: Actions): void {

@@ -2,6 +2,7 @@
 // 30 % of half the field of view beyond the image, alpha = min(0.99, opacity exp(-sigma)), nothing below 1/255.
 
 export const WIDTH = 1024; // splats in a row of a table
+export const GROUP = 256; // splats of an instance: one each would cost devices more than the splat
 
 export const VERTEX = `#version 300 es
 precision highp float;
@@ -15,7 +16,8 @@ uniform highp sampler2D u_nodes;   // a row each: rows of camera_from_node | cam
 uniform vec4 u_intrinsics;
 uniform vec2 u_size;
 uniform vec2 u_depths;             // near and far of the depth buffer
-layout(location = 0) in uint a_index;
+uniform highp usampler2D u_order;
+uniform int u_count;
 flat out vec2 v_mean;
 flat out vec3 v_conic;
 flat out vec4 v_color;
@@ -78,7 +80,10 @@ vec3 harmonics(vec3 d, int degree, vec4 s) {
 
 void main() {
   gl_Position = vec4(2.0, 2.0, 2.0, 1.0);  // nowhere, until it is seen
-  here = ivec2(int(a_index) % ${WIDTH}, int(a_index) / ${WIDTH});
+  int place = gl_InstanceID * ${GROUP} + (gl_VertexID >> 2);
+  if (place >= u_count) return;
+  int index = int(texelFetch(u_order, ivec2(place % ${WIDTH}, place / ${WIDTH}), 0).r);
+  here = ivec2(index % ${WIDTH}, index / ${WIDTH});
   uvec4 shape = texelFetch(u_shapes, here, 0);
   int block = int(shape.w >> 8);
   vec4 lower = row_of(u_blocks, block, 0), size = row_of(u_blocks, block, 1), paint = row_of(u_blocks, block, 2);
@@ -122,7 +127,7 @@ void main() {
   float angle = half_gap > 1e-6 * (a + c) ? 0.5 * atan(2.0 * uv, a - c) : 0.0;
   vec2 long_axis = vec2(cos(angle), sin(angle));
   vec2 lengths = sqrt(1.01 * reach * vec2(0.5 * (a + c) + half_gap, max(0.5 * (a + c) - half_gap, 0.9 * BLUR)));
-  vec2 corner = vec2(gl_VertexID & 1, gl_VertexID >> 1) * 2.0 - 1.0;
+  vec2 corner = vec2(gl_VertexID & 1, (gl_VertexID >> 1) & 1) * 2.0 - 1.0;
   vec2 pixel = v_mean + corner.x * lengths.x * long_axis + corner.y * lengths.y * vec2(-long_axis.y, long_axis.x);
   float depth = (u_depths.y + u_depths.x - 2.0 * u_depths.x * u_depths.y / point.z) / (u_depths.y - u_depths.x);
   gl_Position = vec4(pixel.x / u_size.x * 2.0 - 1.0, 1.0 - pixel.y / u_size.y * 2.0, clamp(depth, -1.0, 1.0), 1.0);

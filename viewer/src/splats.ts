@@ -5,7 +5,7 @@ import { bind, nearest, Program, table, type Format, type GL } from "./gl";
 import type { Wanted } from "./loader";
 import { apply, compose, invert, type Mat34, type Vec3 } from "./maths";
 import { harmonicLayers } from "./pack-splats";
-import { FRAGMENT, VERTEX, WIDTH } from "./splats.glsl";
+import { FRAGMENT, GROUP, VERTEX, WIDTH } from "./splats.glsl";
 
 interface Placed {
   node: number;
@@ -22,6 +22,7 @@ export class Splats {
   readonly textureBytes: number;
   shown = 0; // splats that are loaded
   sorted = 0; // splats that are drawn
+  private warm = false;
   private readonly program: Program;
   private readonly shapes: WebGLTexture;
   private readonly colors: WebGLTexture;
@@ -31,7 +32,8 @@ export class Splats {
   private readonly blocks: Placed[] = [];
   private readonly blockRows: Float32Array;
   private readonly array: WebGLVertexArrayObject;
-  private readonly indices: WebGLBuffer;
+  private readonly orderTable: WebGLTexture;
+  private readonly orderFormat: Format;
   private readonly colorFormat: Format;
   private readonly shapeFormat: Format;
   private readonly floats: Format;
@@ -55,21 +57,21 @@ export class Splats {
     this.shapes = table(gl, this.shapeFormat, WIDTH, Math.max(1, rows));
     this.colors = table(gl, this.colorFormat, WIDTH, Math.max(1, rows));
     const layers = harmonicLayers(Math.max(0, ...nodes.map((node) => node.degree)));
-    this.textureBytes = this.slots * (20 + 16 * layers);
+    this.textureBytes = this.slots * (24 + 16 * layers);
     this.harmonics = gl.createTexture()!;
     gl.bindTexture(gl.TEXTURE_2D_ARRAY, this.harmonics);
     gl.texStorage3D(gl.TEXTURE_2D_ARRAY, 1, gl.RGBA32UI, layers ? WIDTH : 1, layers ? Math.max(1, rows) : 1, Math.max(1, layers));
     nearest(gl, gl.TEXTURE_2D_ARRAY);
     this.blockRows = new Float32Array(16 * Math.max(1, this.blocks.length));
     this.blockTable = table(gl, this.floats, 4, Math.max(1, this.blocks.length));
+    this.orderFormat = { internal: gl.R32UI, format: gl.RED_INTEGER, type: gl.UNSIGNED_INT };
+    this.orderTable = table(gl, this.orderFormat, WIDTH, Math.max(1, rows));
     this.nodeTable = table(gl, this.floats, 5, Math.max(1, nodes.length));
     this.array = gl.createVertexArray()!;
-    this.indices = gl.createBuffer()!;
     gl.bindVertexArray(this.array);
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.indices);
-    gl.enableVertexAttribArray(0);
-    gl.vertexAttribIPointer(0, 1, gl.UNSIGNED_INT, 0, 0);
-    gl.vertexAttribDivisor(0, 1);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+    const quads = Uint16Array.from({ length: 6 * GROUP }, (_, i) => 4 * Math.floor(i / 6) + [0, 1, 2, 2, 1, 3][i % 6]);
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, quads, gl.STATIC_DRAW);
     gl.bindVertexArray(null);
   }
 
@@ -117,15 +119,17 @@ export class Splats {
     });
   }
 
+  /** Of `slots` indices the first `count` are drawn, one over the other. */
   order(indices: Uint32Array, count: number): void {
-    const { gl } = this;
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.indices);
-    gl.bufferData(gl.ARRAY_BUFFER, indices.subarray(0, count), gl.DYNAMIC_DRAW);
+    this.fill(this.orderTable, this.orderFormat, 0, count, indices);
     this.sorted = count;
   }
 
   draw(view: View): void {
-    if (this.sorted === 0) return;
+    // Before anything has come an empty slot is drawn, which shows nothing: devices finish a shader when it first draws.
+    const count = this.shown === 0 && !this.warm && this.nodes.length > 0 ? 1 : this.sorted;
+    if (count === 0) return;
+    this.warm = true;
     const { gl, program } = this;
     program.use();
     gl.activeTexture(gl.TEXTURE0);
@@ -137,6 +141,8 @@ export class Splats {
     bind(gl, program, "u_shapes", 2, gl.TEXTURE_2D, this.shapes);
     bind(gl, program, "u_colors", 3, gl.TEXTURE_2D, this.colors);
     bind(gl, program, "u_harmonics", 4, gl.TEXTURE_2D_ARRAY, this.harmonics);
+    bind(gl, program, "u_order", 5, gl.TEXTURE_2D, this.orderTable);
+    gl.uniform1i(program.at("u_count"), count);
     gl.uniform4fv(program.at("u_intrinsics"), view.intrinsics);
     gl.uniform2fv(program.at("u_size"), view.size);
     gl.uniform2fv(program.at("u_depths"), view.depths);
@@ -145,7 +151,7 @@ export class Splats {
     gl.enable(gl.DEPTH_TEST);
     gl.depthMask(false);
     gl.bindVertexArray(this.array);
-    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, this.sorted);
+    gl.drawElementsInstanced(gl.TRIANGLES, 6 * GROUP, gl.UNSIGNED_SHORT, 0, Math.ceil(count / GROUP));
     gl.bindVertexArray(null);
     gl.depthMask(true);
     gl.disable(gl.DEPTH_TEST);
@@ -159,7 +165,8 @@ export class Splats {
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
     const [whole, left] = [Math.floor(count / WIDTH), count % WIDTH];
     if (whole) gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, row, WIDTH, whole, f.format, f.type, data);
-    if (left) gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, row + whole, left, 1, f.format, f.type, data, 4 * WIDTH * whole);
+    const values = f.format === gl.RED_INTEGER ? 1 : 4;
+    if (left) gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, row + whole, left, 1, f.format, f.type, data, values * WIDTH * whole);
   }
 
   private fillHarmonics(row: number, layer: number, count: number, bytes: Uint8Array): void {

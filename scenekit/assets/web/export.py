@@ -94,7 +94,7 @@ def _scene_nodes(name: str, scene: Scene, first: Scene) -> list[Node]:
         soon = coarser(renderer)
         copy = {"kind": "volume", **place, "stands_in": True, **volume_values(soon)}
         whole = {"kind": "volume", **place, "stands_in": False, **volume_values(renderer)}
-        return [(copy, volume_chunks(soon, level=0)), (whole, volume_chunks(renderer))]
+        return [(copy, volume_chunks(soon, first_picture=True)), (whole, volume_chunks(renderer))]
     if not isinstance(renderer, SplatRenderer):
         raise BadInput.of(
             f"scene '{name}'",

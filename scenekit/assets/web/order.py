@@ -9,29 +9,26 @@ from torch import Tensor
 from scenekit.core.bounds import contract
 from scenekit.core.protocols import Splats
 
-SHARES = (1 / 16, 3 / 16, 12 / 16)  # of the splats, by falling importance: a page has levels of these sizes
-BLOCK = 16384  # splats of a block at most
+BLOCK = 16384  # splats of a block at most; the most important ones make a page's first picture
+SHARES = (1 / 16, 3 / 16, 12 / 16)  # of the splats, by falling importance: the levels after that one block
 MORTON_BITS = 16
 
 
 def blocks_by_importance(splats: Splats) -> list[tuple[int, Int[Tensor, " n"]]]:
     """Level and rows of every block, in the order in which they should arrive.
 
-    Every level holds its share of all splats, cut along a Morton curve: a block is small in space, so that 16
-    bits a coordinate suffice, and a page can prefer the blocks that are in view.
+    Level 0 is one block, so that a first picture takes the same bytes and time however large the scene is. Every
+    level after it holds its share of all splats, cut along a Morton curve: a block is small in space, so that 16 bits a
+    coordinate suffice, and a page can prefer the blocks that are in view.
     """
     importance = splats.opacities * _areas(splats.scales)
     ranked = torch.sort(importance, descending=True, stable=True).indices
     codes = morton_codes(splats.means)
+    ends = [BLOCK, *(BLOCK + round(sum(SHARES[:n]) * max(0, len(ranked) - BLOCK)) for n in range(1, len(SHARES)))]
     blocks: list[tuple[int, Tensor]] = []
-    begin = 0
-    for level, share in enumerate(SHARES):
-        last = level == len(SHARES) - 1
-        end = len(ranked) if last else min(len(ranked), max(begin + BLOCK, begin + round(share * len(ranked))))
-        rows = ranked[begin:end]
-        rows = rows[torch.sort(codes[rows], stable=True).indices]
-        blocks += [(level, part) for part in rows.split(BLOCK) if len(part)]
-        begin = end
+    for level, rows in enumerate(ranked.tensor_split(ends)):
+        along = rows[torch.sort(codes[rows], stable=True).indices]
+        blocks += [(level, part) for part in along.split(BLOCK) if len(part)]
     return blocks
 
 

@@ -22,6 +22,7 @@ MANIFEST = "scene.json"
 SCRIPT, STYLE, PAGE = "viewer.js", "viewer.css", "index.html"
 LIBRARY = '<script defer src="./viewer.js"></script>'
 SHEET = '<link rel="stylesheet" href="./viewer.css">'
+AHEAD = '<link rel="preload" href="scene.json" as="fetch" crossorigin />'
 
 
 def check_page_target(target: Path) -> None:
@@ -63,7 +64,7 @@ def _is_page_or_empty(folder: Path) -> bool:
 def _single_file(manifest: str, chunks: Mapping[str, bytes]) -> str:
     viewer = resources.path("viewer")
     script, style, page = ((viewer / name).read_text() for name in (SCRIPT, STYLE, PAGE))
-    if "</script" in script or page.count(LIBRARY) != 1 or page.count(SHEET) != 1:
+    if "</script" in script or any(page.count(part) != 1 for part in (LIBRARY, SHEET, AHEAD)):
         raise ValueError("viewer: the built bundle cannot be put into one page; build it again with npm run build")
     # "<" would let a name in the manifest end the element that holds it.
     harmless = manifest.replace("<", "\\u003c")
@@ -74,7 +75,7 @@ def _single_file(manifest: str, chunks: Mapping[str, bytes]) -> str:
     ]
     rules = page.replace("script-src 'self'", f"script-src {_hash(script)}")
     rules = rules.replace("style-src 'self'", f"style-src {_hash(style)}").replace("connect-src 'self'; ", "")
-    rules = rules.replace(LIBRARY, "").replace(SHEET, f"<style>{style}</style>")
+    rules = rules.replace(LIBRARY, "").replace(AHEAD, "").replace(SHEET, f"<style>{style}</style>")
     return rules.replace("</body>", "\n".join([*data, f"<script>{script}</script>", "</body>"]))
 
 

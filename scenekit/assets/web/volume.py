@@ -47,17 +47,18 @@ def volume_values(renderer: BakedRenderer) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def volume_chunks(renderer: BakedRenderer, level: int = 1) -> list[Chunk]:
-    """The textures of a baked field, from ``level`` on: what is small and needed by every ray first."""
+def volume_chunks(renderer: BakedRenderer, *, first_picture: bool = False) -> list[Chunk]:
+    """The textures of a baked field, small ones that every ray needs first; a ``first_picture`` is all level 0."""
     field = renderer.field
+    small, planes, atlas = (0, 0, 0) if first_picture else (1, 2, 3)
     numbers = field.blocks.numbers.permute(2, 1, 0).contiguous().to(torch.int32)
     matrices = torch.cat([matrix.T.flatten() for matrix in field.network])
     return [
-        Chunk("network", level, matrices.cpu().numpy().tobytes(), {"first": 0, "count": 1}),
-        *_cut("occupancy", level, empty_around(renderer.occupied).permute(0, 3, 2, 1).flatten(0, 1)),
-        *_cut("blocks", level, _words(numbers)),
-        *_cut("planes", level + 1, _planes(field)),
-        *_cut("atlas", level + 2, _atlas(field.blocks, _bytes(field.grid))),
+        Chunk("network", small, matrices.cpu().numpy().tobytes(), {"first": 0, "count": 1}),
+        *_cut("occupancy", small, empty_around(renderer.occupied).permute(0, 3, 2, 1).flatten(0, 1)),
+        *_cut("blocks", small, _words(numbers)),
+        *_cut("planes", planes, _planes(field)),
+        *_cut("atlas", atlas, _atlas(field.blocks, _bytes(field.grid))),
     ]
 
 

@@ -1,8 +1,11 @@
 """Small scenes of splats with everything that a page must get right: harmonics, colours beyond white, any turn."""
 
+import json
+
 import torch
 from torch import nn
 
+from scenekit.assets.web import export_web
 from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras, look_at
 from scenekit.core.protocols import Splats
@@ -62,3 +65,8 @@ def splat_scene(splats, *, antialiased=False, scene_from_world=None, cameras=Non
 def turned(scale=1.7):
     turn = matrix_from_quaternion(torch.tensor([0.8, 0.3, -0.4, 0.2], dtype=torch.float64))
     return Similarity.of(scale, torch.tensor([0.3, -0.2, 0.1], dtype=torch.float64), turn)
+
+
+def page_of(target, scenes, **options):
+    export_web(scenes, target, **options)
+    return json.loads((target / "scene.json").read_text())

@@ -1,7 +1,6 @@
 """Pages in a real, headless Chromium: what they draw against our own renderer, and what they refuse."""
 
 import gzip
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -15,43 +14,10 @@ from scenekit.distill.bake import coarser
 from scenekit.training.evaluate import to_bytes
 
 from . import browser
-from .scenes import FixedSplats, random_splats, ring, splat_scene, turned
+from .scenes import FixedSplats, page_of, random_splats, splat_scene, turned
 from .volumes import random_baked
 
 pytestmark = browser.MARKS
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser.chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def open_page(chromium):
-    """Opens addresses; the test fails on anything that a page reports as an error, unless it is expected."""
-    contexts, errors = [], []
-
-    def begin(address, expected=()):
-        contexts.append(chromium.new_context(viewport={"width": 160, "height": 100}))
-        page = contexts[-1].new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("requestfailed", lambda request: None)
-        page.goto(address)
-        page.expected_errors = expected
-        return page
-
-    yield begin
-    expected = [text for context in contexts for page in context.pages for text in page.expected_errors]
-    for context in contexts:
-        context.close()
-    assert [error for error in errors if not any(text in error for text in expected)] == []
-
-
-def page_of(target, scenes, **options):
-    export_web(scenes, target, **options)
-    return json.loads((target / "scene.json").read_text())
 
 
 def as_quantised(target, node, scene):
@@ -214,76 +180,10 @@ def test_shapes_hide_the_splats_behind_them_and_not_those_before(tmp_path, open_
     assert front[5, 5, 0] > 0.3
 
 
-def test_keys_buttons_and_the_mouse_move_the_view(tmp_path, open_page):
-    page_of(tmp_path / "page", splat_scene(random_splats(300, 1)))
-    with browser.served(tmp_path / "page") as address:
-        page = open_page(address)
-        page.set_viewport_size({"width": 600, "height": 400})
-        page.reload()
-        browser.wait_until_loaded(page)
-
-        def shot():
-            page.wait_for_timeout(900)  # a flight and the full picture after it
-            return page.screenshot(clip={"x": 200, "y": 10, "width": 200, "height": 200})  # clear of the panel
-
-        pictures = [shot()]
-        page.locator("canvas").focus()
-        for key in ("n", "ArrowLeft", "w", "r"):
-            page.keyboard.press(key, delay=150)
-            pictures.append(shot())
-        assert pictures[0] == pictures[4]
-        page.mouse.move(300, 100)
-        page.mouse.down()
-        page.mouse.move(360, 110, steps=3)
-        page.mouse.up()
-        pictures[4] = shot()
-        page.mouse.wheel(0, 300)
-        pictures.append(shot())
-        assert len(set(pictures)) == 6
-        page.get_by_label("next camera").click()
-        page.get_by_text("photograph 2").wait_for()
-        page.get_by_label("statistics").click()
-        page.get_by_text("300 splats").or_(page.get_by_text("splats,")).first.wait_for()
-
-
-def test_a_finger_turns_the_view_and_two_fingers_come_closer(tmp_path, open_page):
-    splats = random_splats(2, degree=0)
-    splats.means[:], splats.scales[:], splats.opacities[:] = 0.0, 0.1, 1.0
-    splats.harmonics_dc[:] = torch.tensor(
-        [[[-2.0, -2.0, -2.0]], [[2.0, -2.0, -2.0]]]
-    )  # black in the middle, red beside
-    splats.means[1, 0], splats.scales[1] = 0.3, 0.03
-    page_of(tmp_path / "page", splat_scene(splats))
-    with browser.served(tmp_path / "page") as address:
-        page = open_page(address)
-        page.set_viewport_size({"width": 300, "height": 300})
-        page.reload()
-        browser.wait_until_loaded(page)
-        touch = page.context.new_cdp_session(page)
-
-        def move(*steps):
-            for kind, step in zip(["touchStart", *["touchMove"] * (len(steps) - 1)], steps, strict=True):
-                points = [{"x": x, "y": y, "id": index} for index, (x, y) in enumerate(step)]
-                touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-            touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-            page.wait_for_timeout(300)
-            return browser.screenshot(page)[:200]
-
-        def dark(picture):
-            return int((picture.max(-1) < 0.15).sum())
-
-        before = browser.screenshot(page)[:200]
-        after = move([(130, 150), (170, 150)], [(120, 150), (180, 150)], [(112, 150), (188, 150)])
-        assert dark(after) > 1.5 * dark(before) > 0
-        turned = move([(150, 60)], [(190, 60)], [(230, 70)])
-        assert np.abs(turned - after).max() > 0.5
-        assert abs(dark(turned) - dark(after)) < 0.2 * dark(after)  # about the black ball, which stays in the middle
-
-
 def test_the_first_picture_stands_long_before_a_slow_line_has_brought_everything(tmp_path, open_page, chromium):
     splats = random_splats(60_000, 3, size=0.01)
     target = tmp_path / "page"
-    page_of(target, splat_scene(splats))
+    manifest = page_of(target, splat_scene(splats))
     total = sum(file.stat().st_size for file in target.glob("*.bin"))
     with browser.served(target) as address:
         page = open_page("about:blank")
@@ -292,6 +192,9 @@ def test_the_first_picture_stands_long_before_a_slow_line_has_brought_everything
         speed = 400_000  # bytes a second: several seconds for all of it
         conditions = {"offline": False, "latency": 20, "downloadThroughput": speed, "uploadThroughput": speed}
         line.send("Network.emulateNetworkConditions", conditions)
+        asked = []
+        page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+        page.on("requestfinished", lambda request: asked.append("came: " + request.url.rpartition("/")[2]))
         page.goto(address)
         for _ in range(200):
             figures = page.evaluate("() => window.scenekit?.statistics()")
@@ -299,50 +202,11 @@ def test_the_first_picture_stands_long_before_a_slow_line_has_brought_everything
                 break
             page.wait_for_timeout(50)
         assert 0 < figures["splats"] < 60_000
-        assert figures["bytes"] < total / 2
-
-
-def broken(manifest, change):
-    text = json.loads(json.dumps(manifest))
-    change(text)
-    return json.dumps(text)
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (lambda m: m.update(version=9), "version 1"),
-        (lambda m: m["nodes"][0]["chunks"][0].update(file="../../etc/passwd"), "wanted a name such as"),
-        (lambda m: m["nodes"][0]["chunks"][0].update(raw_bytes=10**12), "raw_bytes"),
-        (lambda m: m["nodes"][0].update(name="<img src=x onerror=alert(1)>" * 20), "at most 200 characters"),
-        (lambda m: m["nodes"][0]["chunks"][0].update(sha256="0" * 64), "it is damaged"),
-        (lambda m: m["nodes"][0]["chunks"][0].update(file="base_ffffffffffff.bin"), "404"),
-    ],
-)
-def test_a_hostile_or_damaged_scene_is_refused_in_words(tmp_path, open_page, change, sentence):
-    target = tmp_path / "page"
-    manifest = page_of(target, splat_scene(random_splats(20, 0)))
-    (target / "scene.json").write_text(broken(manifest, change))
-    with browser.served(target) as address:
-        page = open_page(address, expected=["404"])
-        alert = page.get_by_role("alert").filter(has_text=sentence)
-        alert.wait_for(timeout=20_000)
-        assert page.evaluate("() => document.querySelectorAll('img').length") == 0
-
-
-def test_the_page_fits_a_phone(tmp_path, open_page):
-    export_web(splat_scene(random_splats(200, 0), cameras=ring(size=(100, 160))), tmp_path / "page.html")
-    page = open_page((tmp_path / "page.html").as_uri())
-    page.set_viewport_size({"width": 360, "height": 640})
-    page.reload()
-    browser.wait_until_loaded(page)
-    page.get_by_label("show or hide the controls").click()
-    wide = page.evaluate("() => [document.documentElement.scrollWidth, document.querySelector('nav').scrollWidth]")
-    assert max(wide) <= 360
-    for button in page.get_by_role("button").all():
-        box = button.bounding_box()
-        assert box["width"] >= 40
-        assert box["height"] >= 40
-        assert box["x"] >= 0
-        assert box["x"] + box["width"] <= 360
-    assert np.isfinite(wide).all()
+        assert 0 < figures["firstPictureBytes"] < total / 2
+        page.goto("about:blank")  # before its server goes
+    (lead,) = (chunk for chunk in manifest["nodes"][0]["chunks"] if chunk["level"] == 0)
+    data = [name for name in asked if name.endswith(".bin")]
+    assert data[:2] == [lead["file"], "came: " + lead["file"]]
+    # At 50 Mbit/s all that a first picture needs is on the line for a tenth of the two seconds that it may take.
+    parts = ("index.html", "viewer.js", "viewer.css", "scene.json", lead["file"])
+    assert sum((target / part).stat().st_size for part in parts) < 0.2 * 50e6 / 8

@@ -56,6 +56,7 @@ def test_every_level_holds_the_most_important_splats_that_are_left_in_small_bloc
     assert sorted(torch.cat(list(levels.values())).tolist()) == list(range(5 * BLOCK))
     assert area[levels[0]].min() >= area[levels[1]].max()
     assert max(len(rows) for _, rows in blocks) <= BLOCK
+    assert [len(rows) for level, rows in blocks if level == 0] == [BLOCK]  # the first picture, of any scene
     last = [rows for level, rows in blocks if level == max(levels)]
     spreads = [(splats.means[rows].quantile(0.9, 0) - splats.means[rows].quantile(0.1, 0)).prod() for rows in last]
     whole = torch.cat(last)

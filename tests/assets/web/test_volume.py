@@ -1,10 +1,15 @@
+import json
+from dataclasses import replace
+
 import numpy as np
 import torch
 
+from scenekit.assets.web import export_web
 from scenekit.assets.web.volume import FARTHEST, empty_around, volume_chunks, volume_values
 from scenekit.core.rays import Samples
 from scenekit.distill.bake.blocks import BLOCK, SIDE
 
+from .scenes import random_splats, splat_scene
 from .volumes import random_baked
 
 
@@ -16,6 +21,14 @@ def test_a_byte_of_the_occupancy_says_how_far_the_next_cell_is():
     to_cell = (at - torch.tensor([5, 6, 7])).abs().amax(-1)
     to_face = torch.minimum(at + 1, 16 - at).amin(-1)
     assert torch.equal(far, torch.minimum(to_cell, to_face).clamp(max=FARTHEST).to(torch.uint8))
+
+
+def test_the_coarse_copy_alone_makes_the_first_picture(tmp_path):
+    scene = replace(splat_scene(random_splats(0)), renderer=random_baked(resolution=64))
+    export_web(scene, tmp_path / "page")
+    copy, whole = json.loads((tmp_path / "page" / "scene.json").read_text())["nodes"][:2]
+    assert {chunk["level"] for chunk in copy["chunks"]} == {0}
+    assert min(chunk["level"] for chunk in whole["chunks"]) > 0
 
 
 def test_the_textures_hold_what_the_field_reads():
