@@ -3,8 +3,8 @@
 What ``--compact`` and ``.sogc`` files sort by: places, sizes and colours of Gaussians on a rolling surface, shuffled.
 "seconds" are those of whole sorts, beginning and ending with the GPU idle; the first one also loads, or compiles,
 kernels. "moves" are exchanges all over the grid in groups of four, each of which the host waits for. "variance" of
-neighbours' differences, before and after (shuffled rows have about 2), tells how good the grid is. On a GPU the kernels
-of one sort stand beside, by torch's profiler.
+neighbours' differences, before and after (shuffled rows have about 2), tells how good the grid is. ``--profile`` sorts
+once more on a GPU, for what its kernels take.
 """
 
 from __future__ import annotations
@@ -62,10 +62,11 @@ def counted(body: Callable[[], object]) -> int:
     return moves
 
 
-def measure(side: int, device: torch.device, improvement: float, sorts: int) -> dict[str, Any]:
+def measure(side: int, device: torch.device, improvement: float, sorts: int, *, profiled: bool) -> dict[str, Any]:
     """Everything about sorts of ``side`` squared rows."""
     values = keys(side * side, device)
-    runs = [sort(values, improvement) for _ in range(sorts)]
+    runs: list[tuple[Tensor, float]] = []
+    moves = counted(lambda: runs.extend(sort(values, improvement) for _ in range(sorts)))
     found: dict[str, Any] = {
         "machine": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
         "rows": side * side,
@@ -74,8 +75,8 @@ def measure(side: int, device: torch.device, improvement: float, sorts: int) -> 
         "variance": [grid_sort.neighbour_variance(values), grid_sort.neighbour_variance(values[runs[-1][0]])],
         "same": all(torch.equal(order, runs[0][0]) for order, _ in runs),
     }
-    found["moves"] = counted(lambda: sort(values, improvement))
-    if device.type == "cuda":
+    found["moves"] = moves / sorts
+    if device.type == "cuda" and profiled:
         found["kernels"] = kernels(lambda: sort(values, improvement), calls=1)
     return found
 
@@ -91,8 +92,10 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=1000, help="of the grid, in rows")
     parser.add_argument("--improvement", type=float, default=3e-4, help="at which a round goes on; in training 1e-3")
     parser.add_argument("--sorts", type=int, default=SORTS)
+    parser.add_argument("--profile", action="store_true", help="sort once more, and say what its kernels took")
     options = parser.parse_args()
-    print(json.dumps(measure(options.side, torch.device(options.device), options.improvement, options.sorts), indent=1))
+    how = (options.side, torch.device(options.device), options.improvement, options.sorts)
+    print(json.dumps(measure(*how, profiled=options.profile), indent=1))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Times what fields are made of on a GPU: ``python -m benchmarks.kernels [--output FILE] [--only NAME]``.
 
-Each figure is the median of 30 by CUDA events, for calls as a user makes them, autograd included, of the GPU alone: its
-queue is filled before it begins, and what the host takes to fill it stands apart ("issue"). "both" is forward and
-backward into what is trained. Networks come in both precisions. Beside ours stand the plain torch references on the
-same GPU, and tiny-cuda-nn where it can be imported; before a row is timed, ours and the reference are compared on its
-inputs. ``--device cpu --share 4096`` runs a small part of every row on a CPU, to try the script.
+Each figure is the median of 30 (of references, 3) by CUDA events, for calls as a user makes them, autograd included, of
+the GPU alone: its queue is filled before it begins, and what the host takes to fill it stands apart ("issue"). "both" is
+forward and backward into what is trained. Networks come in both precisions. Beside ours stand the plain torch
+references on the same GPU, and tiny-cuda-nn where it can be imported; before a row is timed, ours and the reference are
+compared on its inputs. ``--device cpu --share 4096`` runs a small part of every row on a CPU, to try the script.
 
 Points: "random" anywhere in the cube; "rays" 1,024 steps along each of some rays over 0.4 of the cube; "surface" a
 patch of neighbouring pixels with 32 samples each in a shell 0.1 thick, what training sees once the occupancy grid has
@@ -35,7 +35,7 @@ from scenekit.kernels import OPS, GridLayout, adam_numbers, simplex_layout, trun
 from scenekit.kernels.gpu import compile as compiling
 from scenekit.kernels.gpu import composite, grids, launch, march, mlp_half, radiance
 
-REPETITIONS = 30
+REPETITIONS, FEW = 30, 3  # of references few, which take a hundred times as long
 N = 2**20
 LAYOUTS = ((16, 2, 19), (8, 4, 19), (16, 2, 22))  # levels, features, log2 of a level's rows
 
@@ -270,9 +270,9 @@ def measure(row: Row, device: torch.device) -> dict[str, Any]:
     found: dict[str, Any] = {"name": row.name, **row.scope, "largest_errors": errors}
     torch.set_float32_matmul_precision(row.products)
     peer = row.peer()
-    for who, body in (("ours", row.run), ("reference", row.reference)):
+    for who, body, repetitions in (("ours", row.run, _repetitions(device)), ("reference", row.reference, FEW)):
         try:
-            found[who] = _times(body, row, device)
+            found[who] = _times(body, row, device, repetitions)
         except torch.OutOfMemoryError as failure:
             found[who] = {"failed": str(failure)[:200]}
     if peer is not None:
@@ -282,7 +282,7 @@ def measure(row: Row, device: torch.device) -> dict[str, Any]:
     return found
 
 
-def _times(body: Callable[..., Any], row: Row, device: torch.device) -> dict[str, float | None]:
+def _times(body: Callable[..., Any], row: Row, device: torch.device, repetitions: int) -> dict[str, float | None]:
     def forward() -> Any:
         with torch.no_grad():
             return body(*row.leaves)
@@ -290,7 +290,7 @@ def _times(body: Callable[..., Any], row: Row, device: torch.device) -> dict[str
     passes = {"forward": forward, **({"both": _both(body, row, device)} if row.trained else {})}
     found: dict[str, float | None] = {}
     for name, run in passes.items():
-        found[f"{name}_ms"] = timed(run, device, _repetitions(device))
+        found[f"{name}_ms"] = timed(run, device, repetitions)
         found[f"{name}_issue_ms"] = issued(run, device)
     return found
 
