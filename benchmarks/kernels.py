@@ -1,8 +1,8 @@
 """Times what fields are made of on a GPU: ``python -m benchmarks.kernels [--output FILE] [--only NAME]``.
 
 Each figure is the median of 30 (of references, 3) by CUDA events, for calls as a user makes them, autograd included, of
-the GPU alone: its queue is filled before it begins, and what the host takes to fill it stands apart ("issue"). "both" is
-forward and backward into what is trained. Networks come in both precisions. Beside ours stand the plain torch
+the GPU alone: its queue is filled before it begins, and what the host takes to fill it stands apart ("issue"). "both"
+is forward and backward into what is trained. Networks come in both precisions. Beside ours stand the plain torch
 references on the same GPU, and tiny-cuda-nn where it can be imported; before a row is timed, ours and the reference are
 compared on its inputs. ``--device cpu --share 4096`` runs a small part of every row on a CPU, to try the script.
 
