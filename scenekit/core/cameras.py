@@ -94,8 +94,15 @@ class Cameras:
         return replace(self, intrinsics=self.intrinsics * factors, sizes=tuple(sizes))
 
     def moved(self, b_from_a: Similarity) -> Cameras:
-        """The cameras after a change of frame, computed in float64."""
-        return replace(self, world_from_camera=b_from_a.poses(self.world_from_camera))
+        """The cameras after a change of frame, computed in float64; orthographic ones count pixels per unit of it."""
+        intrinsics = self.intrinsics
+        parallel = [lens is not None and lens.kind == "orthographic" for lens in self.lenses or ()]
+        if any(parallel):
+            per_unit = torch.tensor(parallel, device=intrinsics.device)[:, None] & (
+                torch.arange(4, device=intrinsics.device) < 2
+            )
+            intrinsics = torch.where(per_unit, intrinsics / b_from_a.scale, intrinsics)
+        return replace(self, world_from_camera=b_from_a.poses(self.world_from_camera), intrinsics=intrinsics)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Cameras:
         """On another device or with another floating dtype."""

@@ -11,6 +11,7 @@ import torch
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel
 from scenekit.core.lenses import Lens, seen_at, sight, undistorted
+from scenekit.core.transforms import Similarity, matrix_from_quaternion
 from scenekit.kernels.rays import rays_of
 
 SIZE = (64, 48)
@@ -87,6 +88,18 @@ def test_orthographic_rays_are_parallel_and_start_in_the_image_plane() -> None:
     rays = rays_of(camera, Pixels(torch.zeros(2, dtype=torch.int64), torch.tensor([[31.0, 25.0], [71.0, 25.0]])))
     torch.testing.assert_close(rays.origins, torch.tensor([[1.0, 2, 3], [2.0, 2, 3]]))
     torch.testing.assert_close(rays.directions, torch.tensor([[0.0, 0, 1], [0.0, 0, 1]]))
+
+
+@pytest.mark.parametrize("name", LENSES)
+def test_rays_of_moved_cameras_are_the_rays_moved(name: str) -> None:
+    turn = matrix_from_quaternion(torch.tensor([0.8, 0.1, -0.5, 0.3], dtype=torch.float64))
+    moved = Similarity.of(0.66, torch.tensor([1.0, -2.0, 0.5]), turn)
+    poses = torch.eye(4, dtype=torch.float64)[None, :3].repeat(2, 1, 1)
+    cameras = Cameras(poses.float(), intrinsics_of(name).float().expand(2, 4), (SIZE,) * 2, lenses=(None, LENSES[name]))
+    pixels = Pixels(torch.tensor([0, 1, 1]), torch.tensor([[12.5, 30.5], [12.5, 30.5], [50.5, 8.5]]))
+    before, after = rays_of(cameras, pixels), rays_of(cameras.moved(moved), pixels)
+    torch.testing.assert_close(after.origins.double(), moved.points(before.origins.double()), atol=1e-6, rtol=0)
+    torch.testing.assert_close(after.directions.double(), before.directions.double() @ turn.T, atol=1e-6, rtol=0)
 
 
 def test_lenses_mix_in_one_batch_and_a_pinhole_among_them_stays_one() -> None:
