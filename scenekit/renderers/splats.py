@@ -16,10 +16,11 @@ from scenekit.kernels.intersect import Tiles, intersect
 from scenekit.kernels.project import Projected, project
 from scenekit.kernels.rasterize import rasterize
 from scenekit.renderers.exchange import Pinhole, exchanged, told
-from scenekit.renderers.tangent import Face, faces_of, read_off
+from scenekit.renderers.tangent import DENSITY, Face, faces_of, read_off
 from scenekit.renderers.tile_room import Frame, TileRoom
 
 SomePrimitives = TypeVar("SomePrimitives", bound=Primitives)
+BLUR = 0.3  # square pixels that every splat is widened by
 
 
 class SplatRenderer(nn.Module, Generic[SomePrimitives]):
@@ -100,11 +101,12 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
     def _pinholes(self, camera: Cameras) -> list[Pinhole]:
         """What one camera is seen through, whatever lens it has."""
         if camera.are_pinholes:
-            return [Pinhole(camera.world_from_camera[0], camera.intrinsics[0], camera.sizes[0], self.near)]
+            return [Pinhole(camera.world_from_camera[0], camera.intrinsics[0], camera.sizes[0], self.near, BLUR)]
         found = []
         for face in faces_of(camera):
             one = face.camera(camera)
-            found.append(Pinhole(one.world_from_camera[0], one.intrinsics[0], face.size, self.near + face.back))
+            blur = BLUR * DENSITY**2  # as wide as in a pinhole's picture, whose pixels are larger
+            found.append(Pinhole(one.world_from_camera[0], one.intrinsics[0], face.size, self.near + face.back, blur))
         return found
 
     def _projected(self, splats: Splats, pinhole: Pinhole) -> Projected:
@@ -121,6 +123,7 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
             degree=splats.degree,
             antialiased=self.antialiased,
             near=pinhole.near,
+            blur=pinhole.blur,
         )
         if flat.rows.requires_grad:
             flat.rows.retain_grad()
