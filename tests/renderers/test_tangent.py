@@ -1,6 +1,7 @@
 """Splats through lenses: what they show is what exact rays show."""
 
 import math
+import sys
 
 import pytest
 import torch
@@ -89,6 +90,17 @@ def test_a_lens_without_distortion_shows_what_a_pinhole_shows() -> None:
     assert b.depth is not None
     solid = (a.opacity > 0.9) & (b.opacity > 0.9)
     assert float((a.depth - b.depth)[solid].abs().median()) < 0.03
+
+
+def test_specks_through_a_lens_are_as_wide_as_a_pinhole_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is smaller than a pixel is drawn by the blur alone, in face pixels smaller than the lens's own."""
+    monkeypatch.setattr(sys.modules[__name__], "SIGMA", 1e-3)
+    _, size, intrinsics = LENSES["opencv"]
+    pose = look_at(torch.tensor([6.0, 1.0, 0.5]), torch.zeros(3), torch.tensor([0.0, 0.0, 1.0]))
+    plain = Cameras(pose[None], torch.tensor([intrinsics]), (size,))
+    bent = Cameras(pose[None], torch.tensor([intrinsics]), (size,), lenses=(Lens("perspective"),))
+    seen = [float(SplatRenderer(Balls()).render(each, context=EVAL).opacity.sum()) for each in (plain, bent)]
+    assert seen[1] == pytest.approx(seen[0], rel=0.1)
 
 
 def test_depth_through_a_panorama_is_distance_and_through_parallel_rays_along_them() -> None:
