@@ -270,7 +270,10 @@ def measure(row: Row, device: torch.device) -> dict[str, Any]:
     found: dict[str, Any] = {"name": row.name, **row.scope, "largest_errors": errors}
     torch.set_float32_matmul_precision(row.products)
     peer = row.peer()
-    for who, body, repetitions in (("ours", row.run, _repetitions(device)), ("reference", row.reference, FEW)):
+    for who, body, repetitions in (
+        ("ours", row.run, _repetitions(device)),
+        ("reference", row.reference, _repetitions(device, FEW)),
+    ):
         try:
             found[who] = _times(body, row, device, repetitions)
         except torch.OutOfMemoryError as failure:
@@ -330,8 +333,8 @@ def _error(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max() / b.abs().max().clamp_min(1e-30)) if b.numel() else 0.0
 
 
-def _repetitions(device: torch.device) -> int:
-    return REPETITIONS if device.type == "cuda" else 1
+def _repetitions(device: torch.device, many: int = REPETITIONS) -> int:
+    return many if device.type == "cuda" else 1
 
 
 def cold_start(device: torch.device) -> dict[str, float] | None:

@@ -98,10 +98,8 @@ class Cameras:
         intrinsics = self.intrinsics
         parallel = [lens is not None and lens.kind == "orthographic" for lens in self.lenses or ()]
         if any(parallel):
-            per_unit = torch.tensor(parallel, device=intrinsics.device)[:, None] & (
-                torch.arange(4, device=intrinsics.device) < 2
-            )
-            intrinsics = torch.where(per_unit, intrinsics / b_from_a.scale, intrinsics)
+            intrinsics = intrinsics.clone()
+            intrinsics[torch.tensor(parallel, device=intrinsics.device), :2] /= b_from_a.scale
         return replace(self, world_from_camera=b_from_a.poses(self.world_from_camera), intrinsics=intrinsics)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Cameras:

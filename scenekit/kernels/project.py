@@ -23,6 +23,7 @@ from scenekit.kernels.op import below_autograd, once_differentiable, reference_g
 from scenekit.kernels.spherical_harmonics import basis_of, check_degree
 
 SIGMAS = 3.33  # of the radii by which Gaussians beside the image are told: where opacity 1 has fallen to 1/255
+BLUR = 0.3  # square pixels that every Gaussian is widened by
 LEAST_COMPENSATION = 0.005
 COLUMNS = 12
 INPUTS = 8  # tensors that the op takes
@@ -58,7 +59,7 @@ def project(  # noqa: PLR0913 (a camera, and all that it sees of a splat)
     degree: int = 0,
     antialiased: bool = False,
     near: float = 0.01,
-    blur: float = 0.3,
+    blur: float = BLUR,
 ) -> Projected:
     """See Gaussians in an image of ``size`` (width, height); ``intrinsics``: fx, fy, cx, cy in pixels.
 

@@ -13,14 +13,13 @@ from torch import Tensor, nn
 from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.protocols import EVAL, Batching, Context, ParameterGroup, Primitives, Rendering, Splats, Staged
 from scenekit.kernels.intersect import Tiles, intersect
-from scenekit.kernels.project import Projected, project
+from scenekit.kernels.project import BLUR, Projected, project
 from scenekit.kernels.rasterize import rasterize
 from scenekit.renderers.exchange import Pinhole, exchanged, told
 from scenekit.renderers.tangent import DENSITY, Face, faces_of, read_off
 from scenekit.renderers.tile_room import Frame, TileRoom
 
 SomePrimitives = TypeVar("SomePrimitives", bound=Primitives)
-BLUR = 0.3  # square pixels that every splat is widened by
 
 
 class SplatRenderer(nn.Module, Generic[SomePrimitives]):
