@@ -3,19 +3,20 @@
 A small capture in every format, one of its files changed: bytes anywhere; values of JSON, words of text and numbers
 of arrays by hostile ones. Every reader has to answer with a capture of finite cameras or with BadInput in one line;
 another exception, an abort or an allocation past ``MEMORY`` is a fault. ``test_captures.py`` tries some in the gate.
-What was found is kept there and in the tests of the readers.
+What was found is kept there and in the tests of the readers. A command that was ended goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
+import math
 import os
 import random
 import re
 import resource
-import shutil
 import sys
 import tempfile
 import time
@@ -35,6 +36,7 @@ from tests.data.captures import WRITERS as OWN_WRITERS
 from tests.data.captures import write_colmap
 from tests.data.other_programs import OTHER_WRITERS
 from tests.fuzz.splats import TEXTS, WORDS, damaged
+from tests.fuzz.tally import FOLDER, Tally
 
 MEMORY = 1 << 30
 BATCH = 500  # cases of one child: an abort ends no more
@@ -179,23 +181,26 @@ class Target:
             file.write_bytes(self.good[file])
 
 
-def fuzz(name: str, cases: int, seed: int, output: Path) -> int:
-    """Try so many and say how it went; the number of places in the code with faults."""
-    places: Counter[str] = Counter()
-    read, began = 0, time.perf_counter()
+def fuzz(name: str, cases: int, until: float, output: Path) -> int:
+    """Go on from where ``output`` says, until so many were tried or the clock says ``until``; how many faults."""
+    tally = Tally.of(name, output)
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         target = Target(name, Path(folder) / "capture")
-        for start in range(0, cases, BATCH):
-            count = min(BATCH, cases - start)
-            found = _in_a_child(target, count, seed + start, output / name)
-            read += found.pop("read", 0)
-            places.update(found)
-    print(f"{name}: {cases} cases in {time.perf_counter() - began:.0f} s, {read} still read, "
-          f"{len(places)} places with faults {dict(places)}", flush=True)  # fmt: skip
-    return len(places)
+        while tally.cases < cases and time.monotonic() < until:
+            count = min(BATCH, cases - tally.cases)
+            found, seconds = _in_a_child(target, count, 1 + tally.cases, output / name)
+            tally.cases += count
+            tally.cpu_seconds += seconds
+            tally.read += found.pop("read", 0)
+            tally.longest = max(tally.longest, found.pop("longest", 0) / 1e6)
+            tally.places.update(found)
+            tally.save()
+    tally.report(cases)
+    return len(tally.places)
 
 
-def _in_a_child(target: Target, cases: int, seed: int, output: Path) -> Counter[str]:
+def _in_a_child(target: Target, cases: int, seed: int, output: Path) -> tuple[Counter[str], float]:
+    """What it found, and the processor time that took."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -210,10 +215,12 @@ def _in_a_child(target: Target, cases: int, seed: int, output: Path) -> Counter[
     os.close(writing)
     with os.fdopen(reading) as stream:
         told = stream.read()
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    _, status, used = os.wait4(child, 0)
+    code = os.waitstatus_to_exitcode(status)
     for file, data in target.good.items():
         file.write_bytes(data)
-    return Counter(json.loads(told)) if code == 0 else Counter({f"ended with {code}, after {output}/last": 1})
+    found = json.loads(told) if code == 0 else {f"ended with {code}, after {output}/last": 1}
+    return Counter(found), used.ru_utime + used.ru_stime
 
 
 def _tried(target: Target, cases: int, chance: random.Random, output: Path) -> Counter[str]:
@@ -224,6 +231,7 @@ def _tried(target: Target, cases: int, chance: random.Random, output: Path) -> C
     for _ in range(cases):
         file, data = target.case(chance)
         (output / "last").write_bytes(data)
+        began = time.perf_counter()
         try:
             found["read"] += target.survives(file, data)
         except Exception as error:
@@ -231,24 +239,30 @@ def _tried(target: Target, cases: int, chance: random.Random, output: Path) -> C
             ours = next((f for f in reversed(frames) if "/scenekit/" in f.filename), frames[-1])
             where = f"{type(error).__name__} in {Path(ours.filename).name}:{ours.lineno}: {str(error)[:80]!r}"
             if where not in found:
-                (output / f"{len(found)}-{file.name}").write_bytes(data)
+                (output / f"{digest(data)}-{file.name}").write_bytes(data)
             found[where] += 1
+        found["longest"] = max(found["longest"], round(1e6 * (time.perf_counter() - began)))
     return found
+
+
+def digest(data: bytes) -> str:
+    """A short name for a finding."""
+    return hashlib.sha256(data).hexdigest()[:12]
 
 
 def main() -> None:
     """Fuzz the targets named, or all."""
     parser = argparse.ArgumentParser(description="Damaged captures against their readers.")
     parser.add_argument("targets", nargs="*", default=list(TARGETS))
-    parser.add_argument("--cases", type=int, default=1_000_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--output", type=Path, default=Path(tempfile.gettempdir()) / "scenekit-fuzz-captures")
+    parser.add_argument("--cases", type=int, default=1_000_000, help="of each; those that --output counts already too")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop then; the same command goes on")
+    parser.add_argument("--output", type=Path, default=FOLDER)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    shutil.rmtree(options.output, ignore_errors=True)
+    until = time.monotonic() + 60 * options.minutes
     if "colmap" in options.targets or "colmap_text" in options.targets:
         import pycolmap  # noqa: F401 - before memory is limited
-    sys.exit(1 if sum(fuzz(name, options.cases, options.seed, options.output) for name in options.targets) else 0)
+    sys.exit(1 if sum(fuzz(name, options.cases, until, options.output) for name in options.targets) else 0)
 
 
 if __name__ == "__main__":

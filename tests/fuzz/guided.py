@@ -2,17 +2,18 @@
 
 Wants ``pip install atheris``. An input is a seed's number and its parts, each with its length before it, so that
 what is inside archives and packed streams is damaged too. Findings do not stop it: the first input for each place in
-the code is written to ``--output`` and all are counted at the end; the exit code is 1 if there were any.
+the code is written to ``--output`` and all are counted at the end; the exit code is 1 if there were any. A command that
+was ended goes on where it was, with the inputs that had reached new code.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import resource
 import struct
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ if __name__ == "__main__":
 
 from scenekit.assets.splats import CODECS
 from tests.fuzz.splats import MEMORY, Seed, seeds_of, survives
+from tests.fuzz.tally import FOLDER, Tally
 
 
 def joined(which: int, parts: Sequence[bytes]) -> bytes:
@@ -50,69 +52,66 @@ def file_of(seeds: Sequence[Seed], data: bytes) -> bytes:
 class Findings:
     """Faults by their place in the code; the first input of each is kept."""
 
-    def __init__(self, name: str, cases: int, folder: Path) -> None:
-        self.name, self.wanted, self.folder = name, cases, folder
-        self.places: dict[str, int] = {}
-        self.cases = self.read = 0
-        self.longest = 0.0
-        self.began = time.perf_counter()
+    def __init__(self, tally: Tally, cases: int, until: float) -> None:
+        self.tally, self.wanted, self.until = tally, cases, until
+        self.folder = tally.file.parent / tally.name
+        self.used = time.process_time()
 
     def try_one(self, data: bytes) -> None:
         """Read one file and take note."""
+        tally = self.tally
         began = time.perf_counter()
         try:
-            self.read += survives(self.name, data)
+            tally.read += survives(tally.name, data)
         except Exception as error:
             frame = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}: {str(error)[:100]}"
-            key = f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}"
-            if key not in self.places:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                (self.folder / f"{self.name}-{len(self.places)}{CODECS[self.name].extensions[0]}").write_bytes(data)
-                print(place, flush=True)
-            self.places[key] = self.places.get(key, 0) + 1
-        self.cases += 1
-        self.longest = max(self.longest, time.perf_counter() - began)
-        if self.cases == self.wanted:
-            self.report()
-
-    def report(self) -> None:
-        """Say how it went and leave, before libFuzzer does in a way of its own."""
-        print(
-            f"{self.name}: {self.cases} cases in {time.perf_counter() - self.began:.0f} s, {self.read} still read, "
-            f"the longest {self.longest * 1000:.0f} ms, {len(self.places)} places with faults {self.places}",
-            flush=True,
-        )
-        os._exit(1 if self.places else 0)
+            place = f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}"
+            if place not in tally.places:
+                kept = self.folder / f"fault-{len(tally.places)}{CODECS[tally.name].extensions[0]}"
+                kept.write_bytes(data)
+                print(f"{place}: {str(error)[:100]}; {kept}", flush=True)
+            tally.places[place] += 1
+        tally.cases += 1
+        now = time.perf_counter()
+        tally.longest = max(tally.longest, now - began)
+        done = tally.cases >= self.wanted or now > self.until
+        if done or tally.cases % 10_000 == 0:
+            self.used, before = time.process_time(), self.used
+            tally.cpu_seconds += self.used - before
+            tally.save()
+        if done:  # before libFuzzer ends in a way of its own
+            tally.report(self.wanted)
+            sys.stdout.flush()
+            os._exit(1 if tally.places else 0)
 
 
 def main() -> None:
     """Fuzz one format, in memory that is limited."""
     parser = argparse.ArgumentParser(description="Damaged splat files against one reader, guided by coverage.")
     parser.add_argument("format", choices=list(CODECS))
-    parser.add_argument("--cases", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--output", type=Path, default=Path(tempfile.gettempdir()) / "scenekit-fuzz")
+    parser.add_argument("--cases", type=int, default=1_000_000, help="those that --output counts already too")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop then; the same command goes on")
+    parser.add_argument("--output", type=Path, default=FOLDER)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    tally = Tally.of(options.format, options.output)
+    if tally.cases >= options.cases:
+        tally.report(options.cases)
+        return
     seeds = seeds_of(options.format)
     for seed in seeds:  # what is imported at first use does not count
         survives(options.format, seed.whole(seed.parts))
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.RLIM_INFINITY))
-    findings = Findings(options.format, options.cases, options.output)
-    with tempfile.TemporaryDirectory() as corpus:
-        for index, seed in enumerate(seeds):
-            (Path(corpus) / f"seed-{index}").write_bytes(joined(index, seed.parts))
-        flags = [
-            f"-runs={options.cases}",
-            f"-seed={options.seed}",
-            "-timeout=20",
-            "-max_len=16384",
-            "-print_final_stats=0",
-        ]
-        atheris.Setup([sys.argv[0], corpus, *flags], lambda data: findings.try_one(file_of(seeds, data)))
-        atheris.Fuzz()
+    corpus = options.output / options.format / "corpus"  # libFuzzer adds what reached new code
+    corpus.mkdir(parents=True, exist_ok=True)
+    for index, seed in enumerate(seeds):
+        (corpus / f"seed-{index}").write_bytes(joined(index, seed.parts))
+    findings = Findings(tally, options.cases, time.perf_counter() + 60 * options.minutes)
+    flags = [f"-seed={1 + tally.cases}", "-timeout=20", "-max_len=16384", "-print_final_stats=0",
+             f"-artifact_prefix={corpus.parent}/"]  # fmt: skip
+    atheris.Setup([sys.argv[0], str(corpus), *flags], lambda data: findings.try_one(file_of(seeds, data)))
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":
