@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from benchmarks import record
 from scenekit.assets.run import checkpoints, write_checkpoint
 from scenekit.assets.saving import EVERY, LARGEST_SHARE, Saving
 from scenekit.core.bounds import Bounds
@@ -86,7 +87,7 @@ def main() -> None:
             results[name] = measured(state, Path(folder))
         print(name, json.dumps(results[name]), flush=True)
     if options.output is not None:
-        options.output.write_text(json.dumps({"threads": torch.get_num_threads(), "results": results}, indent=1))
+        record.write(options.output, {"threads": torch.get_num_threads(), "rows": results})
 
 
 if __name__ == "__main__":

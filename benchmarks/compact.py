@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import call, data, keep
+from scenekit.representations.gaussian_cloud import floats_of
 
 RESULTS = "compact"
 FORMATS = (".sogc", ".sog", ".spz")
@@ -54,11 +55,6 @@ def export(run: Path, target: Path, *flags: str) -> dict[str, Any]:
     return {key: facts[key] for key in kept if key in facts}
 
 
-def float_bytes(facts: dict[str, Any]) -> int:
-    """What the Gaussians of a file take as float32: place, sizes, rotation, opacity and harmonics."""
-    return 4 * facts["gaussians"] * (3 + 3 + 4 + 1 + 3 * (facts["harmonics_degree"] + 1) ** 2)
-
-
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, dict[str, Any]]:
     """Both trainings with all their files."""
     rows: dict[str, dict[str, Any]] = {}
@@ -73,7 +69,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, dict[str, An
                 row["files"][f"{extension} coarse"] = export(run, folder / f"{name}-coarse{extension}", *coarse)
         rows[name] = row
     plain = rows["plain"]
-    whole = float_bytes(plain["files"][f"{options.formats[0]} usual"])
+    first = plain["files"][f"{options.formats[0]} usual"]
+    whole = 4 * floats_of(first["gaussians"], first["harmonics_degree"])
     for row in rows.values():
         for file in row["files"].values():
             file["times_smaller"] = round(whole / file["bytes"], 2)

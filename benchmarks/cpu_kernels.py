@@ -1,4 +1,4 @@
-"""Times every native CPU operator against its plain-torch reference: ``python benchmarks/cpu_kernels.py``.
+"""Times every native CPU operator against its plain-torch reference: ``python -m benchmarks.cpu_kernels``.
 
 A time is the best of several runs, in milliseconds of wall time, tensors freshly allocated by every run as in
 training; forward and backward together include autograd. Load by others makes both columns slower and the
@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,6 +19,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from benchmarks import record
 from scenekit.kernels import OPS, GridLayout, native, simplex_layout
 
 
@@ -141,16 +140,11 @@ def measure(case: Case, seconds: float) -> Measured:
     return Measured(case.op, case.scope, forward(op), forward(op.reference), *pair)
 
 
-def machine() -> dict[str, Any]:
-    """What the numbers depend on."""
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text().splitlines() if information.exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+def circumstances() -> dict[str, Any]:
+    """What the numbers depend on besides the machine."""
     return {
-        "processor": models[0] if models else platform.processor(),
         "library": native.describe(),
         "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
         "load": [round(x, 1) for x in os.getloadavg()],
     }
 
@@ -172,13 +166,13 @@ def main() -> None:
     parser.add_argument("--only", help="names of ops, comma separated")
     parser.add_argument("--threads", type=int, default=2, help="of torch and of the native loops")
     parser.add_argument("--seconds", type=float, default=0.3, help="per time measured, at least three runs")
-    parser.add_argument("--json", type=Path, help="also write the table here")
+    parser.add_argument("--output", type=Path, help="also write the table here")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if native.library() is None:
         raise SystemExit("no native library is loaded: there is nothing to compare")
-    about = machine()
-    print(", ".join(f"{key} {value}" for key, value in about.items()))
+    about = circumstances()
+    print(", ".join(f"{key} {value}" for key, value in (record.machine() | about).items()))
     print(f"{'':49} {'forward, ms':>28} {'forward + backward, ms':>28}")
     columns = f"{'native':>9} {'reference':>10} {'ratio':>7}"
     print(f"{'op':16} {'scope':32} {columns} {columns}")
@@ -189,9 +183,8 @@ def main() -> None:
             print(row(results[-1]), flush=True)
     about["load_after"] = [round(x, 1) for x in os.getloadavg()]
     print(f"load average afterwards: {about['load_after']}")
-    if options.json:
-        table = {"machine": about, "cases": [asdict(result) for result in results]}
-        options.json.write_text(json.dumps(table, indent=2) + "\n")
+    if options.output:
+        record.write(options.output, {**about, "rows": [asdict(result) for result in results]})
 
 
 if __name__ == "__main__":

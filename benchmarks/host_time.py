@@ -9,7 +9,6 @@ multiplication, for scale.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks import record
 from scenekit import kernels
 from scenekit.kernels.composite import composite
 from scenekit.kernels.gpu import adam, launch
+from scenekit.recipes.device import device_name
 
 CALLS, RUNS = 200, 7
 N = 64
@@ -105,7 +106,7 @@ def main() -> None:
     for name, times in found.items():
         print(f"{name:30}", times)
     if options.output:
-        options.output.write_text(json.dumps({"torch": torch.__version__, "microseconds": found}, indent=1))
+        record.write(options.output, {"device": device_name(device), "microseconds": found})
 
 
 if __name__ == "__main__":

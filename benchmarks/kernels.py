@@ -26,10 +26,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks import record
 from benchmarks.clock import issued, timed
 from benchmarks.kernel_rows import GENERATORS, Row
 from scenekit.kernels.gpu import compile as compiling
 from scenekit.kernels.gpu import composite, grids, launch, march, mlp_half, radiance
+from scenekit.recipes.device import device_name
 
 REPETITIONS, FEW = 30, 3  # of references few, which take a hundred times as long
 
@@ -151,11 +153,10 @@ def main() -> None:
         raise SystemExit(
             "kernels: wanted an NVIDIA GPU and a torch built for it; --device cpu --share 64 tries the script"
         )
-    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     found: dict[str, Any] = {
         "scope": " ".join(str(__doc__).split("\n\n")[1].split()),
-        "machine": machine,
-        "versions": {"torch": torch.__version__, "cuda": torch.version.cuda},
+        "device": device_name(device),
+        "cuda": torch.version.cuda,
         "copy_tb_per_s": copy_rate(device),
         "cold_start": cold_start(device),
         "rows": [],
@@ -166,7 +167,7 @@ def main() -> None:
                 found["rows"].append(measure(row, device))
                 print(json.dumps(found["rows"][-1]), flush=True)
                 if options.output:  # what is measured stays, whatever comes of the next row
-                    options.output.write_text(json.dumps(found, indent=1))
+                    record.write(options.output, found)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass, replace
@@ -21,11 +20,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks import record
 from benchmarks.clock import timed
 from scenekit.kernels.gpu import compile as compiling
 from scenekit.kernels.gpu import launch, layers, mlp_half, radiance
 from scenekit.kernels.gpu.compile import Source
 from scenekit.kernels.gpu.layers import Chain, Plan
+from scenekit.recipes.device import device_name
 
 N = 2**20
 NETWORKS = ((32, 64, 16), (32, 64, 64, 3), (64, 64, 64, 64, 64, 16), (32, 128, 128, 16), (128, 128, 128, 128, 128, 128))
@@ -172,7 +173,7 @@ def main() -> None:
     if not torch.cuda.is_available():
         raise SystemExit("mlp_plans: wanted an NVIDIA GPU and a torch built for it")
     device, found = torch.device("cuda", 0), []
-    print(torch.cuda.get_device_name(device))
+    print(device_name(device))
     for work in works(options.count, options.by_feature, device):
         if options.only not in work.name:
             continue
@@ -186,7 +187,7 @@ def main() -> None:
                 if place < options.best or row["own"]:
                     print(work.name, name, f"{row['ms']:.4f}", row["plan"], "*" if row["own"] else "", flush=True)
     if options.output:
-        options.output.write_text(json.dumps(found, indent=1))
+        record.write(options.output, {"device": device_name(device), "rows": found})
 
 
 if __name__ == "__main__":

@@ -170,7 +170,6 @@ def main() -> None:
     frames = [row for pair in pairs for row in frame_rows(*pair, options)]
     result = {
         "device": device_name(options.device),
-        "machine": record.machine(),
         "threads": options.threads,
         "kernels": native.describe(),
         "samples": options.samples,
@@ -178,10 +177,9 @@ def main() -> None:
         "frames": frames,
         "load": os.getloadavg()[0],
     }
-    text = json.dumps(result, indent=1)
-    print(text)
+    print(json.dumps(result, indent=1))
     if options.output is not None:
-        options.output.write_text(text + "\n")
+        record.write(options.output, result)
 
 
 if __name__ == "__main__":

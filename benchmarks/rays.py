@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from benchmarks import record
 from benchmarks.clock import timed
 from scenekit.core.bounds import Bounds
 from scenekit.core.capabilities import Traced
@@ -34,6 +35,7 @@ from scenekit.kernels.grid_layout import rows_of
 from scenekit.kernels.lit_counts import lit_counts
 from scenekit.kernels.march import Marched, StepRule, march
 from scenekit.kernels.trace_hash_grid import GridField, Stretches, trace_hash_grid
+from scenekit.recipes.device import device_name
 
 REPETITIONS, CHECKED = 30, 256
 RADIUS, CELLS, FULL = 0.5, 128, 1024
@@ -267,9 +269,8 @@ def main() -> None:
                 found.append(entry)
                 print(json.dumps(entry), flush=True)
     if options.output:
-        machine = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
         scope = " ".join(str(__doc__).split("\n\n")[1].split())
-        options.output.write_text(json.dumps({"scope": scope, "machine": machine, "rows": found}, indent=1))
+        record.write(options.output, {"scope": scope, "device": device_name(device), "rows": found})
 
 
 if __name__ == "__main__":

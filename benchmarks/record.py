@@ -61,6 +61,12 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
+def write(file: Path, figures: Mapping[str, Any]) -> None:
+    """Figures in a file of their own, with the machine, for whoever wants them elsewhere than beside the others."""
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps({**figures, "machine": machine()}, indent=2) + "\n")
+
+
 def read(name: str) -> dict[str, Any]:
     """The rows of a results file and what else it holds; no rows where there is none yet."""
     file = FOLDER / f"{name}.json"

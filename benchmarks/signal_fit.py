@@ -129,17 +129,15 @@ def main() -> None:
         "points": options.points,
         "threads": options.threads,
         "device": device_name(device_of(options.device)),
-        "machine": record.machine(),
         "kernels": native.describe(),
         **compare(open_signal(options.file), options.between, options),
         "load": os.getloadavg()[0],
     }
     if options.keep:
         record.keep("signal_fit", options.keep, result)
-    text = json.dumps(result, indent=1)
-    print(text)
+    print(json.dumps(result, indent=1))
     if options.output is not None:
-        options.output.write_text(text + "\n")
+        record.write(options.output, result)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ training. ``--keep ROW`` puts the result into ``results/surface_fit.json``.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -128,7 +127,7 @@ def main() -> None:
     if options.keep:
         record.keep("surface_fit", options.keep, result)
     if options.output is not None:
-        options.output.write_text(json.dumps({**result, "machine": record.machine()}, indent=1) + "\n")
+        record.write(options.output, result)
 
 
 if __name__ == "__main__":

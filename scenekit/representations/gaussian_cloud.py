@@ -17,6 +17,11 @@ from scenekit.representations.gaussians import GaussianModel, Gaussians
 MAX_DEGREE = 4
 
 
+def floats_of(count: int, degree: int) -> int:
+    """How many numbers so many Gaussians hold: centre, scales, quaternion, opacity and harmonics."""
+    return count * (3 + 3 + 4 + 1 + 3 * (degree + 1) ** 2)
+
+
 @dataclass(frozen=True)
 class GaussianCloud:
     """N Gaussians as 3D Gaussian Splatting stores them, float32 on a CPU; nothing is activated.
@@ -58,8 +63,7 @@ class GaussianCloud:
 
     def floats(self) -> int:
         """How many numbers it holds."""
-        parts = (self.means, self.log_scales, self.quaternions, self.opacity_logits, self.harmonics)
-        return sum(part.numel() for part in parts)
+        return floats_of(len(self), self.degree)
 
     @property
     def degree(self) -> int:
