@@ -47,7 +47,7 @@ class General:
         json: print the report as one JSON object, and no bar.
     """
 
-    run: Annotated[Path | None, tyro.conf.Positional] = None
+    run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     capture: str | None = None
     resume: bool = False

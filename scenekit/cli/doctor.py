@@ -1,10 +1,11 @@
-"""``scenekit doctor``: which backend serves each operator, and what would make it faster."""
+"""``scenekit doctor``: which backend serves each operator, what would make it faster, and what is not installed."""
 
 from __future__ import annotations
 
 import json
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -15,6 +16,14 @@ from scenekit.kernels.adapters import adapted
 from scenekit.kernels.choice import ours_serve
 from scenekit.kernels.gpu import launch, mlp_half
 from scenekit.kernels.gpu.compile import missing as compiler_missing
+
+# What not every installation can do: the extra that brings it, and its modules.
+OPTIONAL: dict[str, tuple[str, ...]] = {
+    "photographs of phones (HEIC)": ("photos", "pillow_heif"),
+    "linear pictures (EXR)": ("photos", "OpenEXR"),
+    "meshes": ("mesh", "open3d", "trimesh", "xatlas"),
+    "OpenUSD": ("usd", "pxr"),
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,8 @@ def run(arguments: list[str]) -> None:
         print(f"networks on the GPU: {facts['gpu_networks']}")
     for name, server in facts["operators"].items():
         print(f"  {name:32} {server:20} {facts['gpu_operators'].get(name, '')}".rstrip())
+    for work, remedy in facts["optional"].items():
+        print(f"  {work:32} {remedy or 'there'}")
     for advice in facts["advice"]:
         print(f"faster: {advice}")
 
@@ -62,14 +73,23 @@ def examine() -> dict[str, Any]:
             for name, op in OPS.items()
         },
         "gpu_operators": {name: _on_gpu(op) for name, op in OPS.items()} if torch.cuda.is_available() else {},
+        "optional": {work: _remedy(*needs) for work, needs in OPTIONAL.items()},
         "advice": _advice(compiled),
     }
+
+
+def _remedy(extra: str, *modules: str) -> str:
+    """What to install for work that these modules do; nothing where all are there."""
+    lacking = [module for module in modules if find_spec(module) is None]
+    return f"needs {', '.join(lacking)}: pip install 'scenekit[{extra}]'" if lacking else ""
 
 
 def _gpu() -> str:
     """The first GPU, or why there is none."""
     if not torch.cuda.is_available():
-        return "none that this torch can use"
+        if not torch.backends.cuda.is_built():
+            return f"none: torch {torch.__version__} is built without CUDA"
+        return "none: torch is built for CUDA, but finds no NVIDIA GPU, or no driver that is new enough"
     major, minor = torch.cuda.get_device_capability(0)
     return f"{torch.cuda.get_device_name(0)}, sm_{major}{minor}"
 

@@ -41,7 +41,7 @@ class Evaluate:
         json: print one JSON object.
     """
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     capture: str | None = None
     split: Literal["test", "train"] = "test"
     fit_poses: bool = False

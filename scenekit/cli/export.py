@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from scenekit.assets.edits import VERBS, edited, read_edits, stream_edits, streams
 from scenekit.assets.edits.edit import Edit
-from scenekit.assets.exporters import EXPORTERS, Source, export, exporter_of
+from scenekit.assets.exporters import EXPORTERS, FOLDER, Source, export, exporter_of
 from scenekit.assets.frames import Axis, file_from_world
 from scenekit.assets.meshes import Meshing
 from scenekit.assets.meshes.export import export_mesh
@@ -54,8 +54,8 @@ class Export:
         bake: how a field is made ready for a page.
     """
 
-    source: Annotated[Path, tyro.conf.Positional]
-    target: Annotated[Path, tyro.conf.Positional]
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|FILE")]
+    target: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     up: Axis | None = None
     scale: float = 1.0
     kind: Annotated[Literal["splats", "mesh", "points"] | None, tyro.conf.arg(name="as")] = None
@@ -71,7 +71,7 @@ class Export:
 def run(arguments: list[str]) -> None:
     """Edit, write the file, verify it if asked, and say what was done."""
     edits, rest = read_edits(arguments)
-    names = f"{', '.join(EXPORTERS)}, and meshes as {', '.join(SUFFIXES)}"
+    names = f"{', '.join(name for name in EXPORTERS if name != FOLDER)}, a folder, and meshes as {', '.join(SUFFIXES)}"
     verbs = f"Edits, in the order given: {', '.join(VERBS)}."
     brief = without(Export, "meshing", "bake")
     options = parse(Export, "export", rest, f"A scene as a file: {names}. {verbs}", brief=brief)

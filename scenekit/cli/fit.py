@@ -33,7 +33,7 @@ class General:
         json: print one JSON object with the figures of the training, and no bar.
     """
 
-    file: Annotated[str, tyro.conf.Positional] = ""
+    file: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")] = ""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     panorama: bool = False
     resume: bool = False

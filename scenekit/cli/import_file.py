@@ -26,7 +26,7 @@ class Import:
         up: axis of the file that points up (write --up=-y for one that points down); cameras are put around it.
     """
 
-    file: Annotated[Path, tyro.conf.Positional]
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     up: Axis = "-y"
 

@@ -28,7 +28,7 @@ class Info:
         json: print one JSON object.
     """
 
-    path: Annotated[str, tyro.conf.Positional]
+    path: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|FILE|CAPTURE")]
     json: bool = False
 
 

@@ -41,7 +41,7 @@ class Render:
         device: where it is rendered: auto, cpu, cuda or cuda:NUMBER.
     """
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|FILE")]
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     path: str = "orbit"
     frames: int | None = None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -42,3 +45,29 @@ def test_packages_that_a_gpu_needs_are_named(monkeypatch: pytest.MonkeyPatch):
     facts = doctor.examine()
     assert set(facts["gpu_operators"].values()) == {"torch reference"}
     assert facts["advice"][-2:] == ["pip install cuda-core", "pip install nvidia-cuda-nvrtc"]
+
+
+def test_what_is_not_installed_is_named_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name in ("open3d", "xatlas") else name)
+    facts = doctor.examine()["optional"]
+    assert facts["meshes"] == "needs open3d, xatlas: pip install 'scenekit[mesh]'"
+    assert facts["OpenUSD"] == ""
+    doctor.run([])
+    said = capsys.readouterr().out
+    assert "needs open3d, xatlas" in said
+    assert "OpenUSD                          there" in said
+
+
+@pytest.mark.parametrize(("built", "why"), [(False, "is built without CUDA"), (True, "finds no NVIDIA GPU")])
+def test_why_there_is_no_gpu_is_said(*, built: bool, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: built)
+    assert why in doctor.examine()["gpu"]
+
+
+def test_extras_are_those_of_the_package() -> None:
+    named = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    extras = named["optional-dependencies"]
+    assert {extra for extra, *_ in doctor.OPTIONAL.values()} <= extras.keys()

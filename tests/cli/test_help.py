@@ -1,5 +1,6 @@
 """``--help`` of every command: a screen, with an example that means what it says."""
 
+import re
 import tomllib
 
 import pytest
@@ -26,6 +27,7 @@ def test_help_fits_a_screen_and_has_an_example(
     text = help_of(command, capsys)
     assert len(text.splitlines()) <= LINES
     assert f"Example: {EXAMPLES[command]}" in text
+    assert not re.search(r"\b(PATH|STR)$", text.splitlines()[0]), "what is given by place has a name"
 
 
 @pytest.mark.parametrize("command", ["train", "convert", "fit", "export"])
