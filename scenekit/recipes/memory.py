@@ -13,10 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from scenekit.core.checks import BadInput
+from scenekit.core.cloud import PointCloud
+from scenekit.core.protocols import Renderer
 from scenekit.data import Capture
 from scenekit.data.memory import memory_in_reach
 from scenekit.data.store import StoredImages, bytes_of
 from scenekit.recipes.configs import VolumeFitting
+from scenekit.recipes.families import FAMILIES
+from scenekit.recipes.family import Surroundings
 from scenekit.recipes.load import configs_of
 from scenekit.recipes.train import Session
 from scenekit.representations.gaussians import Gaussians
@@ -88,26 +92,39 @@ def plans_of(session: Session, limit: float | None = None) -> list[Plan]:
 
     ``limit`` of main memory in bytes, None for the memory in reach.
     """
+    renderer, capture, processes = session.scene.renderer, session.capture, session.training.share.of
     representation, family_fitting = configs_of(session.scene.recipe, "recipe")
-    images, companions = _photographs(session), _companions(session.capture)
-    copy, cells = _bytes_of_parameters(session, representation), _cells(family_fitting)
-    step = _step(session, representation, family_fitting)
+    images, companions = _photographs(capture, renderer), _companions(capture)
+    copy = bytes_learnt(renderer, representation, processes)
+    cells, step = cells_of(family_fitting), step_of(renderer, representation, family_fitting, largest(capture))
     limit = memory_in_reach() if limit is None else limit
     device = session.scene.device
     if device.type == "cpu":
         kept = COPIES * copy + _bytes_merged(session, copy)
-        return [_plan("memory", limit, images, companions, kept, cells, step, PROCESS)]
+        return [plan_of("memory", limit, images, companions, kept, cells, step, PROCESS)]
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
     there = 0.0 if _is_hosted(session) else 1.0  # photographs are on the GPU, beside those of the capture
-    main = _bytes_of_photographs(session.capture) if there else images
+    main = bytes_of_photographs(capture) if there else images
     copies = COPIES_BESIDE * copy + _bytes_merged(session, copy)
     return [
-        _plan("memory", limit, main, companions, copies, 0, 0, PROCESS_WITH_GPU),
-        _plan("GPU memory", free, there * images, there * companions, COPIES_ON_GPU * copy, cells, step, ON_GPU),
+        plan_of("memory", limit, main, companions, copies, 0, 0, PROCESS_WITH_GPU),
+        plan_of("GPU memory", free, there * images, there * companions, COPIES_ON_GPU * copy, cells, step, ON_GPU),
     ]
 
 
-def _plan(of: str, limit: float, *sizes: float) -> Plan:
+def training_plan(capture: Capture, representation: Any, family_fitting: Any, limit: float) -> Plan:
+    """The same of a training on a CPU that nobody has prepared: without triangulation, or anything else that lasts."""
+    family = FAMILIES[representation.renderer]
+    inside = capture.cameras.moved(capture.scene_from_world).to(dtype=torch.float32)
+    around = Surroundings(capture.bounds, inside, PointCloud(torch.zeros(1, 3), torch.zeros(1, 3)))
+    renderer = family.build(representation, family_fitting, around)
+    kept = COPIES * bytes_learnt(renderer, representation)
+    step = step_of(renderer, representation, family_fitting, largest(capture))
+    images, companions = _photographs(capture, renderer), _companions(capture)
+    return plan_of("memory", limit, images, companions, kept, cells_of(family_fitting), step, PROCESS)
+
+
+def plan_of(of: str, limit: float, *sizes: float) -> Plan:
     """Sizes in the order of REMEDIES."""
     return Plan({name: size for name, size in zip(REMEDIES, sizes, strict=True) if size}, limit, of)
 
@@ -118,14 +135,13 @@ def _is_hosted(session: Session) -> bool:
     return isinstance(objective, Photographs) and isinstance(objective.batches, Hosted)
 
 
-def _photographs(session: Session) -> float:
+def _photographs(capture: Capture, renderer: Renderer) -> float:
     """Where batches are drawn: all of them and, for fields, a second copy in one row; or those that are decoded."""
-    capture = session.capture
-    in_a_row = session.scene.renderer.batching == "pixels" and not isinstance(capture.images, StoredImages)
-    return (2 if in_a_row else 1) * _bytes_of_photographs(capture)
+    in_a_row = renderer.batching == "pixels" and not isinstance(capture.images, StoredImages)
+    return (2 if in_a_row else 1) * bytes_of_photographs(capture)
 
 
-def _bytes_of_photographs(capture: Capture) -> float:
+def bytes_of_photographs(capture: Capture) -> float:
     """All of them, or the cache and a photograph on its way in."""
     images = capture.images
     if isinstance(images, StoredImages):
@@ -133,18 +149,22 @@ def _bytes_of_photographs(capture: Capture) -> float:
     return float(bytes_of(images))
 
 
+def largest(capture: Capture) -> int:
+    """Pixels of its largest photograph."""
+    return max(width * height for width, height in capture.cameras.sizes)
+
+
 def _companions(capture: Capture) -> float:
     kinds: list[tuple[Tensor, ...] | None] = [capture.masks, capture.depths, capture.normals]
     return float(sum(each.numel() * each.element_size() for kind in kinds if kind is not None for each in kind))
 
 
-def _bytes_of_parameters(session: Session, representation: Any) -> float:
-    """Bytes of one copy."""
-    groups = session.scene.renderer.parameter_groups()
-    tensors = [tensor for group in groups for tensor in group.parameters.values()]
+def bytes_learnt(renderer: Renderer, representation: Any = None, processes: int = 1) -> float:
+    """Bytes of one copy of all parameters; with a representation, of as many splats as they may become."""
+    tensors = [tensor for group in renderer.parameter_groups() for tensor in group.parameters.values()]
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    if session.scene.renderer.batching == "images":  # splats multiply until there are as many as they may be
-        count = max((len(tensor) for tensor in tensors), default=1) * session.training.share.of
+    if renderer.batching == "images" and representation is not None:
+        count = max((len(tensor) for tensor in tensors), default=1) * processes
         size *= max(1.0, _most_splats(representation) / max(1, count))
     return float(size)
 
@@ -156,19 +176,19 @@ def _bytes_merged(session: Session, copy: float) -> float:
     return MERGED * whole - MERGED / 2 * copy if training.division is not None and training.division.first else 0.0
 
 
-def _cells(family_fitting: Any) -> float:
+def cells_of(family_fitting: Any) -> float:
+    """Bytes of the cells of the occupancy grid of a field, while it is found out which ones no camera sees."""
     return float(CELL_BYTES * family_fitting.marching.grid**3) if isinstance(family_fitting, VolumeFitting) else 0.0
 
 
-def _step(session: Session, representation: Any, family_fitting: Any) -> float:
-    if session.scene.renderer.batching == "pixels":
+def step_of(renderer: Renderer, representation: Any, family_fitting: Any, pixels: int) -> float:
+    """Bytes of one step forward and back, over photographs of so many pixels."""
+    if renderer.batching == "pixels":
         asked = family_fitting.batch_samples if isinstance(family_fitting, VolumeFitting) else 0
-        renderer = session.scene.renderer
         layers = [x for x in renderer.modules() if isinstance(x, nn.Linear)] if isinstance(renderer, nn.Module) else []
         # Fused networks keep nothing on the way; of others autograd keeps every layer's outputs.
         wide = 2 * sum(layer.out_features for layer in layers)
         return float(4 * (SAMPLE_FLOATS + wide) * asked)
-    pixels = max(width * height for width, height in session.capture.cameras.sizes)
     return float(4 * PIXEL_FLOATS * pixels + PAIR_BYTES * PAIRS_A_SPLAT * _most_splats(representation))
 
 
