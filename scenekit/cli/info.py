@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,10 @@ from scenekit.cli.options import parse
 from scenekit.data import open_capture
 from scenekit.recipes import load
 from scenekit.recipes.fit import facts_of
+from scenekit.recipes.memory import Plan
+from scenekit.recipes.plans import plans_for
+
+MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -25,22 +30,36 @@ class Info:
 
     Attributes:
         path: a run folder, a file of splats, a mesh or points, or a capture.
+        plan: say instead what each command will take of main memory for it, on a CPU.
         json: print one JSON object.
     """
 
     path: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|FILE|CAPTURE")]
+    plan: bool = False
     json: bool = False
 
 
 def run(arguments: list[str]) -> None:
     """Describe a run, a file or a capture."""
     options = parse(Info, "info", arguments, "What is in a run, a file or a capture.")
+    if options.plan:
+        _print_plans(plans_for(options.path), as_json=options.json)
+        return
     facts = describe(options.path)
     if options.json:
         print(json.dumps(facts))
         return
     for key, value in facts.items():
         print(f"{key:18} {value if not isinstance(value, list) else ', '.join(map(str, value))}")
+
+
+def _print_plans(plans: Mapping[str, Plan], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({name: round(plan.total) for name, plan in plans.items()}))
+        return
+    for name, plan in plans.items():
+        parts = ", ".join(f"{part} {size / MIB:.0f}" for part, size in plan.parts.items())
+        print(f"{name:22} {plan.total / MIB:8.0f} MiB   ({parts})")
 
 
 def describe(path: str) -> dict[str, Any]:

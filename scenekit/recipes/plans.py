@@ -1,0 +1,113 @@
+"""What each command will take of main memory for a run, a file or a capture, on a CPU: ``scenekit info --plan``.
+
+A command holds its scene some times over, numbers for each pixel of the largest picture that it renders, and perhaps
+photographs. How often and how many is measured (``python -m benchmarks.command_memory``); sizes are the data's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scenekit.assets.run import RECIPE, SCENE, read_recipe
+from scenekit.assets.splats.files import is_splats, read_splats
+from scenekit.core.checks import BadInput
+from scenekit.data import Capture, open_capture
+from scenekit.data.memory import memory_in_reach
+from scenekit.recipes.families import FAMILIES
+from scenekit.recipes.imported import SIZE
+from scenekit.recipes.load import load_run
+from scenekit.recipes.memory import PROCESS, Plan, bytes_of_photographs, largest, training_plan
+from scenekit.renderers.splats import SplatRenderer
+from scenekit.representations import REPRESENTATIONS
+
+FLOAT = 4
+SEEN = 18  # floats of a pixel while a picture is joined from its parts and laid over its background
+USUAL_SIZE = (640, 360)  # of films
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a command has in memory at its peak, besides itself.
+
+    Attributes:
+        scene: copies of all that the scene keeps, as it is read, rendered and written.
+        pixels: of the largest picture that it renders.
+        photographs: bytes of those that it holds.
+    """
+
+    scene: float
+    pixels: int = 0
+    photographs: float = 0.0
+
+    def plan(self, scene: float, limit: float) -> Plan:
+        """With a scene of so many bytes."""
+        held = self.scene * scene
+        parts = {"photographs": self.photographs, "the scene": held, "pictures": FLOAT * SEEN * self.pixels,
+                 "the process": PROCESS}  # fmt: skip
+        return Plan({name: size for name, size in parts.items() if size}, limit)
+
+
+READ_FILE, READ_RUN = 1.0, 2.0  # copies: the Gaussians as they were read; the weights, and the modules they go into
+SHOWN = 2.1
+# Copies of Gaussians where they are written in a format, which some make of whole tables first.
+WRITTEN = {
+    ".ply": 2.3,
+    ".compressed.ply": 7.4,
+    ".spz": 10.9,
+    ".sogc": 4.6,
+    ".sog": 4.6,
+    ".glb": 3.3,
+    ".splat": 2.7,
+    ".html": 4.0,
+}
+
+
+def plans_for(path: str) -> dict[str, Plan]:
+    """By command; raises BadInput where ``path`` is nothing that a command takes."""
+    place, limit = Path(path), float(memory_in_reach())
+    if (place / RECIPE).exists():
+        return _of_run(place, limit)
+    if place.is_file() and is_splats(place):
+        size = FLOAT * read_splats(place).cloud.floats()
+        uses = {"info": Use(READ_FILE), "import": Use(SHOWN)} | _of_splats(SIZE[0] * SIZE[1])
+        return {name: use.plan(size, limit) for name, use in uses.items()}
+    capture = open_capture(path)
+    return {
+        f"train -r {name}": training_plan(capture, kind(), FAMILIES[kind.renderer].fitting(), limit)
+        for name, kind in REPRESENTATIONS.items()
+    }
+
+
+def _of_splats(pixels: int) -> dict[str, Use]:
+    """What is done with Gaussians; pictures of ``pixels`` are for the browser."""
+    exports = {f"export {extension}": Use(copies) for extension, copies in WRITTEN.items()}
+    return {"render": Use(SHOWN, USUAL_SIZE[0] * USUAL_SIZE[1]), "view": Use(SHOWN, pixels), **exports}
+
+
+def _of_run(run: Path, limit: float) -> dict[str, Plan]:
+    """A scene that was trained on photographs; judged against them where they are still there."""
+    recipe = read_recipe(run)
+    if "signal" in recipe:
+        raise BadInput.of(run, wanted="a run that was trained on photographs", found="a fitted signal",
+                          remedy="plan others")  # fmt: skip
+    scene = load_run(run)
+    pixels = max((width * height for width, height in scene.cameras.sizes), default=0)
+    uses = {"info": Use(READ_RUN)}
+    if (capture := _photographs(recipe["capture"])) is not None:
+        uses["evaluate"] = Use(SHOWN, largest(capture), bytes_of_photographs(capture))
+    shown = _of_splats(pixels)
+    if not isinstance(scene.renderer, SplatRenderer):
+        shown = {name: shown[name] for name in ("render", "view")}
+    size = (run / SCENE).stat().st_size
+    return {name: use.plan(size, limit) for name, use in (uses | shown).items()}
+
+
+def _photographs(source: Mapping[str, Any]) -> Capture | None:
+    """The capture of a run, as it is opened to judge; None where it has gone."""
+    try:
+        return open_capture(source["path"], downscale=source["downscale"], keep_lens=source.get("keep_lens", False))
+    except BadInput:
+        return None

@@ -1,0 +1,81 @@
+"""What ``info --plan`` says: every command that takes a thing, from the thing's own sizes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from scenekit.assets.exporters import EXPORTERS
+from scenekit.assets.splats.files import write_splats
+from scenekit.cli import main
+from scenekit.core.checks import BadInput
+from scenekit.recipes import plans
+from scenekit.recipes.memory import PROCESS
+from scenekit.recipes.plans import WRITTEN, plans_for
+from scenekit.representations import REPRESENTATIONS
+from tests.data.captures import SIZE, sample, write_transforms
+from tests.representations.gaussian_clouds import sample_cloud
+
+
+def file_of(count: int, folder: Path) -> Path:
+    file = folder / f"{count}.ply"
+    write_splats(file, sample_cloud(count, 3))
+    return file
+
+
+def test_gaussians_are_counted_as_often_as_a_command_holds_them(tmp_path: Path) -> None:
+    small, large = (plans_for(str(file_of(count, tmp_path))) for count in (1000, 3000))
+    assert small.keys() == large.keys() >= {"info", "import", "render", "view"}
+    for name, plan in large.items():
+        assert plan.parts["the scene"] == pytest.approx(3 * small[name].parts["the scene"])
+        assert plan.parts["the process"] == PROCESS
+    assert large["export .spz"].parts["the scene"] == pytest.approx(10.9 * 3000 * 59 * 4)
+
+
+def test_every_format_of_splats_and_the_page_is_planned() -> None:
+    usd_and_folders = {".usdc", ".usda", ".usdz", "/"}
+    assert EXPORTERS.keys() - usd_and_folders == WRITTEN.keys()
+
+
+def test_a_capture_is_planned_for_every_representation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_transforms(tmp_path / "capture", sample())
+    assert main(["info", str(root), "--plan", "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert planned.keys() == {f"train -r {name}" for name in REPRESENTATIONS}
+    assert min(planned.values()) > PROCESS
+
+
+def test_a_run_is_planned_with_its_photographs_as_long_as_they_are_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, run = write_transforms(tmp_path / "capture", sample()), tmp_path / "run"
+    small = ["--log2-table", "10", "--batch-samples", "4096", "--steps", "1"]
+    assert main(["train", str(root), "-r", "hash_grid", *small, "-o", str(run), "--json"]) == 0
+    planned = plans_for(str(run))
+    assert planned.keys() == {"info", "evaluate", "render", "view"}
+    assert planned["evaluate"].parts["photographs"] == len(sample()) * SIZE[0] * SIZE[1] * 4
+    assert planned["evaluate"].parts["pictures"] == 4 * plans.SEEN * SIZE[0] * SIZE[1]
+    root.rename(tmp_path / "elsewhere")
+    assert plans_for(str(run)).keys() == {"info", "render", "view"}
+    capsys.readouterr()
+    assert main(["info", str(run), "--plan"]) == 0
+    assert "the process 276" in capsys.readouterr().out
+
+
+@pytest.mark.bad_input
+def test_a_fitted_signal_is_not_planned(tmp_path: Path) -> None:
+    from PIL import Image
+
+    picture, run = tmp_path / "picture.png", tmp_path / "run"
+    Image.fromarray(torch.zeros(8, 8, 3, dtype=torch.uint8).numpy()).save(picture)
+    assert (
+        main(
+            ["fit", str(picture), "--log2-table", "8", "--batch-points", "64", "--steps", "1", "-o", str(run), "--json"]
+        )
+        == 0
+    )
+    with pytest.raises(BadInput, match="found a fitted signal"):
+        plans_for(str(run))
