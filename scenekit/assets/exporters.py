@@ -177,8 +177,9 @@ def exporter_of(target: Path) -> Exporter:
         return EXPORTERS[FOLDER]
     fitting = [extension for extension in EXPORTERS if target.name.lower().endswith(extension)]
     if not fitting:
-        raise BadInput.of(target, wanted=f"a name that ends in {', '.join(EXPORTERS)}", found=f"'{target.name}'",
-                          remedy="choose one of them")  # fmt: skip
+        endings = ", ".join(extension for extension in EXPORTERS if extension != FOLDER)
+        raise BadInput.of(target, wanted=f"a name that ends in {endings}, or in nothing for a folder",
+                          found=f"'{target.name}'", remedy="choose one of them")  # fmt: skip
     return EXPORTERS[max(fitting, key=len)]
 
 

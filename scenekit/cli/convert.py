@@ -18,7 +18,7 @@ from rich.table import Table
 from scenekit.assets.lock import holding
 from scenekit.assets.report import HTML, summary, write_report
 from scenekit.assets.run import RECIPE, read_recipe, require_new, write_recipe
-from scenekit.cli.options import helps, merged, parse, preset_arguments, say, take
+from scenekit.cli.options import helps, merged, one_of, parse, preset_arguments, say, take
 from scenekit.cli.train import free_folder, live_view, train_session
 from scenekit.core.checks import BadInput
 from scenekit.data import Capture, open_capture
@@ -165,8 +165,7 @@ def _student(name: str | None, arguments: list[str]) -> str:
         if output is None:
             raise BadInput("--resume: wanted the conversion to continue, found none; name it with -o RUN")
     if name not in REPRESENTATIONS:
-        choices = ", ".join(REPRESENTATIONS)
-        raise BadInput.of("--to", wanted=choices, found="none" if name is None else name, remedy="choose one")
+        raise one_of("--to", REPRESENTATIONS, "none" if name is None else name)
     return name
 
 

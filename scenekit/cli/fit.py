@@ -12,7 +12,7 @@ import tyro
 
 from scenekit.assets.lock import holding
 from scenekit.assets.run import require_new, write_recipe
-from scenekit.cli.options import merged, parse, take
+from scenekit.cli.options import merged, one_of, parse, take
 from scenekit.cli.train import free_folder, report, train_session
 from scenekit.core.checks import BadInput
 from scenekit.data.signals import open_signal
@@ -44,8 +44,7 @@ def run(arguments: list[str]) -> None:
     """Fit, or continue with ``--resume``."""
     name, rest = take(arguments, ("-r", "--representation"), None)
     if name is not None and name not in ENCODERS:
-        choices = ", ".join(ENCODERS)
-        raise BadInput.of("--representation", wanted=choices, found=name, remedy="choose one")
+        raise one_of("--representation", ENCODERS, name)
     options = _parsed(ENCODERS["hash_grid" if name is None else name], rest)
     started = time.perf_counter()
     with ExitStack() as held:

@@ -6,10 +6,12 @@ import contextlib
 import dataclasses
 import io
 import itertools
+import re
 import sys
 import tomllib
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -23,6 +25,13 @@ Options = TypeVar("Options")
 
 
 EVERYTHING = "--help-all"
+# Of what tyro says: a value that is none of an optional type, and the flags it proposes.
+WRONG_TYPE = re.compile(
+    r"Error parsing (?P<flag>\S+): no type matching \{None\}\|(?P<kind>\S+) could be instantiated from "
+    r"\['(?P<found>.*)'\]"
+)
+FLAG = re.compile(r"(--[\w.-]+)")
+MOST_HINTS = 3
 
 
 def parse(
@@ -152,8 +161,19 @@ def _one_sentence(box: str) -> str:
     """
     lines = [line.strip(" │╭╮╰╯") for line in box.splitlines()]
     after_title = itertools.dropwhile(_is_rule, [line for line in lines if line][1:])
-    message = itertools.takewhile(lambda line: not _is_rule(line) and line != "Got errors:", after_title)
-    return " ".join(message).rstrip(".") + "; --help lists the options"
+    message = " ".join(itertools.takewhile(lambda line: not _is_rule(line) and line != "Got errors:", after_title))
+    message = WRONG_TYPE.sub(r"\g<flag>: wanted \g<kind>, found \g<found>", message).rstrip(".")
+    hints = itertools.dropwhile(lambda line: not line.startswith("Perhaps you meant"), lines)
+    near = [flag[1] for flag in map(FLAG.match, hints) if flag is not None][:MOST_HINTS]
+    meant = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"{message}; {meant}--help lists the options"
+
+
+def one_of(flag: str, choices: Collection[str], found: str) -> BadInput:
+    """What to raise where ``found`` is none of the choices; the one that looks like it is named."""
+    near = get_close_matches(found, choices, 1)
+    remedy = f"did you mean {near[0]}?" if near else "choose one"
+    return BadInput.of(flag, wanted=", ".join(choices), found=found, remedy=remedy)
 
 
 def _is_rule(line: str) -> bool:

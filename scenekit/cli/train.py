@@ -18,7 +18,7 @@ import tyro
 from scenekit.assets.lock import holding
 from scenekit.assets.run import checkpoints, require_new, step_of, write_recipe, write_scene
 from scenekit.assets.saving import Saving
-from scenekit.cli.options import merged, parse, preset_arguments, presets, say, take
+from scenekit.cli.options import merged, one_of, parse, preset_arguments, presets, say, take
 from scenekit.cli.process import with_poses
 from scenekit.cli.processes import joined, launch, launched
 from scenekit.cli.progress import run_steps
@@ -81,8 +81,7 @@ def run(arguments: list[str]) -> None:
     name, rest = take(arguments, ("-r", "--representation"), DEFAULT_REPRESENTATION)
     preset, rest = take(rest, ("--preset",), None)
     if name not in REPRESENTATIONS:
-        choices = ", ".join(REPRESENTATIONS)
-        raise BadInput.of("--representation", wanted=choices, found=str(name), remedy="choose one")
+        raise one_of("--representation", REPRESENTATIONS, str(name))
     kind = options_type(name)
     description = (
         f"Train {name}; -r chooses among {', '.join(REPRESENTATIONS)}; "

@@ -13,6 +13,7 @@ from scenekit.recipes import configs
 from scenekit.representations import REPRESENTATIONS
 
 ROOT = Path(__file__).parent.parent.parent
+CONTRACTS = ("protocols", "capabilities", "point_fields")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -39,6 +40,29 @@ def test_the_worked_representation_trains_as_it_is_written(
     assert configs.to_plain(module.Voxels())["resolution"] > 0
     assert main(["evaluate", str(run), "--json"]) == 0
     assert '"psnr"' in capsys.readouterr().out
+
+
+def test_the_worked_diffs_fit_the_files_as_they_are() -> None:
+    diffs = blocks(ROOT / "docs" / "adding-a-representation.md", "diff")
+    assert diffs
+    for diff in diffs:
+        file = re.search(r"^\+\+\+ b/(.*)", diff, re.MULTILINE)
+        assert file is not None
+        text = (ROOT / file[1]).read_text()
+        for hunk in diff.split("@@\n")[1:]:
+            before = "".join(f"{line[1:]}\n" for line in hunk.splitlines() if not line.startswith("+"))
+            assert before in text, f"{file[1]} has no lines\n{before}"
+
+
+def test_the_worked_page_names_protocols_and_methods_that_exist() -> None:
+    text = (ROOT / "docs" / "adding-a-representation.md").read_text()
+    homes = [(ROOT / "scenekit" / "core" / f"{name}.py").read_text() for name in CONTRACTS]
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", text, re.MULTILINE)
+    assert len(rows) > 3
+    for protocol, methods in rows:
+        home = next(home for home in homes if f"class {protocol}(Protocol)" in home)
+        body = home.partition(f"class {protocol}(Protocol)")[2]
+        assert all(f"def {method}(" in body for method in re.findall(r"`(\w+)\(", methods)), protocol
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
