@@ -6,6 +6,7 @@ sum of pixels along a random direction agree to two hundredths.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,16 +14,18 @@ import torch
 from torch import Tensor
 
 from scenekit.core.bounds import Bounds
-from scenekit.core.cameras import Cameras, look_at
+from scenekit.core.cameras import Cameras, Pixels, look_at
 from scenekit.core.lenses import Lens
 from scenekit.core.point_fields import PointField
-from scenekit.core.protocols import Context, ParameterGroup, Renderer, Splats
+from scenekit.core.protocols import Background, Context, ParameterGroup, Renderer, Rendering, Splats, over_background
+from scenekit.recipes.background import BackgroundChoice
 from scenekit.recipes.configs import from_plain
 from scenekit.renderers.flat import FlatRenderer, PanoramaRenderer
 from scenekit.renderers.sphere_tracing import SphereTracer
 from scenekit.renderers.splats import SplatRenderer
 from scenekit.renderers.volume import Marching, VolumeRenderer
 from scenekit.representations import REPRESENTATIONS
+from scenekit.training.corrections.cameras import moved
 from tests.conformance.small import SMALL
 
 FIELDS = sorted(name for name, kind in REPRESENTATIONS.items() if kind.renderer == "volume")
@@ -106,6 +109,46 @@ def test_splats(antialiased: bool) -> None:
 def test_splats_on_tangent_faces(lens: Lens) -> None:
     five = Five()
     agrees(SplatRenderer(five), camera(lens), five.parameters, lambda _: 2e-3)
+
+
+class Elsewhere:
+    """A renderer whose cameras are learnt, or whose background is: both are parameters of a training."""
+
+    batching = "images"
+
+    def __init__(self, inner: Renderer, cameras: Callable[[Cameras], Cameras], behind: Background | None = None):
+        self.inner, self.cameras, self.behind = inner, cameras, behind
+
+    def render(self, cameras: Cameras, pixels: Pixels | None = None, *, context: Context) -> Rendering:
+        seen = self.cameras(cameras)
+        rendering = self.inner.render(seen, pixels, context=context)
+        return (
+            rendering if self.behind is None else over_background(rendering, self.behind.colors(seen, pixels, context))
+        )
+
+
+def test_splats_seen_by_cameras_that_are_learnt() -> None:
+    parameters = {"turn": torch.zeros(1, 3), "shift": torch.zeros(1, 3), "focal": torch.zeros(1, 2),
+                  "principal": torch.zeros(1, 2)}  # fmt: skip
+    for value in parameters.values():
+        value.requires_grad_()
+
+    def learnt(cameras: Cameras) -> Cameras:
+        focal = cameras.intrinsics[:, :2] * parameters["focal"].exp()
+        principal = cameras.intrinsics[:, 2:] + parameters["principal"]
+        pose = moved(cameras.world_from_camera, parameters["turn"], parameters["shift"])
+        return replace(cameras, world_from_camera=pose, intrinsics=torch.cat([focal, principal], -1))
+
+    renderer: Any = Elsewhere(SplatRenderer(Five()), learnt)
+    agrees(renderer, camera(), parameters, lambda _: 2e-3)
+
+
+@pytest.mark.parametrize("name", ["learned", "sphere"])
+def test_backgrounds_behind_splats(name: str) -> None:
+    behind = BackgroundChoice(name).build(torch.Generator().manual_seed(0))
+    assert isinstance(behind, torch.nn.Module)
+    renderer: Any = Elsewhere(SplatRenderer(Five()), lambda cameras: cameras, behind)
+    agrees(renderer, camera(), smooth(behind), small_step)
 
 
 def smooth(module: torch.nn.Module) -> dict[str, Tensor]:
