@@ -6,6 +6,7 @@ They stay where the teacher is, in half precision.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,27 @@ from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.protocols import Context, Renderer
 from scenekit.distill.active import PosePool, RaySource
 from scenekit.training.batches import Views
+
+FEWEST = 64  # pictures at a time, whatever they cost
+MOST_PIXELS = 2**27  # of all of them: 1.3 GB, in half precision
+LOOKING = 0.1  # of the time of a conversion may be spent on a teacher's pictures
+
+
+@torch.no_grad()
+def affordable(teacher: Renderer, cameras: Cameras, seconds: float | None) -> int:
+    """How many of the cameras a teacher can be looked at from, in so many seconds for all; as memory allows if None.
+
+    A teacher is slow where it is a large network, and then few pictures are all that a short conversion sees.
+    """
+    most = min(len(cameras), MOST_PIXELS * len(cameras) // sum(width * height for width, height in cameras.sizes))
+    if seconds is not None and most > FEWEST:
+        took = []
+        for index in range(2):  # the first may have to prepare
+            began = time.perf_counter()
+            float(teacher.render(cameras[index]).opacity.sum())  # waits for a GPU
+            took.append(time.perf_counter() - began)
+        most = min(most, int(LOOKING * seconds / took[-1]))
+    return max(FEWEST, most)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ class Distilling:
         density_floor: natural logarithm of the density below which both count as empty; -100 keeps erased regions
             erased.
         density_ceiling: above which both count as opaque.
-        views: poses that are looked from at a time.
+        views: poses that are looked from at a time; where not given, all of the run's own, as far as there are room
+            and time for their pictures, and no less than 64 of all kinds.
         surface_points: points on the teacher's surfaces that splats start from.
         depth_weight: of the relative error of the depth, where the student renders it.
         active: what is looked at again.
@@ -59,7 +60,7 @@ class Distilling:
     points_until: float = 0.5
     density_floor: float = -2.0
     density_ceiling: float = 7.0
-    views: int = 64
+    views: int | None = None
     surface_points: int = 20_000
     depth_weight: float = 0.01
     active: Active = field(default_factory=Active)

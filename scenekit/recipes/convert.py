@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from scenekit.distill.active import PosePool, RaySource
 from scenekit.distill.examine import occupied_cells, require_capacity
 from scenekit.distill.inherit import fill_occupancy, inherit, inherit_occupancy
 from scenekit.distill.objective import Distillation, From, Looking
-from scenekit.distill.pictures import Gallery, SinglePixels, WholePictures
+from scenekit.distill.pictures import FEWEST, Gallery, SinglePixels, WholePictures, affordable
 from scenekit.distill.plan import FEATURES, POINTS, Distilling, Plan, medium_of, plan
 from scenekit.distill.poses import Clearance, PoseSampler, joined, kind_of, looked_from, pinholes, spread
 from scenekit.distill.rendering import Rendered
@@ -39,7 +39,7 @@ from scenekit.renderers.scene import Scene
 from scenekit.renderers.volume import VolumeRenderer
 from scenekit.representations import REPRESENTATIONS
 from scenekit.training.batches import Views
-from scenekit.training.steps import Step, Training
+from scenekit.training.steps import Budget, Step, Training
 from scenekit.training.steps import steps as training_steps
 
 WATCHED = 3  # pictures of the teacher on which a target PSNR is judged
@@ -168,9 +168,11 @@ def _prepared(
     everything = teacher.recipe.get("representation") == _described(representation)
     inherited = _inherit(teacher.renderer, renderer, everything)
     made = plan(teacher.renderer, renderer, distilling)
+    views = distilling.views or _views_of(made, teacher.renderer, inside[learnt], limits)
+    distilling = replace(distilling, views=views)  # in the recipe, for a conversion that is resumed
     helping = None if made.shared or not _may_help(converting, distilling) else capture
     parts = _Parts(teacher, renderer, family.manner(renderer, representation, fitting), distilling, drawn)
-    own, views = looked_from(inside[learnt], distilling.views, shared=made.shared, photographed=helping is not None)
+    own, views = looked_from(inside[learnt], views, shared=made.shared, photographed=helping is not None)
     pool = PosePool(own, sampler, views, distilling.active.poses, drawn)
     stages, controllers = parts.stages(made, pool, None if helping is None else _views(helping, learnt, own))
     clock.note("preparation")
@@ -305,6 +307,13 @@ def _surfaces(teacher: Renderer, sampler: PoseSampler, count: int, generator: to
     looks = spread(sampler.cameras, SURFACE_LOOKS // 2)
     drawn = sampler.draw(SURFACE_LOOKS - len(looks), generator)
     return surface_points(teacher, joined(looks, drawn), count, generator)
+
+
+def _views_of(made: Plan, teacher: Renderer, cameras: Cameras, limits: Budget) -> int:
+    """How many poses to look from at a time, where nobody says: each is a picture unless samples are shared."""
+    if made.shared:
+        return FEWEST
+    return affordable(teacher, cameras, None if limits.minutes is None else 60 * limits.minutes)
 
 
 def _may_help(converting: Converting, distilling: Distilling) -> bool:

@@ -10,6 +10,7 @@ from scenekit.assets.run import read_checkpoint, write_checkpoint, write_recipe,
 from scenekit.core.checks import BadInput
 from scenekit.core.rays import Samples
 from scenekit.data import synthetic
+from scenekit.distill.pictures import FEWEST
 from scenekit.distill.plan import Distilling
 from scenekit.recipes import (
     Conversion,
@@ -78,6 +79,13 @@ def test_a_conversion_resumed_from_its_files_ends_with_the_same_bits(student: st
         assert torch.equal(tensor, expected[name]), name
     assert second.training.index == count
     assert read_checkpoint(tmp_path)["index"] == half + 1
+
+
+def test_how_many_pictures_a_limit_of_time_affords_is_told_in_the_recipe() -> None:
+    made = prepare_conversion(ball_scene(cameras=ring(80)), SPLATS, Converting(minutes=1e-6))
+    again = prepare_conversion(ball_scene(cameras=ring(80)), SPLATS, Converting(steps=1))
+    assert made.scene.recipe["conversion"]["distilling"]["views"] == FEWEST
+    assert again.scene.recipe["conversion"]["distilling"]["views"] == 80
 
 
 def test_a_ball_becomes_splats_on_its_surface_and_a_field_again() -> None:
