@@ -2,14 +2,15 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from scenekit.core.bounds import Bounds
 from scenekit.core.checks import BadInput
-from scenekit.core.protocols import Context, Mixture
+from scenekit.core.protocols import Context
 from scenekit.core.rays import Samples
 from scenekit.distill.active import PosePool, RaySource
 from scenekit.distill.examine import occupied_cells, require_capacity
-from scenekit.distill.inherit import fill_occupancy, inherit, inherit_occupancy
+from scenekit.distill.inherit import carve, inherit, inherit_occupancy, seen_through, widened
 from scenekit.distill.plan import Distilling, plan
 from scenekit.distill.poses import Clearance, PoseSampler
 from scenekit.distill.shared import SharedSamples, clamped_difference, heaviest
@@ -52,8 +53,7 @@ def test_stages_follow_from_what_both_can_do() -> None:
     # Networks of equal shape that were not inherited make other colours of the same features.
     assert names["field", "field"] == ["points", "rendering"]
     assert names["field", "other field"] == ["points", "rendering"]
-    assert names["splats", "field"] == ["points", "rendering"]
-    assert names["field", "splats"] == names["splats", "splats"] == ["rendering"]
+    assert names["splats", "field"] == names["field", "splats"] == names["splats", "splats"] == ["rendering"]
     assert plan(student(), student(grid(16)), Distilling()).shared
     assert not plan(splats(), student(), Distilling()).shared
 
@@ -82,14 +82,46 @@ def test_occupancy_is_inherited_in_any_resolution(cells: int) -> None:
     assert not learner.occupied[0][radius > RADIUS + 0.25].any()
 
 
-def test_cells_that_splats_fill_are_occupied() -> None:
-    renderer = splats()
-    grid = OccupancyGrid(1, 32)
-    assert isinstance(renderer.primitives, Mixture)
-    fill_occupancy(grid, renderer.primitives.medium(), generator())
-    cells = ((renderer.primitives.means.detach() + 1) * 16).long()
-    assert bool(grid.occupied[0, cells[:, 0], cells[:, 1], cells[:, 2]].all())
-    assert float(grid.occupied.float().mean()) < 0.4
+@pytest.mark.parametrize("cascades", [1, 2])
+def test_cells_that_are_looked_through_are_empty_for_good(cascades: int) -> None:
+    cells, around = OccupancyGrid(cascades, 32), ring().to(dtype=torch.float32).resized([(128, 128)] * 12)
+    carve(cells, ball_renderer(), around)
+    radius = torch.stack(torch.meshgrid(*[(torch.arange(32) - 15.5) / 16] * 3, indexing="ij")).norm(dim=0)
+    assert bool(cells.occupied[0][radius < RADIUS + 0.03].all())
+    beside = (radius > RADIUS + 0.2) & (radius < 0.85)
+    assert float(cells.occupied[0][beside].float().mean()) < 0.05
+    for _ in range(3):
+        cells.update(student().field, cells.cells, generator())  # dense anywhere
+    assert not cells.occupied[0][cells.thickness[0] < 0].any()
+    assert float((cells.thickness[0][beside] < 0).float().mean()) > 0.95
+
+
+def test_no_splat_stands_in_a_cell_that_is_carved() -> None:
+    renderer, cells = splats(), OccupancyGrid(1, 32)
+    carve(cells, renderer, ring().to(dtype=torch.float32))
+    places = ((renderer.primitives.means.detach() + 1) * 16).long().unbind(-1)
+    assert bool(cells.occupied[0][places].all())
+    assert float(cells.occupied.float().mean()) < 0.6
+
+
+def test_a_ball_is_looked_through_only_where_all_of_its_picture_is_clear() -> None:
+    """A single opaque pixel; balls of growing size at its edge, and one that the picture shows a half of."""
+    camera = ring().to(dtype=torch.float32)[0]
+    eye, forward = camera.centres[0], camera.forward[0]
+    right = camera.world_from_camera[0, :, 0]
+    opacity = torch.zeros(32, 32)
+    opacity[16, 16] = 1.0
+    looks = [(camera, widened(opacity))]
+    pixel = 2.5 / 40  # at the distance of the origin
+    beside = eye + 2.5 * forward + 8.5 * pixel * right
+
+    def clear(centre: Tensor, radius: float) -> bool:
+        return bool(seen_through(centre[None], radius, looks)[0])
+
+    assert [clear(beside, radius * pixel) for radius in (0.5, 2.0, 9.0)] == [True, True, False]
+    assert not clear(eye + 2.5 * forward, 0.5 * pixel)
+    assert not clear(eye + 2.5 * forward + 15.5 * pixel * right, 2 * pixel)  # leaves the picture
+    assert not clear(eye - 2.5 * forward, 0.5 * pixel)  # behind the camera
 
 
 def test_surface_points_lie_on_the_surface_with_its_normals_and_colours() -> None:
