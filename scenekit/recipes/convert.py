@@ -218,7 +218,7 @@ class _Parts:
 
     def _looks(self, gallery: Gallery) -> WholePictures | SinglePixels:
         if self.student.batching == "images":
-            return WholePictures(gallery, self.manner.coarse)
+            return WholePictures(gallery)
         return SinglePixels(gallery, self._rays(gallery.pool))
 
     def _rays(self, pool: PosePool) -> RaySource:

@@ -5,22 +5,27 @@ import torch
 from torch import Tensor
 
 from scenekit.core.bounds import Bounds
+from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.checks import BadInput
 from scenekit.core.protocols import Context
 from scenekit.core.rays import Samples
 from scenekit.distill.active import PosePool, RaySource
 from scenekit.distill.examine import occupied_cells, require_capacity
 from scenekit.distill.inherit import carve, inherit, inherit_occupancy, seen_through, widened
+from scenekit.distill.pictures import Gallery, SinglePixels, WholePictures
 from scenekit.distill.plan import Distilling, plan
 from scenekit.distill.poses import Clearance, PoseSampler
+from scenekit.distill.rendering import Rendered
 from scenekit.distill.shared import SharedSamples, clamped_difference, heaviest
 from scenekit.distill.surfaces import surface_points
 from scenekit.kernels.march import Marched
+from scenekit.renderers.background import GivenBackground
 from scenekit.renderers.occupancy import OccupancyGrid
 from scenekit.renderers.splats import SplatRenderer
 from scenekit.renderers.volume import Marching, VolumeRenderer
 from scenekit.representations import DenseGrid, Gaussians, HashGrid
 from scenekit.representations.networks import Networks
+from scenekit.training.losses import huber, l1_dssim
 from scenekit.training.objective import Outcome
 from tests.distill.teachers import MARCHING, RADIUS, ball_renderer, grid, ring
 
@@ -192,6 +197,48 @@ def test_stages_compare_more_and_more() -> None:
     named = {name: set(looked(stage, name, Context(True, generator(), 0.5)).terms) for name in ("points", "rendering")}
     assert named["points"] == {"density", "color"}
     assert named["rendering"] == {"density", "color", "rendering", "depth"}
+
+
+class Told:
+    """A background that counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def colors(self, cameras: Cameras, pixels: Pixels | None, context: Context) -> Tensor:
+        self.asked += 1
+        return torch.ones(3)
+
+
+@pytest.mark.parametrize("kind", ["field", "splats"])
+def test_pictures_lie_over_random_colours_and_then_over_the_scenes_own(kind: str) -> None:
+    learner: VolumeRenderer | SplatRenderer = splats() if kind == "splats" else student()
+    own = ring().to(dtype=torch.float32)
+    sampler = PoseSampler(own, "hemisphere", lambda found: torch.ones(len(found), dtype=torch.bool))
+    gallery = Gallery(ball_renderer(), PosePool(own, sampler, 12, False, generator()))
+    looks = SinglePixels(gallery, RaySource(gallery.pool, 4096, False)) if kind == "field" else WholePictures(gallery)
+    background = Told()
+    loss = huber if kind == "field" else l1_dssim(0.2)
+    rendered = Rendered(learner, background, looks, loss, 0.0)  # type: ignore[arg-type]
+    asked = []
+    for progress in (0.0, 0.49, 0.5, 0.99):
+        context = Context(True, generator(), progress)
+        rendered.losses("rendering", rendered.next("rendering", context), context)
+        asked.append(background.asked)
+    assert asked == [0, 0, 1, 2]
+
+
+def test_a_recorded_step_stands_for_one_kind_of_background() -> None:
+    learner = student()
+    learner.room = 4096
+    own = ring().to(dtype=torch.float32)
+    sampler = PoseSampler(own, "hemisphere", lambda found: torch.ones(len(found), dtype=torch.bool))
+    gallery = Gallery(ball_renderer(), PosePool(own, sampler, 12, False, generator()))
+    rendered = Rendered(learner, GivenBackground(), WholePictures(gallery), l1_dssim(0.2), 0.0)
+    look = rendered.next("rendering", Context(True, generator(), 0.0))
+    early, late = (rendered.stage("rendering", look, Context(True, generator(), at)) for at in (0.4, 0.6))
+    assert early is not None
+    assert early != late
 
 
 def test_hard_rays_come_again_once_enough_are_remembered() -> None:
