@@ -224,15 +224,6 @@ class Staged(Protocol):
         ...
 
 
-@runtime_checkable
-class Mixture(Protocol):
-    """What :class:`Primitives` may also be: splats that fill space, and can be asked about it without gradients."""
-
-    def medium(self) -> Medium:
-        """The mixture as it is now; later changes of the splats do not reach it."""
-        ...
-
-
 @dataclass(frozen=True)
 class Change:
     """What densification did to the rows of every ``rows`` group.

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from scenekit.core.protocols import Medium
-from scenekit.renderers.occupancy import OPAQUE_ENOUGH, OccupancyGrid
+from scenekit.core.cameras import Cameras
+from scenekit.core.precision import exact_products
+from scenekit.core.protocols import Renderer
+from scenekit.distill.surfaces import MOST_PIXELS, smaller
+from scenekit.renderers.occupancy import OccupancyGrid
 from scenekit.renderers.volume import VolumeRenderer
 
 SHARED_BLOCK = "networks."  # its weights mean the same behind any encoding
-LOOKS = 3  # at a random place of every cell
+CLEAR = 0.01  # opacity below which a pixel shows nothing
+WIDTHS = 6  # of neighbourhoods of pixels, each twice as wide as the one before
 
 
 @torch.no_grad()
@@ -43,14 +50,51 @@ def inherit_occupancy(teacher: OccupancyGrid, student: OccupancyGrid) -> None:
 
 
 @torch.no_grad()
-def fill_occupancy(grid: OccupancyGrid, medium: Medium, generator: torch.Generator) -> None:
-    """Occupy what the medium fills, and the cells around: what is thin is easily missed."""
-    for _ in range(LOOKS):
-        grid.update(medium, grid.cells, generator)
-    full = (grid.thickness > OPAQUE_ENOUGH / 10).float()
-    around = torch.nn.functional.max_pool3d(full[:, None], 3, stride=1, padding=1)[:, 0] > 0
-    grid.thickness[around & (grid.thickness >= 0)] = 2 * OPAQUE_ENOUGH
-    grid.occupy(grid.thickness > OPAQUE_ENOUGH)
+def carve(grid: OccupancyGrid, teacher: Renderer, cameras: Cameras) -> None:
+    """Leave those cells empty for good that the teacher shows nothing in, from any of the (pinhole) cameras."""
+    small = [smaller(cameras[index], MOST_PIXELS) for index in range(len(cameras))]
+    looks = [(camera, widened(teacher.render(camera).opacity[0])) for camera in small]
+    with exact_products(cameras.intrinsics.device):
+        grid.forget(lambda centres, radius: seen_through(centres, radius, looks))
+
+
+def widened(opacity: Float[Tensor, "H W"]) -> Float[Tensor, "W H W"]:
+    """The largest opacity within 1, 2, 4, ... pixels of each pixel."""
+    found, within = [], opacity[None]
+    for level in range(WIDTHS):
+        apart = max(1, 2 ** (level - 1))
+        bordered = torch.nn.functional.pad(within, (apart,) * 4)
+        within = torch.nn.functional.max_pool2d(bordered, 3, stride=1, dilation=apart)
+        found.append(within)
+    return torch.cat(found)
+
+
+def seen_through(
+    centres: Float[Tensor, "M 3"], radius: float, looks: Sequence[tuple[Cameras, Float[Tensor, "W H W"]]]
+) -> Bool[Tensor, " M"]:
+    """Whether some picture, as :func:`widened` has it, shows nothing wherever the ball around a centre is seen.
+
+    Balls that a picture shows a part of, or as more than its widest neighbourhood, are not judged by it.
+    """
+    nothing = torch.zeros(len(centres), dtype=torch.bool, device=centres.device)
+    left = torch.arange(len(centres), device=centres.device)
+    for camera, opacities in looks:
+        width, height = camera.sizes[0]
+        fx, fy, cx, cy = camera.intrinsics[0].tolist()
+        inverse = camera.camera_from_world[0]
+        x, y, z = (centres @ inverse[:, :3].T + inverse[:, 3]).unbind(-1)
+        ahead, nearest = z.clamp(min=1e-6), (z - radius).clamp(min=1e-6)
+        u, v = fx * x / ahead + cx, fy * y / ahead + cy
+        aside = torch.maximum(x.abs(), y.abs()) / ahead
+        reach = max(fx, fy) * radius * (1 + aside) / nearest + 1  # of the ball's picture from its centre's, and a pixel
+        level = reach.log2().ceil().clamp(min=0).long()
+        whole = (u >= reach) & (u < width - reach) & (v >= reach) & (v < height - reach)
+        judged = (z > radius) & whole & (level < WIDTHS)
+        row, column = v.long().clamp(0, height - 1), u.long().clamp(0, width - 1)
+        clear = judged & (opacities[level.clamp(max=WIDTHS - 1), row, column] < CLEAR)
+        nothing[left[clear]] = True
+        left, centres = left[~clear], centres[~clear]
+    return nothing
 
 
 def _resized(values: Tensor, cells: int) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from scenekit.core.cameras import Cameras
-from scenekit.core.protocols import Change, Context, Controller, ParameterGroup, Recordable, Renderer, Rendering
+from scenekit.core.protocols import Context, ParameterGroup, Recordable, Renderer
 from scenekit.distill.active import PosePool
 from scenekit.distill.plan import Stage
 from scenekit.training.objective import Outcome
@@ -149,33 +149,3 @@ class Distillation:
             part.load_state_dict(state.get(name, {}))
         self.seconds = dict(state.get("seconds") or {})
         self._issued.clear()
-
-
-@dataclass
-class From:
-    """A controller that acts once progress has come to ``start``: what a stage has no use for yet."""
-
-    start: float
-    inner: Controller
-
-    def before_render(self, context: Context) -> None:
-        """The inner one's, when it is time."""
-        if context.progress >= self.start:
-            self.inner.before_render(context)
-
-    def after_backward(self, rendering: Rendering, context: Context) -> Change | None:
-        """The inner one's, when it is time."""
-        return self.inner.after_backward(rendering, context) if context.progress >= self.start else None
-
-    def after_step(self, context: Context) -> None:
-        """The inner one's, when it is time."""
-        if context.progress >= self.start:
-            self.inner.after_step(context)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The inner one's."""
-        return self.inner.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue."""
-        self.inner.load_state_dict(state)

@@ -6,6 +6,7 @@ They stay where the teacher is, in half precision.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,27 @@ from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.protocols import Context, Renderer
 from scenekit.distill.active import PosePool, RaySource
 from scenekit.training.batches import Views
+
+FEWEST = 64  # pictures at a time, whatever they cost
+MOST_PIXELS = 2**27  # of all of them: 1.3 GB, in half precision
+LOOKING = 0.1  # of the time of a conversion may be spent on a teacher's pictures
+
+
+@torch.no_grad()
+def affordable(teacher: Renderer, cameras: Cameras, seconds: float | None) -> int:
+    """How many of the cameras a teacher can be looked at from, in so many seconds for all; as memory allows if None.
+
+    A teacher is slow where it is a large network, and then few pictures are all that a short conversion sees.
+    """
+    most = min(len(cameras), MOST_PIXELS * len(cameras) // sum(width * height for width, height in cameras.sizes))
+    if seconds is not None and most > FEWEST:
+        took = []
+        for index in range(2):  # the first may have to prepare
+            began = time.perf_counter()
+            float(teacher.render(cameras[index]).opacity.sum())  # waits for a GPU
+            took.append(time.perf_counter() - began)
+        most = min(most, int(LOOKING * seconds / took[-1]))
+    return max(FEWEST, most)
 
 
 @dataclass(frozen=True)
@@ -52,32 +74,24 @@ class Gallery:
         self.teacher = teacher
         self.pool = pool
         self.photographs = photographs
-        self._kept: dict[tuple[int, int], Tensor] = {}
+        self._kept: dict[int, Tensor] = {}
 
     def forget(self, slots: Iterable[int]) -> None:
         """Their poses have changed."""
-        gone = set(slots)
-        self._kept = {key: picture for key, picture in self._kept.items() if key[0] not in gone}
+        for slot in slots:
+            self._kept.pop(slot, None)
 
     def is_opaque_photograph(self, slot: int) -> bool:
         """Whether a slot shows a photograph without alpha."""
         photographs = self.photographs
         return photographs is not None and slot < self.pool.own and photographs.images[slot].shape[-1] == 3
 
-    def camera(self, slot: int, reduction: int = 1) -> Cameras:
-        """The camera of a slot, its image reduced by a whole factor."""
-        camera = self.pool.cameras[slot]
-        width, height = camera.sizes[0]
-        return camera if reduction == 1 else camera.resized([(max(1, width // reduction), max(1, height // reduction))])
-
-    def picture(self, slot: int, reduction: int = 1) -> Float[Tensor, "H W 5"]:
+    def picture(self, slot: int) -> Float[Tensor, "H W 5"]:
         """Colour times opacity, opacity, depth."""
-        key = (slot, reduction)
-        if key not in self._kept:
-            camera = self.camera(slot, reduction)
+        if slot not in self._kept:
             own = self.photographs is not None and slot < self.pool.own
-            self._kept[key] = self._photograph(slot, camera) if own else self._rendered(camera)
-        return self._kept[key].float()
+            self._kept[slot] = self._photograph(slot) if own else self._rendered(self.pool.cameras[slot])
+        return self._kept[slot].float()
 
     @torch.no_grad()
     def _rendered(self, camera: Cameras) -> Tensor:
@@ -86,22 +100,21 @@ class Gallery:
         depth = torch.zeros_like(opacity) if rendering.depth is None else rendering.depth[..., None]
         return torch.cat([rendering.color, opacity, depth], -1)[0].half()
 
-    def _photograph(self, slot: int, camera: Cameras) -> Tensor:
+    def _photograph(self, slot: int) -> Tensor:
         assert self.photographs is not None
-        image = self.photographs.images[slot].to(camera.intrinsics.device)
-        values = image.permute(2, 0, 1).float() / 255
-        alpha = values[3:] if len(values) == 4 else torch.ones_like(values[:1])
-        values = torch.cat([values[:3] * alpha, alpha, torch.zeros_like(alpha)])
-        width, height = camera.sizes[0]
-        return torch.nn.functional.adaptive_avg_pool2d(values, (height, width)).permute(1, 2, 0).half()
+        values = self.photographs.images[slot].to(self.pool.errors.device).float() / 255
+        alpha = values[..., 3:] if values.shape[-1] == 4 else torch.ones_like(values[..., :1])
+        return torch.cat([values[..., :3] * alpha, alpha, torch.zeros_like(alpha)], -1).half()
 
 
 class WholePictures:
-    """One picture a step, each once before any comes again; between two rounds some poses are exchanged."""
+    """One picture a step, each once before any comes again; between two rounds some poses are exchanged.
 
-    def __init__(self, gallery: Gallery, coarse: tuple[tuple[float, int], ...]) -> None:
+    Never a reduced one: that clears space sooner, and a student begins where surfaces are.
+    """
+
+    def __init__(self, gallery: Gallery) -> None:
         self.gallery = gallery
-        self.coarse = coarse
         self._queue: list[int] | None = None
 
     def next(self, context: Context) -> Look:
@@ -112,11 +125,10 @@ class WholePictures:
                 self.gallery.forget(self.gallery.pool.renew(context.generator).tolist())
             self._queue = context.shuffled(len(self.gallery.pool.cameras))
         slot = self._queue.pop()
-        reduction = next((factor for until, factor in self.coarse if context.progress < until), 1)
-        values = self.gallery.picture(slot, reduction)[None]
+        values = self.gallery.picture(slot)[None]
         opaque = self.gallery.is_opaque_photograph(slot)
         return Look(
-            self.gallery.camera(slot, reduction),
+            self.gallery.pool.cameras[slot],
             None,
             torch.full((1,), slot, device=values.device),
             values[..., :3],

@@ -1,9 +1,9 @@
 """Which stages a conversion has: read off what teacher and student can do, never off what they are.
 
-A student that is a field learns at points first wherever its teacher can be asked at points: the features that feed
-the colour (only where both make the same colours of them), then density and colour; then whatever both can do,
-rendering (Progressive Volume Distillation, section 3). Anything else starts on the teacher's surfaces and learns by
-rendering.
+Two fields answer at points first: the features that feed the colour (only where both make the same colours of them),
+then density and colour; then whatever both can do, rendering (Progressive Volume Distillation, section 3). Anything
+else learns by rendering alone. Splats have no density of their own: what a mixture of them gives at points was fitted
+for many times the cost of their pictures, and further from them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from dataclasses import dataclass, field
 
 import torch
 
-from scenekit.core.protocols import Medium, Mixture, Renderer
+from scenekit.core.protocols import Medium, Renderer
 from scenekit.core.rays import Samples
 from scenekit.renderers.scene import home_of
-from scenekit.renderers.splats import SplatRenderer
 from scenekit.renderers.volume import VolumeRenderer
 
-MIXTURE_SHARE = 0.6
 FEATURES, POINTS, RENDERING = "features", "points", "rendering"
 
 
@@ -44,12 +42,12 @@ class Distilling:
 
     Attributes:
         features_until: progress until which features are matched, where they can be.
-        points_until: progress until which densities and colours are matched at points alone; of a teacher that is a
-            mixture of splats a part of that, for asking it is dear and its pictures differ.
+        points_until: progress until which densities and colours are matched at points alone, where they can be.
         density_floor: natural logarithm of the density below which both count as empty; -100 keeps erased regions
             erased.
         density_ceiling: above which both count as opaque.
-        views: poses that are looked from at a time.
+        views: poses that are looked from at a time; where not given, all of the run's own, as far as there are room
+            and time for their pictures, and no less than 64 of all kinds.
         surface_points: points on the teacher's surfaces that splats start from.
         depth_weight: of the relative error of the depth, where the student renders it.
         active: what is looked at again.
@@ -59,7 +57,7 @@ class Distilling:
     points_until: float = 0.5
     density_floor: float = -2.0
     density_ceiling: float = 7.0
-    views: int = 64
+    views: int | None = None
     surface_points: int = 20_000
     depth_weight: float = 0.01
     active: Active = field(default_factory=Active)
@@ -90,25 +88,12 @@ class Plan:
 
 def plan(teacher: Renderer, student: Renderer, distilling: Distilling) -> Plan:
     """The stages for this pair; what is inherited must have been."""
-    stages: list[Stage] = []
-    theirs = teacher.field if isinstance(teacher, VolumeRenderer) else None
-    ours = student.field if isinstance(student, VolumeRenderer) else None
-    features = theirs is not None and ours is not None and features_match(theirs, ours, home_of(student))
-    if features:
-        stages.append(Stage(FEATURES, distilling.features_until))
-    if ours is not None and medium_of(teacher) is not None:
-        share = 1.0 if theirs is not None else MIXTURE_SHARE
-        stages.append(Stage(POINTS, share * distilling.points_until))
-    return Plan((*stages, Stage(RENDERING, 1.0)), theirs is not None and ours is not None, features)
-
-
-def medium_of(renderer: Renderer) -> Medium | None:
-    """What can be asked at points, if anything can."""
-    if isinstance(renderer, VolumeRenderer):
-        return renderer.field
-    if isinstance(renderer, SplatRenderer) and isinstance(renderer.primitives, Mixture):
-        return renderer.primitives.medium()
-    return None
+    last = Stage(RENDERING, 1.0)
+    if not (isinstance(teacher, VolumeRenderer) and isinstance(student, VolumeRenderer)):
+        return Plan((last,), shared=False, features=False)
+    features = features_match(teacher.field, student.field, home_of(student))
+    first = (Stage(FEATURES, distilling.features_until),) if features else ()
+    return Plan((*first, Stage(POINTS, distilling.points_until), last), shared=True, features=features)
 
 
 @torch.no_grad()

@@ -180,12 +180,14 @@ def looked_from(cameras: Cameras, views: int, *, shared: bool, photographed: boo
     """The run's own cameras to look from, and with how many of all kinds at a time: ``views`` or more.
 
     Where both are asked at the same points (``shared``) a pose costs nothing: then as many of the run's own as matter,
-    and as many others. Else each is a picture that the teacher must render, and ``photographed`` ones are there.
+    and as many others. Else each is a picture that the teacher must render, and ``photographed`` ones are there: the
+    run's own come first, and others only where these are too few. Photographs have corrected the teacher in its own
+    views; elsewhere a student learns its errors, too.
     """
     if shared:
         own = spread(cameras, MOST_OWN)
         return own, max(views, 2 * len(own))
-    own = cameras if photographed else spread(cameras, views // 2)
+    own = cameras if photographed else spread(cameras, views)
     return own, max(views, len(own))
 
 

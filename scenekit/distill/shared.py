@@ -22,11 +22,11 @@ from scenekit.distill.active import RaySource
 from scenekit.distill.plan import FEATURES, RENDERING, Distilling
 from scenekit.distill.rendering import mean_served
 from scenekit.kernels.composite import Composited, composite
-from scenekit.kernels.march import Marched, StepRule, march
+from scenekit.kernels.march import Marched
 from scenekit.kernels.rays import rays_of
 from scenekit.kernels.step_alphas import step_alphas
 from scenekit.renderers.early_stop import owners, samples_at
-from scenekit.renderers.room import lit_within, within
+from scenekit.renderers.room import lit_within
 from scenekit.renderers.volume import VolumeRenderer, lit, radiance_of
 from scenekit.training.objective import Outcome, counted
 from scenekit.training.photographs import served_of, share_of
@@ -37,7 +37,6 @@ FADING = 0.995  # of the features' weight, a step: they only help at the start
 FADED = 1e-4  # of it, below which they are not compared any more
 MATTERING = 0.3  # share of a ray's samples that are matched, the heaviest (PVD-AL, level three)
 SOLID = 0.5  # opacity from which on a ray's heaviest samples tell anything
-SMEARED = 4.0  # steps that a splat's density is averaged over
 EMPTY = 1e-38  # what the logarithm of no density is taken of
 
 
@@ -67,10 +66,10 @@ class SharedSamples:
     """
 
     def __init__(
-        self, medium: Medium, student: VolumeRenderer, source: RaySource, distilling: Distilling, *, features: bool
+        self, teacher: Field, student: VolumeRenderer, source: RaySource, distilling: Distilling, *, features: bool
     ) -> None:
         """``features`` says whether theirs mean the same."""
-        self.medium = medium
+        self.teacher = teacher
         self.features = features
         self.student = student
         self.source = source
@@ -92,19 +91,17 @@ class SharedSamples:
         rays = rays_of(look.cameras, look.pixels)
         marched = self._marched(rays, context)
         samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
-        # Splats are thinner than a step: over a longer one they are as thick as what a field can hold.
-        longer = samples if isinstance(self.medium, Field) else replace(samples, deltas=SMEARED * samples.deltas)
         field = self.student.field
         if stage == FEATURES:
             with torch.no_grad():
-                wanted = self.medium.density(longer)[1]
+                wanted = self.teacher.density(samples)[1]
             difference = _there(field.density(samples)[1] - wanted, marched)
             squared = _mean(difference.detach(), marched).clamp(max=1)
             outcome = Outcome({"features": _norm(difference)}, squared, _count(marched), "samples")
         else:
             features = look.fading is not None
             with torch.no_grad():
-                theirs = ask(self.medium, longer, features=features)
+                theirs = ask(self.teacher, samples, features=features)
             outcome = self._compared(stage, look, marched, (theirs, ask(field, samples, features=features)))
             own = dict(field.terms(context)) if isinstance(field, Regularized) else {}
             outcome = replace(outcome, terms={**outcome.terms, **own})
@@ -112,19 +109,11 @@ class SharedSamples:
         return replace(outcome, served=share_of(served))
 
     def _marched(self, rays: Rays, context: Context) -> Marched:
-        """The teacher's light through the student's cells, which are the teacher's.
-
-        What only answers and has no fused path costs as much to be asked how far light reaches as to be asked at
-        every sample: then every sample is taken.
-        """
+        """The teacher's light through the student's cells, which are the teacher's."""
         way, room = self.student.way(rays, context), self.student.room
-        if isinstance(self.medium, Field):
-            if room is None:
-                return lit(self.medium, rays, way, BEHIND)
-            return lit_within(self.medium, rays, way, room, BEHIND)
         if room is None:
-            return march(rays.origins, rays.directions, *way[:4], StepRule(*way.rule), way.max_samples)
-        return within(rays, way, room)
+            return lit(self.teacher, rays, way, BEHIND)
+        return lit_within(self.teacher, rays, way, room, BEHIND)
 
     def _compared(self, stage: str, look: Asked, marched: Marched, answers: tuple[Answer, Answer]) -> Outcome:
         """Densities and colours at points, and in the last stage what the rays see."""
@@ -166,9 +155,8 @@ class SharedSamples:
             self.source.note(pixels, outcome.errors, served_of(outcome.rendering))
 
     def stage(self, stage: str, look: Asked, context: Context) -> Hashable:
-        """The student's; but a mixture counts what is near before it answers."""
-        recordable = look.cameras.are_pinholes and isinstance(self.medium, Field)
-        return self.student.stage(context) if recordable else None
+        """The student's; lenses are gone through one by one, however many rays there are of each."""
+        return self.student.stage(context) if look.cameras.are_pinholes else None
 
     def feedback(self, work: int, served: float) -> None:
         """What rays have cost."""

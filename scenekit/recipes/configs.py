@@ -42,7 +42,7 @@ class SplatFitting:
 
     Attributes:
         ssim_weight: share of 1 - SSIM in the loss; the rest is L1.
-        coarse_until: progress until which the photographs are reduced.
+        coarse_until: progress until which photographs are reduced; never in a conversion, which begins on surfaces.
         coarse_factor: by how much they are reduced until then.
     """
 

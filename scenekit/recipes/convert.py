@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ from scenekit.core.protocols import Controller, Renderer, Scheduled
 from scenekit.data import Capture
 from scenekit.distill.active import PosePool, RaySource
 from scenekit.distill.examine import occupied_cells, require_capacity
-from scenekit.distill.inherit import fill_occupancy, inherit, inherit_occupancy
-from scenekit.distill.objective import Distillation, From, Looking
-from scenekit.distill.pictures import Gallery, SinglePixels, WholePictures
-from scenekit.distill.plan import FEATURES, POINTS, Distilling, Plan, medium_of, plan
+from scenekit.distill.inherit import carve, inherit, inherit_occupancy
+from scenekit.distill.objective import Distillation
+from scenekit.distill.pictures import FEWEST, Gallery, SinglePixels, WholePictures, affordable
+from scenekit.distill.plan import Distilling, Plan, plan
 from scenekit.distill.poses import Clearance, PoseSampler, joined, kind_of, looked_from, pinholes, spread
 from scenekit.distill.rendering import Rendered
 from scenekit.distill.shared import SharedSamples
@@ -39,12 +39,13 @@ from scenekit.renderers.scene import Scene
 from scenekit.renderers.volume import VolumeRenderer
 from scenekit.representations import REPRESENTATIONS
 from scenekit.training.batches import Views
-from scenekit.training.steps import Step, Training
+from scenekit.training.steps import Budget, Step, Training
 from scenekit.training.steps import steps as training_steps
 
 WATCHED = 3  # pictures of the teacher on which a target PSNR is judged
 WATCHED_SIDE = 96
 SURFACE_LOOKS = 40  # poses from which surfaces are looked for
+CARVING_LOOKS = 40  # of the run's own, from which it is seen where nothing is
 HELD_OUT_VIEWS = 8  # where a run does not say which of its photographs were held out
 
 
@@ -168,9 +169,11 @@ def _prepared(
     everything = teacher.recipe.get("representation") == _described(representation)
     inherited = _inherit(teacher.renderer, renderer, everything)
     made = plan(teacher.renderer, renderer, distilling)
+    views = distilling.views or _views_of(made, teacher.renderer, inside[learnt], limits)
+    distilling = replace(distilling, views=views)  # in the recipe, for a conversion that is resumed
     helping = None if made.shared or not _may_help(converting, distilling) else capture
-    parts = _Parts(teacher, renderer, family.manner(renderer, representation, fitting), distilling, drawn)
-    own, views = looked_from(inside[learnt], distilling.views, shared=made.shared, photographed=helping is not None)
+    parts = _Parts(teacher, renderer, family.manner(renderer, representation, fitting), distilling)
+    own, views = looked_from(inside[learnt], views, shared=made.shared, photographed=helping is not None)
     pool = PosePool(own, sampler, views, distilling.active.poses, drawn)
     stages, controllers = parts.stages(made, pool, None if helping is None else _views(helping, learnt, own))
     clock.note("preparation")
@@ -193,41 +196,29 @@ class _Parts:
     student: Renderer
     manner: Manner
     distilling: Distilling
-    generator: torch.Generator
 
     def stages(self, made: Plan, pool: PosePool, photographs: Views | None) -> tuple[list[Any], list[Controller]]:
         """The stages with how they look, and the controllers of them all."""
+        teacher, student = self.teacher.renderer, self.student
         if made.shared:
-            looking = self._at_points(made, pool)
-            assert isinstance(self.student, VolumeRenderer)
-            own = self.student.field.controllers() if isinstance(self.student.field, Scheduled) else []
+            assert isinstance(teacher, VolumeRenderer)
+            assert isinstance(student, VolumeRenderer)
+            inherit_occupancy(teacher.occupancy, student.occupancy)
+            rays = self._rays(pool)
+            looking = SharedSamples(teacher.field, student, rays, self.distilling, features=made.features)
+            own = student.field.controllers() if isinstance(student.field, Scheduled) else []
             return [(stage, looking) for stage in made.stages], own
-        gallery = Gallery(self.teacher.renderer, pool, photographs)
-        rendered = Rendered(self.student, self.teacher.background, self._looks(gallery), self.manner.loss,
+        if isinstance(student, VolumeRenderer):
+            student.occupancy.forget_unseen(pool.cameras)
+            carve(student.occupancy, teacher, spread(pool.sampler.cameras, CARVING_LOOKS))
+        gallery = Gallery(teacher, pool, photographs)
+        rendered = Rendered(student, self.teacher.background, self._looks(gallery), self.manner.loss,
                             self.distilling.depth_weight)  # fmt: skip
-        stages: list[Any] = []
-        begin = 0.0
-        for stage in made.stages:
-            at_points = stage.name in (FEATURES, POINTS)
-            begin = max(begin, stage.until) if at_points else begin
-            stages.append((stage, self._at_points(made, pool) if at_points else rendered))
-        controllers: list[Controller] = [From(begin, inner) for inner in self.manner.controllers]
-        return stages, controllers
-
-    def _at_points(self, made: Plan, pool: PosePool) -> Looking:
-        assert isinstance(self.student, VolumeRenderer)
-        medium = medium_of(self.teacher.renderer)
-        assert medium is not None
-        if isinstance(self.teacher.renderer, VolumeRenderer):
-            inherit_occupancy(self.teacher.renderer.occupancy, self.student.occupancy)
-        else:
-            self.student.occupancy.forget_unseen(pool.cameras)
-            fill_occupancy(self.student.occupancy, medium, self.generator)
-        return SharedSamples(medium, self.student, self._rays(pool), self.distilling, features=made.features)
+        return [(stage, rendered) for stage in made.stages], list(self.manner.controllers)
 
     def _looks(self, gallery: Gallery) -> WholePictures | SinglePixels:
         if self.student.batching == "images":
-            return WholePictures(gallery, self.manner.coarse)
+            return WholePictures(gallery)
         return SinglePixels(gallery, self._rays(gallery.pool))
 
     def _rays(self, pool: PosePool) -> RaySource:
@@ -305,6 +296,13 @@ def _surfaces(teacher: Renderer, sampler: PoseSampler, count: int, generator: to
     looks = spread(sampler.cameras, SURFACE_LOOKS // 2)
     drawn = sampler.draw(SURFACE_LOOKS - len(looks), generator)
     return surface_points(teacher, joined(looks, drawn), count, generator)
+
+
+def _views_of(made: Plan, teacher: Renderer, cameras: Cameras, limits: Budget) -> int:
+    """How many poses to look from at a time, where nobody says: each is a picture unless samples are shared."""
+    if made.shared:
+        return FEWEST
+    return affordable(teacher, cameras, None if limits.minutes is None else 60 * limits.minutes)
 
 
 def _may_help(converting: Converting, distilling: Distilling) -> bool:

@@ -5,6 +5,8 @@ Cascade k covers [-2^k, 2^k]^3 of ``scene`` with G cells a side (instant-ngp, se
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -59,20 +61,22 @@ class OccupancyGrid(nn.Module):
         """How many there are, in all cascades."""
         return self.thickness.numel()
 
-    @torch.no_grad()
     def forget_unseen(self, cameras: Cameras) -> None:
         """Cells in no camera's view stay empty for good: nothing would ever correct what grew there.
 
         Cameras with lenses may look anywhere: with one among them, every cell stays.
         """
-        if not cameras.are_pinholes:
-            return
+        if cameras.are_pinholes:
+            self.forget(lambda centres, radius: ~_in_some_view(centres, radius, cameras))
+
+    @torch.no_grad()
+    def forget(self, nothing: Callable[[Float[Tensor, "M 3"], float], Bool[Tensor, " M"]]) -> None:
+        """Cells stay empty for good where ``nothing`` is in the balls around them, by their centres and radius."""
         resolution = self.thickness.shape[1]
         for k in range(self.thickness.shape[0]):
             every = torch.arange(resolution**3, device=self.thickness.device)
             centres = self._positions(every + k * resolution**3, self.thickness.new_full((len(every), 3), 0.5))
-            seen = _in_some_view(centres, 2.0**k / resolution * 3**0.5, cameras)
-            self.thickness[k].view(-1)[~seen] = -1.0
+            self.thickness[k].view(-1)[nothing(centres, 2.0**k / resolution * 3**0.5)] = -1.0
         self._threshold()
 
     @torch.no_grad()

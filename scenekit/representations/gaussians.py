@@ -19,7 +19,6 @@ from scenekit.core.rows import Rows, Undivided
 from scenekit.core.schedules import exponential
 from scenekit.kernels.spherical_harmonics import C0
 from scenekit.representations.compact import smoothness
-from scenekit.representations.mixture import MixtureMedium
 from scenekit.representations.point_clouds import neighbour_distances, random_cloud
 
 # A mean squared distance below this is a duplicate point; its Gaussian would never be seen.
@@ -173,12 +172,6 @@ class GaussianModel(nn.Module):
             terms["smoothness"] = smoothness(self.opacity_logits, self.quaternions)
         harmonics = (self.harmonics_dc, self.harmonics_rest)
         return Splats(self.means, self.quaternions, scales, opacities, *harmonics, degree, terms, self.rows.places)
-
-    def medium(self) -> MixtureMedium:
-        """The space that the Gaussians fill; see :class:`~scenekit.core.protocols.Mixture`."""
-        shapes = (self.means, self.quaternions, self.log_scales.exp())
-        colors = (self.harmonics_dc, self.harmonics_rest)
-        return MixtureMedium(Splats(*shapes, self.opacity_logits.sigmoid(), *colors, degree=0))
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """One group for each parameter, for each learns at a rate of its own."""

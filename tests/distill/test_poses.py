@@ -5,6 +5,7 @@ import torch
 
 from scenekit.core.cameras import Cameras
 from scenekit.distill.active import PosePool
+from scenekit.distill.pictures import FEWEST, MOST_PIXELS, affordable
 from scenekit.distill.poses import MOST_OWN, Clearance, PoseSampler, kind_of, looked_from
 from tests.distill.teachers import RADIUS, ball_renderer, ring
 
@@ -109,12 +110,28 @@ def test_where_a_pose_costs_nothing_all_of_the_runs_own_serve() -> None:
     cameras = ring(40).to(dtype=torch.float32)
     own, views = looked_from(cameras, 24, shared=True, photographed=False)
     assert (len(own), views) == (40, 80)
-    own, views = looked_from(cameras, 24, shared=False, photographed=False)
-    assert (len(own), views) == (12, 24)
-    own, views = looked_from(cameras, 24, shared=False, photographed=True)
-    assert (len(own), views) == (40, 40)
     many = looked_from(ring(2 * MOST_OWN).to(dtype=torch.float32), 24, shared=True, photographed=False)
     assert (len(many[0]), many[1]) == (MOST_OWN, 2 * MOST_OWN)
+
+
+def test_where_a_pose_is_a_picture_others_than_the_runs_own_only_fill_up() -> None:
+    cameras = ring(40).to(dtype=torch.float32)
+    own, views = looked_from(cameras, 24, shared=False, photographed=False)
+    assert (len(own), views) == (24, 24)
+    own, views = looked_from(cameras, 64, shared=False, photographed=False)
+    assert (len(own), views) == (40, 64)
+    own, views = looked_from(cameras, 24, shared=False, photographed=True)
+    assert (len(own), views) == (40, 40)
+
+
+def test_as_many_pictures_are_taken_as_there_are_room_and_time_for() -> None:
+    teacher, many = ball_renderer(), ring(200).to(dtype=torch.float32)
+    assert affordable(teacher, many, None) == 200
+    assert affordable(teacher, many, 1e4) == 200
+    assert affordable(teacher, many, 1e-4) == FEWEST
+    assert affordable(teacher, many[list(range(12))], 1e4) == FEWEST
+    large = replace(many, sizes=((2**10, 2**10),) * 200)
+    assert affordable(teacher, large, None) == MOST_PIXELS // 2**20
 
 
 def test_a_pool_resumes() -> None:

@@ -2,24 +2,30 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from scenekit.core.bounds import Bounds
+from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.checks import BadInput
-from scenekit.core.protocols import Context, Mixture
+from scenekit.core.protocols import Context
 from scenekit.core.rays import Samples
 from scenekit.distill.active import PosePool, RaySource
 from scenekit.distill.examine import occupied_cells, require_capacity
-from scenekit.distill.inherit import fill_occupancy, inherit, inherit_occupancy
+from scenekit.distill.inherit import carve, inherit, inherit_occupancy, seen_through, widened
+from scenekit.distill.pictures import Gallery, SinglePixels, WholePictures
 from scenekit.distill.plan import Distilling, plan
 from scenekit.distill.poses import Clearance, PoseSampler
+from scenekit.distill.rendering import Rendered
 from scenekit.distill.shared import SharedSamples, clamped_difference, heaviest
 from scenekit.distill.surfaces import surface_points
 from scenekit.kernels.march import Marched
+from scenekit.renderers.background import GivenBackground
 from scenekit.renderers.occupancy import OccupancyGrid
 from scenekit.renderers.splats import SplatRenderer
 from scenekit.renderers.volume import Marching, VolumeRenderer
 from scenekit.representations import DenseGrid, Gaussians, HashGrid
 from scenekit.representations.networks import Networks
+from scenekit.training.losses import huber, l1_dssim
 from scenekit.training.objective import Outcome
 from tests.distill.teachers import MARCHING, RADIUS, ball_renderer, grid, ring
 
@@ -52,8 +58,7 @@ def test_stages_follow_from_what_both_can_do() -> None:
     # Networks of equal shape that were not inherited make other colours of the same features.
     assert names["field", "field"] == ["points", "rendering"]
     assert names["field", "other field"] == ["points", "rendering"]
-    assert names["splats", "field"] == ["points", "rendering"]
-    assert names["field", "splats"] == names["splats", "splats"] == ["rendering"]
+    assert names["splats", "field"] == names["field", "splats"] == names["splats", "splats"] == ["rendering"]
     assert plan(student(), student(grid(16)), Distilling()).shared
     assert not plan(splats(), student(), Distilling()).shared
 
@@ -82,14 +87,46 @@ def test_occupancy_is_inherited_in_any_resolution(cells: int) -> None:
     assert not learner.occupied[0][radius > RADIUS + 0.25].any()
 
 
-def test_cells_that_splats_fill_are_occupied() -> None:
-    renderer = splats()
-    grid = OccupancyGrid(1, 32)
-    assert isinstance(renderer.primitives, Mixture)
-    fill_occupancy(grid, renderer.primitives.medium(), generator())
-    cells = ((renderer.primitives.means.detach() + 1) * 16).long()
-    assert bool(grid.occupied[0, cells[:, 0], cells[:, 1], cells[:, 2]].all())
-    assert float(grid.occupied.float().mean()) < 0.4
+@pytest.mark.parametrize("cascades", [1, 2])
+def test_cells_that_are_looked_through_are_empty_for_good(cascades: int) -> None:
+    cells, around = OccupancyGrid(cascades, 32), ring().to(dtype=torch.float32).resized([(128, 128)] * 12)
+    carve(cells, ball_renderer(), around)
+    radius = torch.stack(torch.meshgrid(*[(torch.arange(32) - 15.5) / 16] * 3, indexing="ij")).norm(dim=0)
+    assert bool(cells.occupied[0][radius < RADIUS + 0.03].all())
+    beside = (radius > RADIUS + 0.2) & (radius < 0.85)
+    assert float(cells.occupied[0][beside].float().mean()) < 0.05
+    for _ in range(3):
+        cells.update(student().field, cells.cells, generator())  # dense anywhere
+    assert not cells.occupied[0][cells.thickness[0] < 0].any()
+    assert float((cells.thickness[0][beside] < 0).float().mean()) > 0.95
+
+
+def test_no_splat_stands_in_a_cell_that_is_carved() -> None:
+    renderer, cells = splats(), OccupancyGrid(1, 32)
+    carve(cells, renderer, ring().to(dtype=torch.float32))
+    places = ((renderer.primitives.means.detach() + 1) * 16).long().unbind(-1)
+    assert bool(cells.occupied[0][places].all())
+    assert float(cells.occupied.float().mean()) < 0.6
+
+
+def test_a_ball_is_looked_through_only_where_all_of_its_picture_is_clear() -> None:
+    """A single opaque pixel; balls of growing size at its edge, and one that the picture shows a half of."""
+    camera = ring().to(dtype=torch.float32)[0]
+    eye, forward = camera.centres[0], camera.forward[0]
+    right = camera.world_from_camera[0, :, 0]
+    opacity = torch.zeros(32, 32)
+    opacity[16, 16] = 1.0
+    looks = [(camera, widened(opacity))]
+    pixel = 2.5 / 40  # at the distance of the origin
+    beside = eye + 2.5 * forward + 8.5 * pixel * right
+
+    def clear(centre: Tensor, radius: float) -> bool:
+        return bool(seen_through(centre[None], radius, looks)[0])
+
+    assert [clear(beside, radius * pixel) for radius in (0.5, 2.0, 9.0)] == [True, True, False]
+    assert not clear(eye + 2.5 * forward, 0.5 * pixel)
+    assert not clear(eye + 2.5 * forward + 15.5 * pixel * right, 2 * pixel)  # leaves the picture
+    assert not clear(eye - 2.5 * forward, 0.5 * pixel)  # behind the camera
 
 
 def test_surface_points_lie_on_the_surface_with_its_normals_and_colours() -> None:
@@ -160,6 +197,48 @@ def test_stages_compare_more_and_more() -> None:
     named = {name: set(looked(stage, name, Context(True, generator(), 0.5)).terms) for name in ("points", "rendering")}
     assert named["points"] == {"density", "color"}
     assert named["rendering"] == {"density", "color", "rendering", "depth"}
+
+
+class Told:
+    """A background that counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def colors(self, cameras: Cameras, pixels: Pixels | None, context: Context) -> Tensor:
+        self.asked += 1
+        return torch.ones(3)
+
+
+@pytest.mark.parametrize("kind", ["field", "splats"])
+def test_pictures_lie_over_random_colours_and_then_over_the_scenes_own(kind: str) -> None:
+    learner: VolumeRenderer | SplatRenderer = splats() if kind == "splats" else student()
+    own = ring().to(dtype=torch.float32)
+    sampler = PoseSampler(own, "hemisphere", lambda found: torch.ones(len(found), dtype=torch.bool))
+    gallery = Gallery(ball_renderer(), PosePool(own, sampler, 12, False, generator()))
+    looks = SinglePixels(gallery, RaySource(gallery.pool, 4096, False)) if kind == "field" else WholePictures(gallery)
+    background = Told()
+    loss = huber if kind == "field" else l1_dssim(0.2)
+    rendered = Rendered(learner, background, looks, loss, 0.0)  # type: ignore[arg-type]
+    asked = []
+    for progress in (0.0, 0.49, 0.5, 0.99):
+        context = Context(True, generator(), progress)
+        rendered.losses("rendering", rendered.next("rendering", context), context)
+        asked.append(background.asked)
+    assert asked == [0, 0, 1, 2]
+
+
+def test_a_recorded_step_stands_for_one_kind_of_background() -> None:
+    learner = student()
+    learner.room = 4096
+    own = ring().to(dtype=torch.float32)
+    sampler = PoseSampler(own, "hemisphere", lambda found: torch.ones(len(found), dtype=torch.bool))
+    gallery = Gallery(ball_renderer(), PosePool(own, sampler, 12, False, generator()))
+    rendered = Rendered(learner, GivenBackground(), WholePictures(gallery), l1_dssim(0.2), 0.0)
+    look = rendered.next("rendering", Context(True, generator(), 0.0))
+    early, late = (rendered.stage("rendering", look, Context(True, generator(), at)) for at in (0.4, 0.6))
+    assert early is not None
+    assert early != late
 
 
 def test_hard_rays_come_again_once_enough_are_remembered() -> None:
