@@ -16,12 +16,15 @@ from scenekit.data.adjust import back
 from scenekit.data.capture import Capture
 from scenekit.data.features import Features
 
-VIEWS, POINTS, SIDE = 20, 900, 240
+VIEWS, POINTS, SIDE = 20, 500, 240
 
 
 @pytest.fixture(scope="module")
 def capture() -> Capture:
-    return synthetic.make(VIEWS, (SIDE, SIDE))
+    """Where the cameras of the still life stand, with more pixels than are worth painting."""
+    small = synthetic.make(VIEWS, (24, 24))
+    images = (torch.zeros(SIDE, SIDE, 3, dtype=torch.uint8),) * VIEWS
+    return dataclasses.replace(small, cameras=small.cameras.resized([(SIDE, SIDE)] * VIEWS), images=images, depths=None)
 
 
 @pytest.fixture
