@@ -90,7 +90,31 @@ def rasterizer() -> str:
     )
 
 
+SPOILT = {
+    "poses": "training poses off by 1 degree and 1 %",
+    "exposure": "exposures of -1 to 1 stop",
+}
+
+
+def corrections() -> str:
+    """README's table of what corrections win back."""
+    return table(
+        ("photographs", "spoilt by", "representation", "clean", "spoilt", "corrected", "won back"),
+        (
+            (
+                f"{row['scope'].split(',')[0]}, {size_of(row['scope'])}, {row['steps']} steps",
+                SPOILT[name.partition("-")[0]],
+                name.partition("-")[2],
+                *(f"{row[f'{case}_psnr']:.1f} dB" for case in ("clean", "spoilt", "corrected")),
+                f"{100 * row['recovered']:.0f} %",
+            )
+            for name, row in read("corrections")["rows"].items()
+        ),
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "corrections": corrections,
     "training": training,
     "rasterizer": rasterizer,
     "cpu_training": cpu_training,

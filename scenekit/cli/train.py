@@ -233,9 +233,10 @@ def _cache_bytes(general: General) -> int | None:
 
 
 def _cost(made: Triangulation) -> str:
+    adjusted = f"; poses were adjusted with them, by {made.turned:.2f} degrees in the mean" if made.turned else ""
     return (
         f"triangulated {len(made.points)} points from {made.images} training photographs in {made.wall_seconds:.1f} s "
-        f"({made.cpu_seconds:.1f} s of CPU time)"
+        f"({made.cpu_seconds:.1f} s of CPU time){adjusted}"
     )
 
 
@@ -320,6 +321,7 @@ def _triangulation_figures(session: Session) -> dict[str, Any] | None:
         "points": len(made.points),
         "images": made.images,
         "pairs": made.pairs,
+        "turned_degrees": round(made.turned, 3),
         "seconds": round(made.wall_seconds, 2),
         "cpu_seconds": round(made.cpu_seconds, 2),
     }

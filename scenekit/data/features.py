@@ -121,18 +121,20 @@ def _inverse_intrinsics(cameras: Cameras, index: int) -> Tensor:
 
 
 def match_pairs(
-    cameras: Cameras, features: Sequence[Features], pairs: Sequence[tuple[int, int]]
+    cameras: Cameras, features: Sequence[Features], pairs: Sequence[tuple[int, int]], width: float = EPIPOLAR_PIXELS
 ) -> list[Int[Tensor, "M 2"]]:
-    """Matches of every pair, two pairs at a time."""
+    """Matches of every pair, two pairs at a time; ``width`` as :func:`match` has it."""
 
     def of_pair(pair: tuple[int, int]) -> Tensor:
-        return match(features[pair[0]], features[pair[1]], fundamental(cameras, *pair))
+        return match(features[pair[0]], features[pair[1]], fundamental(cameras, *pair), width)
 
     return two_at_a_time(of_pair, pairs)
 
 
-def match(first: Features, second: Features, geometry: Float[Tensor, "3 3"]) -> Int[Tensor, "M 2"]:
-    """Mutual best matches near each other's epipolar lines that beat the runner-up by the ratio test.
+def match(
+    first: Features, second: Features, geometry: Float[Tensor, "3 3"], width: float = EPIPOLAR_PIXELS
+) -> Int[Tensor, "M 2"]:
+    """Mutual best matches within ``width`` pixels of their epipolar lines that beat the runner-up by the ratio test.
 
     What is best is the cosine of the descriptors less a penalty for the squared distance ``(l . x)^2`` to the
     epipolar line. That is linear in the products of coordinates, so one matrix product scores every pair.
@@ -145,14 +147,14 @@ def match(first: Features, second: Features, geometry: Float[Tensor, "3 3"]) -> 
     lines[:, 2] += lines[:, :2] @ middle
     lines = lines / lines[:, :2].norm(dim=-1, keepdim=True).clamp(min=1e-12)
     points = _homogeneous(second.positions.double() - middle)
-    penalty = PENALTY * _products(lines)
+    penalty = PENALTY * (EPIPOLAR_PIXELS / width) ** 2 * _products(lines)
     penalty[:, 3:] *= 2
     left = torch.cat([first.descriptors, -penalty.float()], -1)
     right = torch.cat([second.descriptors, _products(points).float()], -1)
     best, column, rival, mutual = _mutual_best(left, right)
     cosines = (first.descriptors * second.descriptors[column]).sum(-1)
     away = (lines * points[column]).sum(-1).abs()
-    kept = mutual & (cosines > SMALLEST_COSINE) & (away < EPIPOLAR_PIXELS)
+    kept = mutual & (cosines > SMALLEST_COSINE) & (away < width)
     rows = (kept & (1 - best < LARGEST_RATIO**2 * (1 - rival))).nonzero().squeeze(-1)
     return torch.stack([rows, column[rows]], -1)
 

@@ -1,6 +1,6 @@
 """Points for a capture that has none: training photographs matched, tracks triangulated by pycolmap.
 
-Poses and intrinsics stay as the capture gives them. Held-out photographs are never looked at.
+Intrinsics stay as the capture gives them, and poses unless they are in doubt. Held-out photographs are never looked at.
 """
 
 from __future__ import annotations
@@ -9,32 +9,38 @@ import hashlib
 import os
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from scenekit.core.cameras import Cameras
 from scenekit.core.cloud import PointCloud
 from scenekit.core.transforms import invert_rigid
+from scenekit.data.adjust import adjust, back, turned
 from scenekit.data.capture import Capture
 from scenekit.data.colmap import quiet
-from scenekit.data.features import Features, detect, match_pairs, neighbours
+from scenekit.data.features import EPIPOLAR_PIXELS, Features, detect, match_pairs, neighbours
 from scenekit.data.images import cameras_of, load_images
 from scenekit.data.store import Images, StoredImages
 
 if TYPE_CHECKING:
     import pycolmap
 
-VERSION = 5  # of the method: part of the cache's key
+VERSION = 6  # of the method: part of the cache's key
 LONGEST_SIDE = 880
 NEIGHBOURS = 7
 FEWEST_MATCHES = 12
 LARGEST_ERROR = 2.0  # mean reprojection error of a kept point, in pixels of the photographs as matched
 SMALLEST_ANGLE = 1.5  # degrees between the rays of a kept point
+DOUBTED_PIXELS = 40.0  # how far from its epipolar line, and from its point, a match may lie where poses are in doubt
+DOUBTED_ANGLE = 4.0  # and how many degrees its rays may be off
+WORTHWHILE = 1.05  # times as many observations of points: only then adjusted poses are taken
 
 
 @dataclass(frozen=True)
@@ -44,23 +50,28 @@ class Triangulation:
     Attributes:
         points: in ``world``, with the mean colour of the pixels that see them.
         images, pairs: photographs used and pairs matched.
+        poses: of the training photographs, in the order of the split, as the points have them.
+        turned: degrees by which an adjustment turned them, in the mean; 0 where they were kept.
         wall_seconds, cpu_seconds: of this process.
     """
 
     points: PointCloud
     images: int
     pairs: int
+    poses: Float[Tensor, "T 3 4"]
+    turned: float
     wall_seconds: float
     cpu_seconds: float
 
 
-def triangulate(capture: Capture, cache: Path | None = None) -> Triangulation:
+def triangulate(capture: Capture, cache: Path | None = None, *, doubted: bool = False) -> Triangulation:
     """Triangulate a capture from its training photographs, or take what the folder ``cache`` holds.
 
     The cache is keyed by the photographs (path, size, time), poses, lenses and the version of the method. The
-    result may be empty where nothing matches.
+    result may be empty where nothing matches. Where poses are ``doubted``, they are adjusted together with the points;
+    as a whole, cameras stay where they were.
     """
-    file = None if cache is None else cache / f"points-{_key(capture)}.npz"
+    file = None if cache is None else cache / f"points-{_key(capture, doubted)}.npz"
     if file is not None and file.is_file():
         return _stored(file)
     wall, cpu = time.perf_counter(), time.process_time()
@@ -68,11 +79,16 @@ def triangulate(capture: Capture, cache: Path | None = None) -> Triangulation:
     pairs = neighbours(cameras, NEIGHBOURS)
     with quiet():
         features = detect(images)
-        matches = zip(pairs, match_pairs(cameras, features, pairs), strict=True)
-        model = _triangulated(cameras, features, {p: m for p, m in matches if len(m) >= FEWEST_MATCHES})
-    points = _colored(model, images)
+        model = _triangulated(cameras, features, _matches(cameras, features, pairs))
+        better = _better(model, cameras, features, pairs) if doubted else None
+    if better is None:
+        points, posed = _colored(model, images), cameras
+    else:
+        frame = back(cameras, better[1])
+        points, posed = _colored(better[0], images).moved(frame), better[1].moved(frame)
+    angle = 0.0 if better is None else turned(cameras, posed)
     seconds = time.perf_counter() - wall, time.process_time() - cpu
-    result = Triangulation(points, len(images), len(pairs), *seconds)
+    result = Triangulation(points, len(images), len(pairs), posed.world_from_camera, angle, *seconds)
     if file is not None:
         _store(file, result)
     return result
@@ -90,10 +106,33 @@ def _photographs(capture: Capture) -> tuple[Images, Cameras]:
     return load_images(chosen, shrink)
 
 
+def _matches(
+    cameras: Cameras, features: list[Features], pairs: list[tuple[int, int]], width: float = EPIPOLAR_PIXELS
+) -> dict[tuple[int, int], Tensor]:
+    """Of the pairs that have enough of them."""
+    found = zip(pairs, match_pairs(cameras, features, pairs, width), strict=True)
+    return {pair: matches for pair, matches in found if len(matches) >= FEWEST_MATCHES}
+
+
+def _better(
+    model: pycolmap.Reconstruction, cameras: Cameras, features: list[Features], pairs: list[tuple[int, int]]
+) -> tuple[pycolmap.Reconstruction, Cameras] | None:
+    """Adjusted poses with their points, if more observations agree with these than with what was given.
+
+    Where few things match, or match badly, an adjustment can make good poses worse: then no more fits them.
+    """
+    wide = _matches(cameras, features, pairs, DOUBTED_PIXELS)
+    moved = adjust(_triangulated(cameras, features, wide, doubted=True), cameras)
+    found = _triangulated(moved, features, _matches(moved, features, pairs))
+    if found.compute_num_observations() <= WORTHWHILE * model.compute_num_observations():
+        return None
+    return found, adjust(found, moved)
+
+
 def _triangulated(
-    cameras: Cameras, features: list[Features], matches: dict[tuple[int, int], Tensor]
+    cameras: Cameras, features: list[Features], matches: Mapping[tuple[int, int], Tensor], *, doubted: bool = False
 ) -> pycolmap.Reconstruction:
-    """Let pycolmap build tracks and points from verified matches."""
+    """Let pycolmap build tracks and points from matches; with ``doubted`` poses, from what hardly fits them too."""
     import pycolmap
 
     with tempfile.TemporaryDirectory() as folder:
@@ -107,8 +146,13 @@ def _triangulated(
         options.ba_global_max_num_iterations = 10
         options.ba_global_max_refinements = 1
         options.triangulation.min_angle = SMALLEST_ANGLE
-        options.mapper.filter_max_reproj_error = LARGEST_ERROR
+        options.mapper.filter_max_reproj_error = DOUBTED_PIXELS if doubted else LARGEST_ERROR
         options.mapper.filter_min_tri_angle = SMALLEST_ANGLE
+        if doubted:
+            options.triangulation.complete_max_reproj_error = DOUBTED_PIXELS
+            options.triangulation.merge_max_reproj_error = DOUBTED_PIXELS
+            options.triangulation.create_max_angle_error = DOUBTED_ANGLE
+            options.triangulation.continue_max_angle_error = DOUBTED_ANGLE
         return pycolmap.triangulate_points(model, path, folder, folder, options=options)
 
 
@@ -136,7 +180,7 @@ def _write_database(
     path: str,
     model: pycolmap.Reconstruction,
     features: list[Features],
-    matches: dict[tuple[int, int], Tensor],
+    matches: Mapping[tuple[int, int], Tensor],
 ) -> None:
     import pycolmap
 
@@ -178,8 +222,8 @@ def _colored(model: pycolmap.Reconstruction, images: Images) -> PointCloud:
     return PointCloud(positions, sums / counts / 255)
 
 
-def _key(capture: Capture) -> str:
-    digest = hashlib.sha256(f"{VERSION} {LONGEST_SIDE} {NEIGHBOURS}".encode())
+def _key(capture: Capture, doubted: bool) -> str:
+    digest = hashlib.sha256(f"{VERSION} {LONGEST_SIDE} {NEIGHBOURS} {doubted}".encode())
     for index in capture.train:
         digest.update(capture.names[index].encode())
         if capture.source is None:
@@ -199,7 +243,8 @@ def _stored(file: Path) -> Triangulation:
     with np.load(file, allow_pickle=False) as arrays:
         points = PointCloud(torch.from_numpy(arrays["positions"]), torch.from_numpy(arrays["colors"]))
         images, pairs = (int(count) for count in arrays["counts"])
-    return Triangulation(points, images, pairs, 0.0, 0.0)
+        poses, angle = torch.from_numpy(arrays["poses"]), float(arrays["turned"])
+    return Triangulation(points, images, pairs, poses, angle, 0.0, 0.0)
 
 
 def _store(file: Path, result: Triangulation) -> None:
@@ -211,5 +256,7 @@ def _store(file: Path, result: Triangulation) -> None:
         positions=result.points.positions.numpy(),
         colors=result.points.colors.numpy(),
         counts=np.array([result.images, result.pairs]),
+        poses=result.poses.numpy(),
+        turned=np.array(result.turned),
     )
     partial.replace(file)

@@ -28,6 +28,7 @@ from scenekit.recipes.kernels import begin_compiling
 from scenekit.recipes.load import configs_of
 from scenekit.renderers.scene import Scene
 from scenekit.representations import REPRESENTATIONS
+from scenekit.training.batches import Views
 from scenekit.training.photographs import Photographs
 from scenekit.training.steps import Step, Training
 from scenekit.training.steps import steps as training_steps
@@ -81,25 +82,22 @@ def prepare(
         raise BadInput.of(capture.name, wanted="photographs to train on", found="none", remedy="add photographs")
     device = device_of(fitting.device)
     generator = torch.Generator().manual_seed(fitting.seed)
-    points, triangulation = _points_of(capture, cache, wanted=family.needs_points)
     supervision = supervision or Supervision()
+    triangulation = _triangulated(capture, cache, supervision) if family.needs_points else None
+    capture = _placed(capture, triangulation)
     views = views_of(capture, supervision)
-    around = Surroundings(capture.bounds, views.cameras, _points_in_scene(points, capture), generator, share)
+    around = Surroundings(capture.bounds, views.cameras, _points_in_scene(capture, triangulation), generator, share)
     renderer = family.build(representation, family_fitting, around).to(device)
     begin_compiling(renderer, device)
     parts = family.parts(renderer, representation, family_fitting, resident(views, device))
-    choice = choose_background(
-        fitting.background,
-        has_alpha=4 in channels_of(views.images),
-        behind=capture.background,
-        family_default=family.background,
-    )
+    choice = _background_of(fitting, capture, views, family.background)
     background = choice.build(generator)
     if isinstance(background, torch.nn.Module):
         background.to(device)
     recipe = _recipe(representation, family_fitting, fitting, supervision, capture, choice)
     scene = Scene(renderer, background, capture.scene_from_world, capture.cameras, capture.bounds, recipe)
-    corrections = corrections_of(capture, supervision, renderer.batching, device)
+    settled = triangulation is not None and len(triangulation.points) > 0
+    corrections = corrections_of(capture, supervision, renderer.batching, device, settled=settled)
     objective = Photographs(renderer, background, parts.batches, parts.manner.loss, corrections, parts.probe)
     drawn = generator if device.type == "cpu" else torch.Generator(device).manual_seed(fitting.seed)
     training = Training(
@@ -190,22 +188,38 @@ def corrected_cameras(session: Session) -> Cameras:
     return replace(given, world_from_camera=poses, intrinsics=intrinsics)
 
 
-def _points_of(capture: Capture, cache: Path | None, *, wanted: bool) -> tuple[PointCloud | None, Triangulation | None]:
-    """The capture's points, or triangulated ones where they are wanted and it has none.
+def _triangulated(capture: Capture, cache: Path | None, supervision: Supervision) -> Triangulation | None:
+    """Points for a capture that has none; where poses are refined, adjusted ones: points of wrong poses are wrong.
 
     Matching through bent lenses is not done: Gaussians start from random points there.
     """
-    if capture.points is not None or not wanted or not capture.cameras.are_pinholes:
-        return capture.points, None
-    found = triangulate(capture, cache)
-    return found.points, found
+    if capture.points is not None or not capture.cameras.are_pinholes:
+        return None
+    return triangulate(capture, cache, doubted=supervision.refine_poses)
 
 
-def _points_in_scene(points: PointCloud | None, capture: Capture) -> PointCloud | None:
+def _placed(capture: Capture, triangulation: Triangulation | None) -> Capture:
+    """The capture with the poses that its points have, where these were adjusted; held-out cameras stay."""
+    if triangulation is None or not triangulation.turned:
+        return capture
+    poses = capture.cameras.world_from_camera.clone()
+    poses[list(capture.train)] = triangulation.poses
+    return replace(capture, cameras=replace(capture.cameras, world_from_camera=poses))
+
+
+def _points_in_scene(capture: Capture, triangulation: Triangulation | None) -> PointCloud | None:
+    points = capture.points if triangulation is None else triangulation.points
     if points is None:
         return None
     moved = points.moved(capture.scene_from_world)
     return replace(moved, positions=moved.positions.float(), colors=moved.colors.float())
+
+
+def _background_of(fitting: Fitting, capture: Capture, views: Views, family_default: str) -> BackgroundChoice:
+    has_alpha = 4 in channels_of(views.images)
+    return choose_background(
+        fitting.background, has_alpha=has_alpha, behind=capture.background, family_default=family_default
+    )
 
 
 def _recipe(
