@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from scenekit.assets.splats import CODECS
 from scenekit.assets.splats.files import read_splats, write_splats, writer_of
 from scenekit.assets.usd import read_usd, write_usd
 from scenekit.assets.verify import Judge, Verification, verify
-from scenekit.assets.web import export_web
+from scenekit.assets.web import Shape, export_web
 from scenekit.assets.web.export import differs_by_direction
 from scenekit.core.checks import BadInput
 from scenekit.core.transforms import Similarity
@@ -32,10 +32,14 @@ class Source:
     Attributes:
         scene: to render, to take cameras from, and to make other files of.
         gaussians: in ``world``, bit for bit as a file had them; None for a run.
+        name: of the scene, in a page.
+        beside: other scenes of the same world by name, and shapes, which a page shows as well.
     """
 
     scene: Scene
     gaussians: GaussianCloud | None = None
+    name: str = "scene"
+    beside: Mapping[str, Scene | Shape] = field(default_factory=dict)
 
     def cloud(self) -> GaussianCloud:
         """The Gaussians in ``world``; raises BadInput for a scene of another kind."""
@@ -151,7 +155,9 @@ def _write_page(job: Job) -> Written:
     if job.frame.to_json() != Similarity.identity().to_json():
         raise BadInput.of("--up, --scale", wanted="neither for a page, which turns itself upright", found="one of them",
                           remedy="leave it out")  # fmt: skip
-    size = export_web(job.source.scene, job.target)
+    source = job.source
+    scenes = {source.name: source.scene} | {n: s for n, s in source.beside.items() if isinstance(s, Scene)}
+    size = export_web(scenes, job.target, shapes=[s for s in source.beside.values() if isinstance(s, Shape)])
     facts = {"file": str(job.target), "format": "page for browsers", "bytes": size}
     if differs_by_direction(job.source.scene):
         facts["note"] = "the background differs by direction; the page shows its mean colour"

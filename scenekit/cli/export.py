@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 from scenekit.assets.edits import VERBS, edited, read_edits, stream_edits, streams
@@ -22,6 +23,8 @@ from scenekit.assets.meshes.files import SUFFIXES, check_mesh_target
 from scenekit.assets.meshes.fusion import Box
 from scenekit.assets.meshes.points import check_points_target, export_points
 from scenekit.assets.splats.files import read_splats
+from scenekit.assets.web import Shape
+from scenekit.assets.web.beside import shape_of_file
 from scenekit.assets.web.page import check_page_target
 from scenekit.cli.options import parse, say, without
 from scenekit.core.checks import BadInput
@@ -29,6 +32,7 @@ from scenekit.distill.bake import Baking, bake
 from scenekit.recipes.device import AUTO, device_of
 from scenekit.recipes.imported import scene_of_file
 from scenekit.recipes.load import load_run
+from scenekit.renderers.scene import Scene
 from scenekit.renderers.splats import SplatRenderer
 from scenekit.renderers.volume import VolumeRenderer
 
@@ -48,6 +52,7 @@ class Export:
         against: a known surface to compare a mesh with, in the frame of the file.
         meshing: how a mesh is made, or points, one for each cell of its grid.
         verify: read the file back, render it at the run's cameras and say how much it lost.
+        beside: other runs, splat files, meshes and points (.ply) that a page shows as well.
         allow_loss: dB that a .spz, .sog or .sogc may lose: its steps are made as coarse as pictures can bear.
         device: where it is rendered, to make pages and meshes of and to verify: auto, cpu, cuda or cuda:NUMBER.
         json: print one JSON object.
@@ -63,6 +68,7 @@ class Export:
     meshing: Annotated[Meshing, tyro.conf.arg(name="")] = field(default_factory=Meshing)
     verify: bool = False
     allow_loss: float | None = None
+    beside: tuple[Path, ...] = ()
     device: str = AUTO
     json: bool = False
     bake: Baking = field(default_factory=Baking)
@@ -86,15 +92,31 @@ def run(arguments: list[str]) -> None:
         _print(facts)
 
 
-def _baked(source: Source, options: Export) -> Source:
-    """A field made ready for a page, with a bar; anything else as it is."""
+def _for_page(source: Source, options: Export) -> Source:
+    """Fields baked, and what stands beside the scene."""
     check_page_target(options.target)
-    if not isinstance(source.scene.renderer, VolumeRenderer):
-        return source
+    others: dict[str, Scene | Shape] = {}
+    for path in options.beside:
+        name = path.stem if path.stem not in {options.source.stem, *others} else str(path)
+        shape = shape_of_file(path) if path.is_file() else None
+        others[name] = (
+            _baked(open_source(path).scene.to(source.scene.device), options, name)
+            if shape is None
+            else replace(shape, name=name)
+        )
+    scene = _baked(source.scene, options, options.source.stem)
+    name = options.source.stem if others else source.name
+    return replace(source, scene=scene, name=name, beside=others)
+
+
+def _baked(scene: Scene, options: Export, name: str) -> Scene:
+    """A field made ready for a page, with a bar; anything else as it is."""
+    if not isinstance(scene.renderer, VolumeRenderer):
+        return scene
     with Progress(console=Console(stderr=True, quiet=options.json)) as bar:
-        task = bar.add_task("baking", total=options.bake.steps)
-        renderer = bake(source.scene, options.bake, lambda step: bar.update(task, completed=step.index + 1))
-    return replace(source, scene=replace(source.scene, renderer=renderer))
+        task = bar.add_task(f"baking {escape(name)}", total=options.bake.steps)
+        renderer = bake(scene, options.bake, lambda step: bar.update(task, completed=step.index + 1))
+    return replace(scene, renderer=renderer)
 
 
 def _check(options: Export) -> None:
@@ -106,6 +128,9 @@ def _check(options: Export) -> None:
         check_mesh_target(target, texture=options.meshing.texture > 0)
     else:
         exporter_of(target)
+    if options.beside and (options.kind not in (None, "splats") or not exporter_of(target).page):
+        raise BadInput.of("--beside", wanted="a page (.html, or a folder)", found=f"'{target.name}'",
+                          remedy="leave it out for this kind of file")  # fmt: skip
     if target.exists() and target.resolve() == options.source.resolve():
         raise BadInput.of(target, wanted="a file other than the one that is read", found="the same",
                           remedy="choose another name")  # fmt: skip
@@ -123,7 +148,7 @@ def _written(options: Export, edits: Sequence[Edit]) -> dict[str, Any]:
     if kind == "splats":
         source = edited(source, edits)
         if exporter_of(options.target).page:
-            source = _baked(source, options)
+            source = _for_page(source, options)
         return export(
             source,
             options.target,

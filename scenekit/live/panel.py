@@ -17,6 +17,7 @@ from scenekit.live.arrange import Arrangement
 from scenekit.live.callbacks import calling
 from scenekit.live.cropping import Cropping
 from scenekit.live.film import screenshot
+from scenekit.live.frustums import Frustums, field_of_view
 from scenekit.live.look import CHANNELS, Look
 from scenekit.live.measuring import Measuring
 from scenekit.live.path_panel import Page, PathPanel
@@ -29,7 +30,6 @@ RESOLUTIONS = {"full": 1.0, "half": 0.5, "quarter": 0.25}
 BACKDROPS: dict[str, Color | None] = {"its own": None, "black": BLACK, "white": WHITE}
 OTHER = "another"
 QUALITY = {False: 60, True: 92}  # of the JPEG: while moving, when finished
-FRUSTUM = 0.08  # of the photographs' distance
 NARROWEST, WIDEST = 5.0, 150.0  # degrees
 
 
@@ -67,9 +67,10 @@ class Panel:
         self._backdrop = gui.add_dropdown("background", (*BACKDROPS, OTHER))
         self._other = gui.add_rgb("colour", (90, 120, 160), visible=False)
         self._angle = gui.add_slider("field of view", NARROWEST, WIDEST, 0.5, self._degrees(stage.field_of_view))
-        self._frustums_shown = gui.add_checkbox("photographs", False)
+        self._frustums = Frustums(client, stage, self.jump)
         self._step = gui.add_button_group("photograph", ("previous", "next"))
         self._picture = gui.add_text("picture", "", disabled=True)
+        self._note = gui.add_text("against", "", disabled=True, visible=False)
         self._trouble = gui.add_text("trouble", "", disabled=True, multiline=True, visible=False)
         self._shot = gui.add_button("screenshot")
         self._arrangement = Arrangement(client, names, stage, wishes.changed)
@@ -77,8 +78,6 @@ class Panel:
         self._measuring = Measuring(client, stage, self.look, wishes.do)
         self._path = PathPanel(Page(client, stage, self.look, self.go, wishes.do))
         self._listen()
-        self._frustums = client.scene.add_frame("/photographs", show_axes=False, visible=False)
-        self._add_frustums()
 
     def look(self) -> Look:
         """What this browser wants to see now."""
@@ -106,8 +105,10 @@ class Panel:
         self.client.scene.set_background_image(picture.image, format="jpeg", jpeg_quality=quality)
         height, width, _ = picture.image.shape
         state = "finished" if picture.finished else "moving"
-        note = f", {picture.note}" if picture.note else ""
-        self._picture.value = f"{width}x{height}, {1000 * picture.seconds:.0f} ms, {state}{note}"
+        self._picture.value = f"{width}x{height}, {1000 * picture.seconds:.0f} ms, {state}"
+        if picture.note != self._note.value:
+            self._note.value = picture.note
+            self._note.visible = bool(picture.note)
         self.client.flush()
 
     def tell(self, words: str) -> None:
@@ -121,7 +122,7 @@ class Panel:
         """Take the place of a photograph's camera."""
         photographs = self._stage.photographs
         self._at = index % len(photographs)
-        self._place(photographs.world_from_camera[self._at], _field_of_view(self._stage, self._at))
+        self._place(photographs.world_from_camera[self._at], field_of_view(self._stage, self._at))
 
     def go(self, world_from_camera: Float[Tensor, "3 4"], field_of_view: float) -> None:
         """Take a pose in ``world``."""
@@ -130,6 +131,7 @@ class Panel:
     def moved(self) -> None:
         """The browser's camera is elsewhere."""
         self._angle.value = self._degrees(self.client.camera.fov)
+        self._frustums.update()
         self._wishes.changed()
 
     def _place(self, page_from_camera: Float[Tensor, "3 4"], field_of_view: float) -> None:
@@ -148,7 +150,6 @@ class Panel:
         self._backdrop.on_update(calling(self._choose_backdrop))
         self._angle.on_update(calling(self._zoom))
         self._step.on_click(calling(self._step_on))
-        self._frustums_shown.on_update(calling(self._show_frustums))
         self._shot.on_click(calling(self._shoot))
 
     def _color(self) -> Color | None:
@@ -176,30 +177,6 @@ class Panel:
     def _step_on(self) -> None:
         self.jump(self._at + (1 if self._step.value == "next" else -1))
 
-    def _show_frustums(self) -> None:
-        self._frustums.visible = self._frustums_shown.value
-
-    def _add_frustums(self) -> None:
-        photographs = self._stage.photographs
-        for index, (width, height) in enumerate(photographs.sizes):
-            pose = photographs.world_from_camera[index]
-            frustum = self.client.scene.add_camera_frustum(
-                f"/photographs/{index}",
-                _field_of_view(self._stage, index),
-                width / height,
-                scale=FRUSTUM,
-                thickness=0.03 * FRUSTUM,
-                color=(240, 180, 40),
-                wxyz=quaternion_from_matrix(pose[:, :3]).numpy(),
-                position=pose[:, 3].numpy(),
-            )
-            frustum.on_click(calling(lambda index=index: self.jump(index)))
-
     @staticmethod
     def _degrees(angle: float) -> float:
         return round(2 * min(WIDEST, max(NARROWEST, math.degrees(angle)))) / 2
-
-
-def _field_of_view(stage: Stage, index: int) -> float:
-    _, height = stage.photographs.sizes[index]
-    return 2 * math.atan(height / (2 * float(stage.photographs.intrinsics[index, 1])))

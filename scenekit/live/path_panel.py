@@ -56,7 +56,7 @@ class PathPanel:
         gui = page.client.gui
         with gui.add_folder("camera path", expand_by_default=False):
             self._add = gui.add_button("add this view")
-            self._chosen = gui.add_slider("view", 1, MOST_KEYS, 1, 1, hint="of those that were added")
+            self._chosen = gui.add_slider("view", 1, 2, 1, 1, hint="of those that were added")
             self._edit = gui.add_button_group("change it", ("go to", "replace", "remove"))
             self._seconds = gui.add_slider("seconds", 1.0, 60.0, 0.5, 4.0)
             self._play = gui.add_button("preview")
@@ -71,10 +71,12 @@ class PathPanel:
         self._play.on_click(self._preview)
 
     def _append(self) -> None:
-        if len(self._keys) < MOST_KEYS:
-            self._keys.append(self._page.look())
-            self._chosen.value = len(self._keys)
+        if len(self._keys) == MOST_KEYS:
+            self._state.value = f"{MOST_KEYS} views are the most"
+            return
+        self._keys.append(self._page.look())
         self._draw()
+        self._chosen.value = len(self._keys)
 
     def _change(self) -> None:
         index = int(self._chosen.value) - 1
@@ -92,6 +94,10 @@ class PathPanel:
     def _draw(self) -> None:
         """The path as a line in the page, and in words."""
         self._state.value = f"{len(self._keys)} views"
+        last = max(2, len(self._keys))  # a slider has two ends
+        if self._chosen.value > last:
+            self._chosen.value = last
+        self._chosen.max = last
         if self._curve is not None:
             self._curve.remove()
             self._curve = None

@@ -2,9 +2,14 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from scenekit.assets.meshes import Mesh
+from scenekit.assets.meshes.files import write_mesh
 from scenekit.assets.splats.files import write_splats
 from scenekit.cli import main
+from scenekit.core.cloud import PointCloud
+from scenekit.data.ply import points_file
 from tests.cli.test_commands import train
 from tests.representations.gaussian_clouds import sample_cloud
 
@@ -32,6 +37,20 @@ def test_a_field_is_baked_on_the_way(tmp_path: Path) -> None:
     assert nodes(tmp_path / "page") == {"scene": "volume", "photographs": "lines"}
 
 
+def test_other_scenes_points_and_meshes_stand_beside_a_scene(tmp_path: Path) -> None:
+    assert train(tmp_path / "run", "--steps", "30") == 0
+    write_splats(tmp_path / "a.ply", sample_cloud(40, 1))
+    (tmp_path / "more").mkdir()
+    write_splats(tmp_path / "more" / "a.ply", sample_cloud(30, 0))
+    (tmp_path / "cloud.ply").write_bytes(points_file(PointCloud(torch.rand(9, 3).double(), torch.rand(9, 3))))
+    write_mesh(tmp_path / "box.obj", Mesh(torch.rand(3, 3).double(), torch.tensor([[0, 1, 2]])))
+    files = [str(tmp_path / name) for name in ("run", "more/a.ply", "cloud.ply", "box.obj")]
+    assert main(["export", str(tmp_path / "a.ply"), str(tmp_path / "page"), "--beside", *files, *COARSE]) == 0
+    assert nodes(tmp_path / "page") == {
+        "a": "splats", "run": "volume", files[1]: "splats", "photographs": "lines", "cloud": "points", "box": "mesh"
+    }  # fmt: skip
+
+
 @pytest.mark.bad_input
 def test_what_a_page_cannot_be_is_said_before_anything_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -43,6 +62,8 @@ def test_what_a_page_cannot_be_is_said_before_anything_is_read(
         ("page.html", ["--up", "z"], "leave it out"),
         ("page.html", ["--verify"], "wanted a file of splats"),
         ("mine", [], "wanted a new folder"),
+        ("b.ply", ["--beside", "c.ply"], "--beside: wanted a page"),
+        ("page.html", ["--beside", "c.ply"], "c.ply"),
     ):
         assert main(["export", str(tmp_path / "a.ply"), str(tmp_path / target), *options]) == 2
         assert sentence in capsys.readouterr().err.replace("\n", " ")

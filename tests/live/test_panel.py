@@ -98,8 +98,10 @@ def test_a_path_is_recorded_changed_previewed_saved_and_filmed(panel):
         page.get_by_text("next", exact=True).click()
         page.wait_for_timeout(500)
     assert until(page, lambda: len(found._path._keys) == 3)
+    assert (found._path._chosen.value, found._path._chosen.max) == (3, 3)
     page.get_by_text("remove", exact=True).click()
     assert until(page, lambda: len(found._path._keys) == 2)
+    assert until(page, lambda: (found._path._chosen.value, found._path._chosen.max) == (2, 2))
     path = json.loads(downloaded(page, "save path"))
     before = np.array(path["cameras"][0]["world_from_camera"])
     assert before.shape == (3, 4)
@@ -149,7 +151,33 @@ def test_view_angle_background_and_error_follow_the_panel(panel):
     green = shot_when(page, lambda image: image[SKY[1], SKY[0], 0] < 0.05)
     assert np.abs(green[SKY[1], SKY[0]] - (0, 1, 0)).max() < 0.05
     found._channel.value = "error"
-    assert until(page, lambda: re.search(r"a \d+\.\d+ dB$", found._picture.value) is not None)
+    page.get_by_text("against", exact=True).wait_for()
+    assert until(page, lambda: re.search(r"^a \d+\.\d+ dB$", found._note.value) is not None)
+    page.locator(f"input[value='{found._note.value}']").wait_for()
+    found._channel.value = "colour"
+    page.get_by_text("against", exact=True).wait_for(state="hidden")
+
+
+def test_a_click_on_a_photograph_goes_there_and_it_does_not_stand_in_the_way(panel):
+    page, found = panel(ball_scene())
+    page.get_by_role("checkbox", name="photographs").click()
+    found._angle.value = 120.0
+    assert until(page, lambda: found.client.camera.fov > 2)
+    own, *others = found._frustums._nodes
+    assert until(page, lambda: not own.visible and all(node.visible for node in others))
+    camera = found.look().cameras((1000, 400))
+    places = found._stage.page_from_world.inverse().points(found._stage.photographs.centres)
+    seen = (places - camera.centres[0]) @ camera.world_from_camera[0, :, :3]
+    fx, fy, cx, cy = camera.intrinsics[0]
+    across, down = fx * seen[:, 0] / seen[:, 2] + cx, fy * seen[:, 1] / seen[:, 2] + cy
+    left = [i for i in range(4) if seen[i, 2] > 1 and across[i] < CENTRE[0] - 50]  # clear of the panel
+    (chosen,) = left
+    page.mouse.move(float(across[chosen]) + 2, float(down[chosen]))
+    page.wait_for_timeout(300)
+    page.mouse.click(float(across[chosen]), float(down[chosen]), delay=100)
+    wanted = places[chosen].numpy()
+    assert until(page, lambda: np.abs(found.look().world_from_camera[:, 3].numpy() - wanted).max() < 1e-3)
+    assert until(page, lambda: own.visible and not found._frustums._nodes[chosen].visible)
 
 
 def test_handles_and_numbers_of_a_place_agree(panel):

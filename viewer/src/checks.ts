@@ -20,7 +20,7 @@ export function array(value: unknown, where: string, most: number): unknown[] {
 }
 
 export function text(value: unknown, where: string, most = 200): string {
-  if (typeof value !== "string" || value.length > most) return fail(where, `at most ${most} characters`, value);
+  if (typeof value !== "string" || value.length > most) return fail(where, `text of at most ${most} characters`, value);
   return value;
 }
 

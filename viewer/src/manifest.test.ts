@@ -36,6 +36,7 @@ describe("parseManifest", () => {
     ["a chunk of another size than its block", withChunk({ raw_bytes: 35 }), "wrong size"],
     ["a chunk of no block", withChunk({ block: 7 }), "block of"],
     ["a hash that is none", withChunk({ sha256: "abc" }), "64 hexadecimal digits"],
+    ["a hash that is missing", withChunk({ sha256: undefined }), "wanted text of at most 200 characters, found nothing"],
     ["too many splats", withNode({ count: 1e9 }), "count: wanted a number"],
     ["counts that do not add up", withNode({ count: 3 }), "do not add up"],
     ["a degree that is not built", withNode({ degree: 4 }), "degree: wanted a number"],

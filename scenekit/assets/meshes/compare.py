@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenekit.assets.meshes.appearance import ray_scene
-from scenekit.assets.meshes.surface import Mesh, corner_products, library
+from scenekit.assets.meshes.surface import Mesh, corner_products, library, texture_colors
 from scenekit.training.objective import psnr_of
 
 
@@ -105,8 +105,5 @@ def _at(mesh: Mesh, values: Tensor, faces: Tensor, shares: Tensor) -> Tensor:
 def _colors(mesh: Mesh, faces: Tensor, shares: Tensor) -> Float[Tensor, "P 3"] | None:
     """sRGB at places on a mesh, from its texture or its vertices."""
     if mesh.texture is not None and mesh.coordinates is not None:
-        places = _at(mesh, mesh.coordinates, faces, shares) * 2 - 1
-        places = torch.stack([places[:, 0], -places[:, 1]], -1).float()[None, None]
-        image = mesh.texture.permute(2, 0, 1)[None]
-        return torch.nn.functional.grid_sample(image, places, align_corners=False)[0, :, 0].T.double()
+        return texture_colors(mesh.texture, _at(mesh, mesh.coordinates, faces, shares)).double()
     return None if mesh.colors is None else _at(mesh, mesh.colors, faces, shares)

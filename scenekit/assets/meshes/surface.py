@@ -61,6 +61,14 @@ def signed_volumes(mesh: Mesh) -> Float[Tensor, " F"]:
     return (a * torch.linalg.cross(b, c)).sum(-1) / 6
 
 
+def texture_colors(texture: Float[Tensor, "T T 3"], coordinates: Float[Tensor, "P 2"]) -> Float[Tensor, "P 3"]:
+    """sRGB at places in a texture, from its lower left corner, in [0, 1]."""
+    places = coordinates * 2 - 1
+    places = torch.stack([places[:, 0], -places[:, 1]], -1).float()[None, None]
+    picture = texture.permute(2, 0, 1)[None].float()
+    return torch.nn.functional.grid_sample(picture, places, align_corners=False)[0, :, 0].T
+
+
 def library(name: str) -> Any:
     """A library of the extra ``mesh``; raises BadInput that says how to get it."""
     try:

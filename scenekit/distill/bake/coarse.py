@@ -34,8 +34,9 @@ def coarser(renderer: BakedRenderer) -> BakedRenderer:
     copy = BakedField(field.bounds, blocks, LEAST_PLANES, field.unit)
     for weight, source in zip(copy.network, field.network, strict=True):
         weight.copy_(source)
-    for rows in torch.arange(len(blocks.places), device=occupied.device).split(ASKED):
-        copy.grid[rows] = _about(field, blocks.places[rows] / resolution, 0.5 / resolution)
+    with field.held():
+        for rows in torch.arange(len(blocks.places), device=occupied.device).split(ASKED):
+            copy.grid[rows] = _about(field, blocks.places[rows] / resolution, 0.5 / resolution)
     return BakedRenderer(copy, occupied, renderer.rule)
 
 

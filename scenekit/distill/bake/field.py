@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
@@ -56,6 +57,7 @@ class BakedField(nn.Module):
         self.grid = nn.Parameter(torch.zeros(len(blocks.places), CHANNELS, device=device))
         self.planes = nn.ParameterList(nn.Parameter(torch.zeros(rows, CHANNELS, device=device)) for _ in PLANES)
         self.network = nn.ParameterList(_network(generator, device))
+        self._held: tuple[Tensor, ...] | None = None
 
     @property
     def resolution(self) -> int:
@@ -66,11 +68,10 @@ class BakedField(nn.Module):
         """Extinction per unit of length in ``scene``, nothing outside the blocks; diffuse colours and features."""
         unit = self.bounds.normalize(samples.positions)
         there, rows, weights = corners_of(self.blocks, unit)
-        raw = nn.functional.embedding_bag(
-            rows, self.values(self.grid), per_sample_weights=weights.to(self.grid.dtype), mode="sum"
-        )
-        for axes, plane in zip(PLANES, self.planes, strict=True):
-            raw = raw + hash_grid(unit[:, axes].contiguous(), self.values(plane), self.layout)
+        grid, *planes = self._tables() if self._held is None else self._held
+        raw = nn.functional.embedding_bag(rows, grid, per_sample_weights=weights.to(grid.dtype), mode="sum")
+        for axes, plane in zip(PLANES, planes, strict=True):
+            raw = raw + hash_grid(unit[:, axes].contiguous(), plane, self.layout)
         return raw[:, 0].exp() / self.unit * there, raw[:, 1:].sigmoid()
 
     def color(self, features: Float[Tensor, "S 7"], samples: Samples) -> Float[Tensor, "S 3"]:
@@ -88,7 +89,21 @@ class BakedField(nn.Module):
         """What the bytes of ``stored`` stand for; the parameters themselves while nothing is rounded."""
         if not self.rounded:
             return stored
-        return stored + (steps_of(stored) * _step(stored) - stored).detach()
+        with torch.no_grad():
+            off = steps_of(stored).mul_(_step(stored)).sub_(stored)
+        return stored + off
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Values are rounded once for all that is asked meanwhile, in which parameters must stay as they are."""
+        self._held = self._tables()
+        try:
+            yield
+        finally:
+            self._held = None
+
+    def _tables(self) -> tuple[Tensor, ...]:
+        return tuple(self.values(table) for table in (self.grid, *self.planes))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> BakedField:
         """Blocks go where parameters go."""
@@ -109,7 +124,7 @@ class BakedField(nn.Module):
 
 def steps_of(stored: Float[Tensor, "N 8"]) -> Float[Tensor, "N 8"]:
     """Whole steps from -127 to 127; a byte holds them plus 128."""
-    return (stored / _step(stored)).round().clamp(-LEVELS, LEVELS)
+    return (stored / _step(stored)).round_().clamp_(-LEVELS, LEVELS)
 
 
 def _step(like: Tensor) -> Tensor:

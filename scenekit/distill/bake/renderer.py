@@ -41,10 +41,11 @@ class BakedRenderer(nn.Module):
     def render(self, cameras: Cameras, pixels: Pixels | None = None, *, context: Context = EVAL) -> Rendering:
         """See :class:`~scenekit.core.protocols.Renderer`."""
         chosen = every_pixel(cameras) if pixels is None else pixels
-        if context.training:
-            return self._render_rays(rays_of(cameras, chosen), context)
-        starts = range(0, max(1, len(chosen)), CHUNK)
-        parts = [self._render_rays(rays_of(cameras, chosen[b : b + CHUNK]), context) for b in starts]
+        with self.field.held():
+            if context.training:
+                return self._render_rays(rays_of(cameras, chosen), context)
+            starts = range(0, max(1, len(chosen)), CHUNK)
+            parts = [self._render_rays(rays_of(cameras, chosen[b : b + CHUNK]), context) for b in starts]
         whole = Rendering(
             torch.cat([part.color for part in parts]),
             torch.cat([part.opacity for part in parts]),

@@ -199,3 +199,16 @@ def test_the_page_fits_a_phone(tmp_path, open_page):
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 360
     assert np.isfinite(wide).all()
+
+
+@pytest.mark.parametrize("title", ["a", "a title longer than any window " * 6])
+def test_the_menu_stands_at_the_edge_of_its_panel_whatever_the_title(tmp_path, open_page, title):
+    scene = splat_scene(random_splats(20, 0))
+    export_web({f"a scene with a name {i}": scene for i in range(5)}, tmp_path / f"{title}.html")
+    page = open_page((tmp_path / f"{title}.html").as_uri())
+    page.set_viewport_size({"width": 900, "height": 500})
+    page.reload()
+    browser.wait_until_loaded(page)
+    panel, menu = page.locator("nav").bounding_box(), page.get_by_label("show or hide the controls").bounding_box()
+    assert 0 < panel["x"] + panel["width"] - menu["x"] - menu["width"] < 20
+    assert page.evaluate("() => document.querySelector('nav').scrollWidth <= document.querySelector('nav').clientWidth")

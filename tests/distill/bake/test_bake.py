@@ -3,12 +3,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scenekit.core.cameras import Cameras, look_at
+from scenekit.core.cameras import Cameras, every_pixel, look_at
 from scenekit.core.checks import BadInput
-from scenekit.core.protocols import Renderer
-from scenekit.distill.bake import Baking, bake, coarser
+from scenekit.core.protocols import EVAL, Renderer
+from scenekit.distill.bake import BakedRenderer, Baking, bake, coarser
 from scenekit.distill.bake.field import BakedField, steps_of
 from scenekit.distill.bake.fit import begin, pruned
+from scenekit.distill.bake.renderer import step_rule
 
 from .fields import Balls, balls_scene
 
@@ -47,6 +48,31 @@ def test_a_baked_field_learns_its_bytes_so_that_rounding_costs_little():
     baked.field.rounded = False
     smooth = replace(scene, renderer=baked).render(scene.cameras[[0]]).color
     assert -10 * float((rounded - smooth).square().mean().log10()) > 40
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_values_are_rounded_once_for_a_picture_and_anew_for_the_next(monkeypatch, training):
+    scene = balls_scene(ring())
+    field = begin(scene.renderer, scene.cameras_in_scene(scene.cameras), SMALL).field
+    renderer = BakedRenderer(field, scene.renderer.occupancy.occupied, step_rule(1.0, 192, 32, 0.0))
+    monkeypatch.setattr("scenekit.distill.bake.renderer.CHUNK", 500)  # of 1440 pixels
+    tables, values = [], field.values
+    monkeypatch.setattr(field, "values", lambda stored: tables.append(stored) or values(stored))
+    cameras = scene.cameras_in_scene(scene.cameras[[0]])
+    pixels = every_pixel(cameras)
+    context = replace(EVAL, training=training)
+    first = renderer.render(cameras, pixels, context=context).color
+    assert len(tables) == 4
+    with torch.no_grad():
+        field.grid[:, 1:4] += 1
+    second = renderer.render(cameras, pixels, context=context).color
+    assert len(tables) == 8
+    assert float((first - second).detach().abs().max()) > 0.05
+    with pytest.raises(RuntimeError, match="stop"), field.held():
+        raise RuntimeError("stop")
+    with torch.no_grad():
+        field.grid[:, 1:4] += 1
+    assert float((renderer.render(cameras, pixels, context=context).color - second).detach().abs().max()) > 0.05
 
 
 def test_rounding_keeps_zero_and_lets_gradients_through():
