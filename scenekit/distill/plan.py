@@ -2,8 +2,8 @@
 
 Two fields answer at points first: the features that feed the colour (only where both make the same colours of them),
 then density and colour; then whatever both can do, rendering (Progressive Volume Distillation, section 3). Anything
-else learns by rendering alone. Splats have no density of their own: what a mixture of them gives at points was fitted
-for many times the cost of their pictures, and further from them.
+else learns by rendering alone. Splats have no density of their own, and asking a mixture of them at points costs twenty
+times what a step of rendering does.
 """
 
 from __future__ import annotations
