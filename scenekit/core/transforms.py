@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -139,9 +140,15 @@ class Similarity:
 
     @classmethod
     def from_json(cls, values: dict[str, object]) -> Similarity:
-        """Read what :meth:`to_json` wrote."""
-        return cls(
-            float(values["scale"]),  # type: ignore[arg-type]
-            torch.tensor(values["rotation"], dtype=torch.float64),
-            torch.tensor(values["translation"], dtype=torch.float64),
-        )
+        """Read what :meth:`to_json` wrote; raises ValueError for what is no similarity."""
+        try:
+            scale = float(values["scale"])  # type: ignore[arg-type]
+            rotation = torch.tensor(values["rotation"], dtype=torch.float64)
+            translation = torch.tensor(values["translation"], dtype=torch.float64)
+        except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+        if rotation.shape != (3, 3) or translation.shape != (3,):
+            raise ValueError(f"a rotation of shape {list(rotation.shape)}, a translation of {list(translation.shape)}")
+        if not 0 < scale < math.inf or not bool(rotation.isfinite().all() and translation.isfinite().all()):
+            raise ValueError("a scale that is not positive, or numbers that are not finite")
+        return cls(scale, rotation, translation)

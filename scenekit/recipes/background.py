@@ -34,7 +34,11 @@ class BackgroundChoice:
     color: Color = BLACK
 
     def build(self, generator: torch.Generator | None = None) -> Background:
-        """The background itself; what it learns starts from ``generator``."""
+        """The background itself; what it learns starts from ``generator``. Raises BadInput for one that is none."""
+        numbers = len(self.color) == 3 and all(isinstance(value, int | float) for value in self.color)
+        if self.kind not in BACKGROUNDS or not numbers:
+            raise BadInput.of("background", wanted=f"a kind among {', '.join(BACKGROUNDS)} and three numbers",
+                              found=f"{self.kind!r} and {list(self.color)}", remedy="restore the recipe")  # fmt: skip
         return BACKGROUNDS[self.kind](self.color, generator)
 
 

@@ -45,7 +45,7 @@ def load_run(folder: Path) -> Scene:
     weights, background_weights, cameras = read_scene(folder)
     frame = section(recipe, "scene", where)
     bounds = from_plain(Bounds, section(frame, "bounds", where), f"{where}: scene.bounds")
-    scene_from_world = Similarity.from_json(section(frame, "scene_from_world", where))
+    scene_from_world = _placed(section(frame, "scene_from_world", where), where)
     if "signal" in recipe:
         renderer: Renderer = renderer_of(recipe, where)
     else:
@@ -65,11 +65,26 @@ def load_run(folder: Path) -> Scene:
     return Scene(renderer, background, scene_from_world, cameras, bounds, recipe)
 
 
+def _placed(values: dict[str, Any], where: str) -> Similarity:
+    try:
+        return Similarity.from_json(values)
+    except ValueError as error:
+        found = " ".join(str(error).split())
+        raise BadInput.of(f"{where}: scene.scene_from_world", wanted="a scale, a rotation and a translation",
+                          found=found, remedy="restore the recipe or train again") from error  # fmt: skip
+
+
 def _family_renderer(recipe: Mapping[str, Any], where: str, bounds: Bounds, inside: Cameras) -> Renderer:
     representation, fitting = configs_of(recipe, where)
     # What is built is overwritten by the weights: one point spares a random start and its search for neighbours.
     around = Surroundings(bounds, inside, PointCloud(torch.zeros(1, 3), torch.zeros(1, 3)))
-    return FAMILIES[representation.renderer].build(representation, fitting, around)
+    try:
+        return FAMILIES[representation.renderer].build(representation, fitting, around)
+    except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        # A recipe is a stranger's: sizes and switches have the right types by now, but need not make sense.
+        found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise BadInput.of(where, wanted="a representation that can be built", found=found,
+                          remedy="restore the recipe or train again") from error  # fmt: skip
 
 
 def configs_of(recipe: Mapping[str, Any], where: str) -> tuple[Any, Any]:

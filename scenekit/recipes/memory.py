@@ -23,6 +23,7 @@ from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
 from scenekit.recipes.load import configs_of
 from scenekit.recipes.train import Session
+from scenekit.renderers.volume import VolumeRenderer
 from scenekit.representations.gaussians import Gaussians
 from scenekit.training.hosted import Hosted
 from scenekit.training.photographs import Photographs
@@ -31,7 +32,8 @@ GIB = 2**30
 PROCESS = 0.27 * GIB  # python, torch, and their libraries
 PROCESS_WITH_GPU = 1.5 * GIB  # the same with the driver's, and buffers that a GPU copies from
 ON_GPU = 0.3 * GIB  # of the GPU's own memory for kernels, recorded steps, and what the allocator rounds up
-CELL_BYTES = 90  # of a cell of the occupancy grid, while it is found out which ones no camera sees
+CELL_BYTES = 75  # of a cell of the occupancy grid, while it is found out which ones no camera sees
+CELL_COPIES = 3  # of the grid of all cascades: itself, its update, and what a checkpoint copies
 # Of each parameter: itself, its gradient, two moments, its average or a transient of the step, and what a checkpoint
 # copies of these while it is written.
 COPIES = 8
@@ -96,7 +98,10 @@ def plans_of(session: Session, limit: float | None = None) -> list[Plan]:
     representation, family_fitting = configs_of(session.scene.recipe, "recipe")
     images, companions = _photographs(capture, renderer), _companions(capture)
     copy = bytes_learnt(renderer, representation, processes)
-    cells, step = cells_of(family_fitting), step_of(renderer, representation, family_fitting, largest(capture))
+    cells, step = (
+        cells_of(renderer, family_fitting),
+        step_of(renderer, representation, family_fitting, largest(capture)),
+    )
     limit = memory_in_reach() if limit is None else limit
     device = session.scene.device
     if device.type == "cpu":
@@ -121,7 +126,7 @@ def training_plan(capture: Capture, representation: Any, family_fitting: Any, li
     kept = COPIES * bytes_learnt(renderer, representation)
     step = step_of(renderer, representation, family_fitting, largest(capture))
     images, companions = _photographs(capture, renderer), _companions(capture)
-    return plan_of("memory", limit, images, companions, kept, cells_of(family_fitting), step, PROCESS)
+    return plan_of("memory", limit, images, companions, kept, cells_of(renderer, family_fitting), step, PROCESS)
 
 
 def plan_of(of: str, limit: float, *sizes: float) -> Plan:
@@ -176,9 +181,12 @@ def _bytes_merged(session: Session, copy: float) -> float:
     return MERGED * whole - MERGED / 2 * copy if training.division is not None and training.division.first else 0.0
 
 
-def cells_of(family_fitting: Any) -> float:
-    """Bytes of the cells of the occupancy grid of a field, while it is found out which ones no camera sees."""
-    return float(CELL_BYTES * family_fitting.marching.grid**3) if isinstance(family_fitting, VolumeFitting) else 0.0
+def cells_of(renderer: Renderer, family_fitting: Any) -> float:
+    """Bytes of the occupancy grid of a field: of all cascades, and of one while it is found out what no camera sees."""
+    if not isinstance(renderer, VolumeRenderer):
+        return 0.0
+    kept = sum(tensor.numel() * tensor.element_size() for tensor in renderer.occupancy.state_dict().values())
+    return float(CELL_COPIES * kept + CELL_BYTES * family_fitting.marching.grid**3)
 
 
 def step_of(renderer: Renderer, representation: Any, family_fitting: Any, pixels: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,12 @@ def test_memory_that_is_not_there_is_refused_before_training(
     assert "memory: wanted a run within 0.1 GiB" in capsys.readouterr().err
     assert main(["train", str(root), "--steps", "1", "-o", str(run), "--cache", "2", "--memory", "1"]) == 2
     assert "--cache: wanted between 0 and 1.0 GiB, found 2" in capsys.readouterr().err
+
+
+def test_every_cascade_of_a_field_is_counted(tmp_path: Path) -> None:
+    capture = open_capture(write_colmap(tmp_path / "capture", sample()))
+    sizes = {}
+    for extent in (1.0, 8.0):
+        there = replace(capture, bounds=replace(capture.bounds, extent=extent))
+        sizes[extent] = plans_of(prepare(there, HashGrid(log2_table=10), Fitting(steps=1)))[0].parts["empty space"]
+    assert sizes[8.0] - sizes[1.0] == 3 * 3 * 5 * VolumeFitting().marching.grid ** 3  # three more, of five bytes a cell
