@@ -22,12 +22,12 @@ PANORAMAS = ("EQUIRECTANGULAR",)
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """COLMAP logs every step to standard error; only errors are of interest here."""
+def quiet(*, about_errors: bool = False) -> Iterator[None]:
+    """COLMAP logs every step to standard error; only errors are of interest here, unless they are told otherwise."""
     import pycolmap
 
     level = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = pycolmap.logging.ERROR.value
+    pycolmap.logging.minloglevel = (pycolmap.logging.FATAL if about_errors else pycolmap.logging.ERROR).value
     try:
         yield
     finally:

@@ -147,7 +147,9 @@ def test_a_second_training_finds_the_capture_that_the_first_made(made: Path, tmp
 
 
 @pytest.mark.bad_input
-def test_photographs_that_share_nothing_are_refused_and_the_work_is_kept(tmp_path: Path) -> None:
+def test_photographs_that_share_nothing_are_refused_and_the_work_is_kept(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     photographs = tmp_path / "photographs"
     photographs.mkdir()
     for k in range(3):
@@ -156,6 +158,7 @@ def test_photographs_that_share_nothing_are_refused_and_the_work_is_kept(tmp_pat
     with pytest.raises(BadInput, match=r"wanted photographs that overlap.*found none of 3.*the work so far is kept in"):
         process(Inputs(photographs), tmp_path / "capture", QUICK, SILENT)
     assert list((tmp_path / "capture" / "work").rglob("*.db"))
+    assert capfd.readouterr().err == ""  # one sentence, and nothing of COLMAP's beside it
 
 
 @pytest.mark.bad_input

@@ -64,7 +64,7 @@ def search(
     kept = place.work / _key(photographs, place, settings)
     kept.mkdir(parents=True, exist_ok=True)
     best: Outcome | None = None
-    with quiet():
+    with quiet(about_errors=True):  # a try that finds no model is said by the next
         for number, how in enumerate(tries(settings, len(photographs), in_time=in_time), 1):
             if number > 1:
                 report(f"trying again: {how.label}", 0, 0)

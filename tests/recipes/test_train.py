@@ -1,0 +1,55 @@
+"""What a training begins with where poses are in doubt."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from scenekit.data import Capture, synthetic
+from scenekit.data.triangulate import Triangulation
+from scenekit.recipes import Fitting, prepare
+from scenekit.recipes.corrections import Supervision
+from scenekit.representations import Gaussians, HashGrid
+
+
+def capture() -> Capture:
+    return dataclasses.replace(synthetic.make(9, (16, 16)), points=None)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Points of poses that stand one higher if these are doubted; remembers whether they were."""
+    doubts: list[bool] = []
+
+    def triangulate(of: Capture, cache: Path | None, *, doubted: bool) -> Triangulation:
+        doubts.append(doubted)
+        poses = of.cameras.world_from_camera[list(of.train)].clone()
+        poses[:, 2, 3] += float(doubted)
+        points = synthetic.make(9, (16, 16)).points
+        assert points is not None
+        return Triangulation(points, len(poses), 1, poses, float(doubted), 0.0, 0.0)
+
+    monkeypatch.setattr(importlib.import_module("scenekit.recipes.train"), "triangulate", triangulate)
+    return doubts
+
+
+@pytest.mark.parametrize("refine", [False, True])
+def test_gaussians_start_from_points_and_the_poses_that_these_have(asked: list[bool], refine: bool) -> None:
+    given = capture()
+    session = prepare(given, Gaussians(max_count=50), Fitting(steps=1), supervision=Supervision(refine_poses=refine))
+    moved = session.capture.cameras.centres - given.cameras.centres
+    assert asked == [refine]
+    torch.testing.assert_close(moved[list(given.train), 2], torch.full((len(given.train),), float(refine)).double())
+    assert not moved[list(given.test)].any()
+    assert torch.equal(session.scene.cameras.centres, session.capture.cameras.centres)
+
+
+def test_fields_need_no_points_and_keep_the_poses_to_start_from(asked: list[bool]) -> None:
+    given = capture()
+    session = prepare(given, HashGrid(log2_table=8), Fitting(steps=1), supervision=Supervision(refine_poses=True))
+    assert asked == []
+    assert torch.equal(session.capture.cameras.centres, given.cameras.centres)
