@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.browser_tables import live
+from benchmarks.browser_tables import baking, live, viewer
 from benchmarks.conversion.table import tables as conversion_tables
 from benchmarks.markdown import size_of, table
 from benchmarks.record import read
@@ -89,6 +89,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "live": live,
     "training": training,
     "rasterizer": rasterizer,
+    "viewer": viewer,
+    "baking": baking,
     "cpu_training": cpu_training,
 }
 
