@@ -2,9 +2,9 @@
 
     SCENEKIT_DATA=/folder/of/captures python -m benchmarks [NAME ...]
 
-NAME is a results file: training, rasterizer, conversion (which want a GPU), cpu_training, corrections or results_page;
-all that this machine can run where none is given. Afterwards the pages are written anew, so that ``git diff`` is what
-has changed.
+NAME is a results file: training, rasterizer, conversion (which want a GPU), live, viewer, baking, cpu_training,
+corrections or results_page; all that this machine can run where none is given. Afterwards the pages are written anew,
+so that ``git diff`` is what has changed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "training": ("benchmarks.training",),
     "rasterizer": ("benchmarks.rasterizer", "--device", "cuda", "--keep"),
     "conversion": ("benchmarks.conversion", "lego", "--keep"),
+    "live": ("benchmarks.live",),
+    "viewer": ("benchmarks.viewer",),
+    "baking": ("benchmarks.baking",),
     "cpu_training": ("benchmarks.cpu_training",),
     "corrections": ("benchmarks.corrections",),
     "results_page": ("benchmarks.results_page", "--again"),

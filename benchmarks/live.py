@@ -1,34 +1,39 @@
 """The live view under browsers that move: how soon a pointer's move is a new picture, and whether memory stays flat.
 
-    python benchmarks/live.py RUN --size 640x360
-    python benchmarks/live.py RUN --clients 3 --minutes 10
+    SCENEKIT_DATA=/folder/of/captures python -m benchmarks.live [delay|soak ...] [--run RUN] [--minutes 10]
 
-Pages are real ones in headless Chromium on this machine, over loopback; without a graphics card they are drawn on the
-same CPU as the scene. For a delay the page rests, then a pointer drags a little: what counts is the time, by the page's
-own clock, from the drag's event to the arrival of the next picture, decoded; nothing else is on its way. For a soak all
-pages are dragged about in turns all the time; memory is what this process, which serves and renders, has in RAM.
+The scene is that of ``--run``, or Gaussians of fox, trained now. Pages are real ones in headless Chromium on this
+machine, over loopback; without a graphics card they are drawn on the same CPU as the scene. For a delay the page rests,
+then a pointer drags a little: what counts is the time, by the page's own clock, from the drag's event to the arrival of
+the next picture, decoded; nothing else is on its way. For a soak all pages are dragged about in turns all the time;
+memory is what this process, which serves and renders, has in RAM. Results go to ``benchmarks/results/live.json``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
-import platform
 import shutil
 import statistics
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.record import call, data, keep
 from scenekit.live import LiveView
 from scenekit.recipes import load
+from scenekit.recipes.device import device_name
+from scenekit.renderers.splats import SplatRenderer
 
 FLAGS = (
     "--no-sandbox --disable-quic --no-first-run --disable-background-networking --disable-component-update "
     "--disable-sync --mute-audio --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
 )
+RESULTS = "live"
+TRAINING = ("--preset", "fox-cpu", "--downscale", "8", "--steps", "2500", "--minutes", "600")
 MIB = 2**20
 WARM_UP = 0.2  # of a soak, before memory counts
 # Pictures come from viser's worker, which unpacks them.
@@ -52,29 +57,38 @@ NOTES = """
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("rows", nargs="*", choices=[[], *ROWS], default=[])
+    parser.add_argument("--run", type=Path, help="what is shown")
     parser.add_argument("--size", default="640x360", help="of every page's window")
     parser.add_argument("--moves", type=int, default=25, help="whose delay is measured, in one page")
     parser.add_argument("--clients", type=int, default=3, help="of the soak")
-    parser.add_argument("--minutes", type=float, default=0.0, help="of the soak; 0 is none")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of the soak")
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        run = options.run or trained(Path(folder) / "run")
+        for row in options.rows or ROWS:
+            keep(RESULTS, row, measure(row, run, options))
+
+
+def trained(run: Path) -> Path:
+    """Gaussians of fox, as a small machine makes them."""
+    call("train", str(data() / "fox"), "-r", "gaussians", *TRAINING, "-o", str(run), "--json")
+    return run
+
+
+def measure(row: str, run: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """One row of figures, with what was shown and the load before and after."""
     width, height = (int(part) for part in options.size.split("x"))
-    scene = load(options.run)
-    figures: dict[str, Any] = {
-        "run": options.run.name,
-        "representation": scene.recipe.get("representation", {}).get("name"),
-        "window": [width, height],
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "load_before": [round(value, 1) for value in os.getloadavg()],
-    }
+    scene = load(run)
+    before = os.getloadavg()[0]
     with LiveView([scene]) as live:
-        if options.moves:
-            figures["delay"] = delays(live.url, (width, height), options.moves)
-        if options.minutes > 0:
-            figures["soak"] = soak(live.url, (width, height), options.clients, options.minutes * 60)
-    figures["load_after"] = [round(value, 1) for value in os.getloadavg()]
-    print(json.dumps(figures, indent=1))
+        figures = ROWS[row](live.url, (width, height), options)
+    name = scene.recipe.get("representation", {}).get("name", "scene")
+    capture = Path(str(scene.recipe.get("capture", {}).get("path", run))).name
+    count = len(scene.renderer.primitives.means) if isinstance(scene.renderer, SplatRenderer) else None
+    shown = f"{capture} as {name}" if count is None else f"{capture} as {count} Gaussians"
+    scope = f"{shown}, pages of {width}x{height} in headless Chromium over loopback, {device_name(scene.device)}"
+    return figures | {"scope": scope, "load_before": round(before, 1), "load_after": round(os.getloadavg()[0], 1)}
 
 
 class Browsers:
@@ -111,7 +125,7 @@ class Browsers:
         return sum(page.locator("textarea:not([aria-hidden])").count() for page in self.pages)
 
 
-def delays(url: str, size: tuple[int, int], moves: int) -> dict[str, Any]:
+def delays(url: str, size: tuple[int, int], options: argparse.Namespace) -> dict[str, Any]:
     """Milliseconds from a pointer's move to the next picture in the page."""
     with Browsers(url, size, 1) as browsers:
         (page,) = browsers.pages
@@ -119,7 +133,7 @@ def delays(url: str, size: tuple[int, int], moves: int) -> dict[str, Any]:
         x, y = size[0] * 0.2, size[1] * 0.7
         page.mouse.move(x, y)
         page.mouse.down()
-        for move in range(moves + 1):
+        for move in range(options.moves + 1):
             _rest(page)
             page.evaluate("() => { window.moves.length = 0; window.arrivals.length = 0; }")
             page.mouse.move(x + (6 if move % 2 == 0 else 0), y)
@@ -146,8 +160,9 @@ def _rest(page: Any) -> None:
     page.wait_for_timeout(100)
 
 
-def soak(url: str, size: tuple[int, int], clients: int, seconds: float) -> dict[str, Any]:
+def soak(url: str, size: tuple[int, int], options: argparse.Namespace) -> dict[str, Any]:
     """Drag all pages about for so long."""
+    clients, seconds = options.clients, 60 * options.minutes
     memory: list[tuple[float, float]] = []
     with Browsers(url, size, clients) as browsers:
         for page in browsers.pages:
@@ -189,6 +204,9 @@ def _growth(memory: list[tuple[float, float]], seconds: float) -> dict[str, Any]
 
 def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+ROWS: dict[str, Callable[[str, tuple[int, int], argparse.Namespace], dict[str, Any]]] = {"delay": delays, "soak": soak}
 
 
 if __name__ == "__main__":

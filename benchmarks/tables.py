@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.browser_tables import baking, live, viewer
 from benchmarks.conversion.table import tables as conversion_tables
-from benchmarks.markdown import table
+from benchmarks.markdown import size_of, table
 from benchmarks.record import read
 from benchmarks.results_page import TASKS, Task
 
@@ -66,12 +67,6 @@ def _before(row: Mapping[str, Any]) -> str:
     return "" if made is None else f", and {made['seconds']:.0f} s of triangulation"
 
 
-def size_of(scope: str) -> str:
-    """``WIDTHxHEIGHT`` out of a scope's words."""
-    found = re.search(r"\d+x\d+", scope)
-    return found.group() if found else "several sizes"
-
-
 def rasterizer() -> str:
     """README's table of Gaussians on a GPU, beside gsplat in the same run."""
     ways = (("forward", "picture"), ("both", "picture and gradients"))
@@ -115,8 +110,11 @@ def corrections() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "corrections": corrections,
+    "live": live,
     "training": training,
     "rasterizer": rasterizer,
+    "viewer": viewer,
+    "baking": baking,
     "cpu_training": cpu_training,
 }
 

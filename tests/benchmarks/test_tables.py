@@ -30,7 +30,7 @@ def test_a_figure_that_was_changed_by_hand_is_found(monkeypatch: pytest.MonkeyPa
 
 
 def test_every_published_row_names_its_machine_its_commit_and_its_scope() -> None:
-    for name in ("corrections", "cpu_training", "results_page"):
+    for name in ("corrections", "cpu_training", "results_page", "live", "viewer", "baking"):
         for row in record.read(name)["rows"].values():
             assert row["scope"]
             assert {"processor", "cores", "torch", "commit"} <= row["machine"].keys()
@@ -63,7 +63,8 @@ def test_rows_of_the_page_are_representations_with_presets() -> None:
 def test_one_command_runs_every_published_table_again_that_the_machine_can() -> None:
     assert set(again.COMMANDS) == {*tables.TABLES, results_page.NAME, "conversion"}
     assert again.chosen([], with_gpu=True) == list(again.COMMANDS)
-    assert again.chosen([], with_gpu=False) == ["cpu_training", "corrections", "results_page"]
+    wanted = ["live", "viewer", "baking", "cpu_training", "corrections", "results_page"]
+    assert again.chosen([], with_gpu=False) == wanted
     with pytest.raises(SystemExit, match="wanted a GPU for training"):
         again.chosen(["training"], with_gpu=False)
     with pytest.raises(SystemExit, match="found speed"):
