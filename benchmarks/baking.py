@@ -117,7 +117,7 @@ def _baked(scene: Scene, baking: Baking) -> tuple[Scene, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         size = export_web(baked, Path(folder) / "page")
     return baked, {
-        "baking": asdict(baking),
+        "baking": asdict(replace(baking, resolution=renderer.field.blocks.resolution)),
         "seconds": round(seconds, 1),
         "seconds_of_distillation": round(last, 1),
         "blocks": len(renderer.field.blocks),

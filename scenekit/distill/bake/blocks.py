@@ -13,6 +13,8 @@ from scenekit.core.bounds import Bounds
 BLOCK = 8  # cells along a side
 SIDE = BLOCK + 1  # vertices: a block has those of all its faces, so that a texture can interpolate inside of it
 MOST_BLOCKS = 65535  # a page names a block with sixteen bits
+FEW_BLOCKS = 20_000  # about 2 kB each in a page: together with the planes some 50 MB
+RESOLUTIONS = (512, 384, 256, 128)  # that are tried where none is asked for
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,23 @@ class Blocks:
 
 def blocks_where(bounds: Bounds, occupied: Bool[Tensor, "K G G G"], resolution: int) -> Blocks:
     """The blocks of a grid of ``resolution`` cells that occupied cells reach into, in ``bounds``' unit cube."""
+    return _numbered(resolution, _touched(bounds, occupied, resolution))
+
+
+def finest_blocks(bounds: Bounds, occupied: Bool[Tensor, "K G G G"]) -> Blocks:
+    """As :func:`blocks_where`, of the finest of ``RESOLUTIONS`` that has few, or of the coarsest."""
+    for resolution in RESOLUTIONS[:-1]:
+        touched = _touched(bounds, occupied, resolution)
+        if int(touched.sum()) <= FEW_BLOCKS:
+            return _numbered(resolution, touched)
+    return blocks_where(bounds, occupied, RESOLUTIONS[-1])
+
+
+def _touched(bounds: Bounds, occupied: Bool[Tensor, "K G G G"], resolution: int) -> Bool[Tensor, "B B B"]:
     touched = torch.zeros((resolution // BLOCK,) * 3, dtype=torch.bool, device=occupied.device)
     grid = occupied.shape[1]
-    corners = torch.cartesian_prod(*[torch.tensor([1e-4, 0.5, 1 - 1e-4], device=occupied.device)] * 3)
+    across = max(3, -(-len(touched) // grid) + 1)  # no block lies between two of them
+    corners = torch.cartesian_prod(*[torch.linspace(1e-4, 1 - 1e-4, across, device=occupied.device)] * 3)
     for k, cascade in enumerate(occupied):
         cells = cascade.nonzero().float()
         for some in cells.split(1 << 16):
@@ -47,7 +63,7 @@ def blocks_where(bounds: Bounds, occupied: Bool[Tensor, "K G G G"], resolution: 
             unit = bounds.normalize((inside * (2 / grid) - 1) * 2.0**k)
             block = (unit * len(touched)).long().clamp(0, len(touched) - 1)
             touched[block.unbind(-1)] = True
-    return _numbered(resolution, touched)
+    return touched
 
 
 def _numbered(resolution: int, touched: Bool[Tensor, "B B B"]) -> Blocks:

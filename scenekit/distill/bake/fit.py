@@ -15,7 +15,7 @@ from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.checks import BadInput
 from scenekit.core.protocols import EVAL, Context, Field, ParameterGroup
 from scenekit.core.rays import Samples
-from scenekit.distill.bake.blocks import BLOCK, MOST_BLOCKS, Blocks, blocks_where
+from scenekit.distill.bake.blocks import BLOCK, MOST_BLOCKS, Blocks, blocks_where, finest_blocks
 from scenekit.distill.bake.field import DENSITY_REACH, FEATURE_REACH, BakedField
 from scenekit.distill.bake.renderer import BakedRenderer, step_rule
 from scenekit.renderers.scene import Scene
@@ -32,7 +32,8 @@ class Baking:
     """How fine a baked field is, and how long it learns.
 
     Attributes:
-        resolution: cells along a side of the sparse grid; a multiple of 8.
+        resolution: cells along a side of the sparse grid, a multiple of 8; where not given, the finest of 512, 384, 256
+            and 128 that makes a page of about 50 MB or less.
         planes: vertices along a side of each plane.
         march_steps: steps across the diagonal of the inner cube.
         steps: of distillation.
@@ -43,7 +44,7 @@ class Baking:
         seed: of all randomness.
     """
 
-    resolution: int = 256
+    resolution: int | None = None
     planes: int = 512
     march_steps: int = 768
     steps: int = 2000
@@ -86,9 +87,10 @@ def begin(
     bounds = Bounds(extent, extent > 1, teacher.field.bounds.near)
     rule = step_rule(extent, baking.march_steps, teacher.marching.grid, teacher.marching.cone)
     occupied = pruned(teacher.field, teacher.occupancy.occupied, baking.thin / rule.smallest, generator)
-    blocks = blocks_where(bounds, occupied, baking.resolution)
-    if not 0 < len(blocks) <= MOST_BLOCKS or baking.resolution % BLOCK:
-        found = f"{len(blocks)} blocks at resolution {baking.resolution}"
+    asked = baking.resolution
+    blocks = finest_blocks(bounds, occupied) if asked is None else blocks_where(bounds, occupied, asked)
+    if not 0 < len(blocks) <= MOST_BLOCKS or blocks.resolution % BLOCK:
+        found = f"{len(blocks)} blocks at resolution {blocks.resolution}"
         raise BadInput.of("bake", wanted=f"1 to {MOST_BLOCKS} blocks", found=found, remedy="change the resolution")
     field = BakedField(bounds, blocks, baking.planes, rule.smallest, generator)
     field.grid.copy_(_vertex_values(teacher.field, bounds, blocks, cameras, rule.smallest, generator))

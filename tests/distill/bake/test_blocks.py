@@ -1,7 +1,7 @@
 import torch
 
 from scenekit.core.bounds import Bounds
-from scenekit.distill.bake.blocks import BLOCK, SIDE, blocks_where, corners_of
+from scenekit.distill.bake.blocks import BLOCK, FEW_BLOCKS, SIDE, blocks_where, corners_of, finest_blocks
 
 
 def some_blocks(bounds, resolution=32, grid=16, seed=0):
@@ -30,6 +30,14 @@ def test_every_sample_in_an_occupied_cell_has_a_block():
             cells = cascade.nonzero()
             places = ((cells + torch.rand(len(cells), 3)) * (2 / 16) - 1) * 2.0**k
             assert corners_of(blocks, bounds.normalize(places))[0].all()
+
+
+def test_a_grid_is_as_fine_as_a_page_has_room_for():
+    for share, resolution in ((0.02, 512), (0.5, 256), (0.8, 128)):
+        occupied = torch.rand(1, 16, 16, 16, generator=torch.Generator().manual_seed(0)) < share
+        blocks = finest_blocks(Bounds(), occupied)
+        assert blocks.resolution == resolution
+        assert len(blocks) == int(occupied.sum()) * (resolution // BLOCK // 16) ** 3 <= FEW_BLOCKS
 
 
 def test_neighbours_share_the_vertices_of_their_faces():
