@@ -58,7 +58,7 @@ def carve(grid: OccupancyGrid, teacher: Renderer, cameras: Cameras) -> None:
         grid.forget(lambda centres, radius: seen_through(centres, radius, looks))
 
 
-def widened(opacity: Float[Tensor, "H W"]) -> Float[Tensor, "W H W"]:
+def widened(opacity: Float[Tensor, "H W"]) -> Float[Tensor, "N H W"]:
     """The largest opacity within 1, 2, 4, ... pixels of each pixel."""
     found, within = [], opacity[None]
     for level in range(WIDTHS):
@@ -70,7 +70,7 @@ def widened(opacity: Float[Tensor, "H W"]) -> Float[Tensor, "W H W"]:
 
 
 def seen_through(
-    centres: Float[Tensor, "M 3"], radius: float, looks: Sequence[tuple[Cameras, Float[Tensor, "W H W"]]]
+    centres: Float[Tensor, "M 3"], radius: float, looks: Sequence[tuple[Cameras, Float[Tensor, "N H W"]]]
 ) -> Bool[Tensor, " M"]:
     """Whether some picture, as :func:`widened` has it, shows nothing wherever the ball around a centre is seen.
 
