@@ -28,7 +28,7 @@ from PIL import Image
 from benchmarks.record import call, data, keep
 from scenekit.assets.web import export_web
 from scenekit.cli.evaluate import scope_of
-from scenekit.data import Capture, open_capture
+from scenekit.data import Capture, open_recorded
 from scenekit.distill.bake import Baking, bake
 from scenekit.recipes import load
 from scenekit.recipes.device import AUTO, device_name, device_of
@@ -86,8 +86,7 @@ def train(capture: str, flags: Sequence[str], folder: Path) -> Path:
 def measure(run: Path, options: Options) -> dict[str, Any]:
     """Bake a run's field and judge it beside the field."""
     scene = load(run).to(device_of(options.device))
-    source = scene.recipe["capture"]
-    capture = open_capture(source["path"], downscale=source["downscale"], keep_lens=source.get("keep_lens", False))
+    capture = open_recorded(scene.recipe["capture"])
     held_out = _spread(capture.test, options.views)
     baked, figures = _baked(scene, options.bake)
     taught, seen = _scores(scene, capture, held_out), _scores(baked, capture, held_out)

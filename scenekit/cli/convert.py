@@ -21,7 +21,7 @@ from scenekit.assets.run import RECIPE, read_recipe, require_new, write_recipe
 from scenekit.cli.options import helps, merged, one_of, parse, preset_arguments, say, take
 from scenekit.cli.train import free_folder, live_view, train_session
 from scenekit.core.checks import BadInput
-from scenekit.data import Capture, open_capture
+from scenekit.data import Capture, open_recorded
 from scenekit.distill.plan import Distilling
 from scenekit.distill.report import Measured, Photographed, measure
 from scenekit.recipes import Conversion, Converting, load, prepare_conversion, resume_conversion
@@ -208,10 +208,8 @@ def _photographs(general: General, converting: Converting, recipe: Any) -> Captu
     """The capture of the run where it is wanted and can be read; conversions need none."""
     if not converting.photographs:
         return None
-    source = recipe["capture"]
     try:
-        return open_capture(general.capture or source["path"], downscale=source["downscale"],
-                            keep_lens=source.get("keep_lens", False))  # fmt: skip
+        return open_recorded(recipe["capture"], general.capture)
     except BadInput as error:
         if general.capture is not None:
             raise

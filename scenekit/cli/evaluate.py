@@ -17,7 +17,7 @@ from scenekit.assets.run import inside
 from scenekit.cli.options import parse, say
 from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
-from scenekit.data import Capture, open_capture
+from scenekit.data import Capture, open_recorded
 from scenekit.recipes import load
 from scenekit.recipes.device import AUTO, device_name, device_of
 from scenekit.recipes.fit import judge, signal_of
@@ -82,9 +82,7 @@ def _report_signal(figures: dict[str, Any], *, as_json: bool) -> None:
 
 def evaluate(scene: Scene, options: Evaluate) -> dict[str, Any]:
     """Scores of a run on its own capture (or the same one elsewhere), with their scope in words."""
-    source = scene.recipe["capture"]
-    path = options.capture or source["path"]
-    capture = open_capture(path, downscale=source["downscale"], keep_lens=source.get("keep_lens", False))
+    capture = open_recorded(scene.recipe["capture"], options.capture)
     chosen = capture.test if options.split == "test" else capture.train
     if not chosen:
         raise BadInput.of(capture.name, wanted=f"photographs in the {options.split} split", found="none",

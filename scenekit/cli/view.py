@@ -11,7 +11,7 @@ import tyro
 
 from scenekit.cli.options import parse
 from scenekit.core.checks import BadInput
-from scenekit.data import open_capture
+from scenekit.data import open_recorded
 from scenekit.live import Photographs, view
 from scenekit.recipes import load
 from scenekit.recipes.device import AUTO, device_of
@@ -48,5 +48,5 @@ def _photographs(scene: Scene) -> Photographs:
     if source is None:
         raise BadInput.of("error", wanted="a run that was trained on photographs", found="another scene",
                           remedy="name such a run first")  # fmt: skip
-    capture = open_capture(source["path"], downscale=source["downscale"], keep_lens=source.get("keep_lens", False))
+    capture = open_recorded(source)
     return Photographs(capture.cameras, capture.images, capture.names)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
@@ -18,7 +20,7 @@ from scenekit.data.readers import READERS, read_listing
 from scenekit.data.split import split_indices
 from scenekit.data.store import Images, StoredImages, bytes_of, channels_of
 
-__all__ = ["READERS", "Capture", "load_listing", "open_capture"]
+__all__ = ["READERS", "Capture", "load_listing", "open_capture", "open_recorded"]
 
 # Computed captures: the name to open instead of a path, and whether it is unbounded.
 SYNTHETIC = {"synthetic": False, "synthetic-unbounded": True}
@@ -47,6 +49,12 @@ def open_capture(
         return replace(capture, downscale=downscale)
     listing = read_listing(Path(path))
     return load_listing(listing, downscale=downscale, keep_lens=keep_lens, cache_bytes=cache_bytes)
+
+
+def open_recorded(source: Mapping[str, Any], path: str | Path | None = None) -> Capture:
+    """The capture of a run, of which its recipe says ``source``, as it was trained on; at ``path`` if it has moved."""
+    where = path or source["path"]
+    return open_capture(where, downscale=source["downscale"], keep_lens=source.get("keep_lens", False))
 
 
 def load_listing(

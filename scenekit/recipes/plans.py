@@ -14,7 +14,7 @@ from typing import Any
 from scenekit.assets.run import RECIPE, SCENE, read_recipe
 from scenekit.assets.splats.files import is_splats, read_splats
 from scenekit.core.checks import BadInput
-from scenekit.data import Capture, open_capture
+from scenekit.data import Capture, open_capture, open_recorded
 from scenekit.data.memory import memory_in_reach
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.imported import SIZE
@@ -108,6 +108,6 @@ def _of_run(run: Path, limit: float) -> dict[str, Plan]:
 def _photographs(source: Mapping[str, Any]) -> Capture | None:
     """The capture of a run, as it is opened to judge; None where it has gone."""
     try:
-        return open_capture(source["path"], downscale=source["downscale"], keep_lens=source.get("keep_lens", False))
+        return open_recorded(source)
     except BadInput:
         return None
