@@ -46,10 +46,11 @@ def cpu_training() -> str:
 def training() -> str:
     """README's table of trainings on a GPU."""
     return table(
-        ("training", "steps", "PSNR", "SSIM", "GPU memory", "a frame", "at 1920x1080"),
+        ("training", "GPU", "steps", "PSNR", "SSIM", "GPU memory", "a frame", "at 1920x1080"),
         (
             (
                 f"{name}, in {row['seconds']:.0f} s" if "--steps" in row["arguments"] else name,
+                str(row["device"]).split()[1],
                 f"{row['steps']}",
                 f"{row['psnr']:.1f} dB",
                 f"{row['ssim']:.3f}",

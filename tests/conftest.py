@@ -1,4 +1,5 @@
 import os
+import signal
 
 # Two test processes share two cores: a pool of torch threads in each would only wait for the other's.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -11,6 +12,9 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+
+# A shell's background jobs begin deaf to Ctrl-C; trainings that tests begin must hear it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ The trainer, the evaluation, the converter and the viewer know :class:`Renderer`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -54,6 +54,7 @@ class ParameterGroup:
         parameters: by name.
         learning_rate: as a function of progress in [0, 1].
         betas, eps, weight_decay: of Adam.
+        decays: rows and weight decay of each part of the parameters, one part after another, in place of one decay.
         sparse: entries whose gradient is exactly zero are left alone, moments included.
         rows: the first dimension counts primitives, and a :class:`Change` applies to it.
     """
@@ -64,6 +65,7 @@ class ParameterGroup:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-15
     weight_decay: float = 0.0
+    decays: Sequence[tuple[int, float]] = ()
     sparse: bool = False
     rows: bool = False
 

@@ -43,6 +43,11 @@ class GridConfig(Protocol):
         """At the start."""
         ...
 
+    @property
+    def decay(self) -> float:
+        """Weight of the mean square of every level's entries."""
+        ...
+
     def encoding(self, dimensions: int, finest: float, generator: torch.Generator | None = None) -> GridEncoding:
         """Fresh features."""
         ...
@@ -72,10 +77,17 @@ class GridEncoding(nn.Module):
         encode = simplex_grid if self.layout.simplices else hash_grid
         return encode(positions, self.table, self.layout)
 
-    def parameter_groups(self) -> list[ParameterGroup]:
-        """The table learns where it was touched (instant-ngp); the rate ends at a hundredth."""
+    def parameter_groups(self, decay: float = 0.0) -> list[ParameterGroup]:
+        """The table learns where it was touched (instant-ngp); the rate ends at a hundredth.
+
+        ``decay`` weighs the sum over levels of the mean square of their entries (Zip-NeRF, section 3), where they are
+        touched: a level's few coarse entries are held back more than its many fine ones.
+        """
         rate = exponential(self.learning_rate, self.learning_rate / 100, warm_up=0.01, hold=0.5)
-        return [ParameterGroup("table", {"encoding.table": self.table}, rate, betas=(0.9, 0.99), sparse=True)]
+        entries = self.table.shape[1]
+        decays = [(rows, 2 * decay / (rows * entries)) for rows in self.layout.level_rows] if decay else ()
+        table = {"encoding.table": self.table}
+        return [ParameterGroup("table", table, rate, betas=(0.9, 0.99), decays=decays, sparse=True)]
 
 
 class GridRadianceField(nn.Module):
@@ -129,4 +141,7 @@ class GridRadianceField(nn.Module):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The encoding's and the networks'."""
-        return [*self.encoding.parameter_groups(), *self.networks.parameter_groups(self.config.learning_rate)]
+        return [
+            *self.encoding.parameter_groups(self.config.decay),
+            *self.networks.parameter_groups(self.config.learning_rate),
+        ]

@@ -25,6 +25,7 @@ class HashGrid:
         finest: cells a side of the finest level, over the inner cube of the scene.
         networks: what makes density and colour of the features.
         learning_rate: at the start; it ends at a hundredth.
+        decay: weight of the mean square of every level's entries, which keeps what few pixels see from being made up.
     """
 
     renderer: ClassVar[str] = "volume"
@@ -36,6 +37,7 @@ class HashGrid:
     finest: int = 2048
     networks: Networks = field(default_factory=Networks)
     learning_rate: float = 1e-2
+    decay: float = 0.01
 
     def encoding(self, dimensions: int, finest: float, generator: torch.Generator | None = None) -> GridEncoding:
         """Features of any signal's points; ``finest`` is in cells a side of the unit cube."""

@@ -28,6 +28,7 @@ class SimplexGrid:
         finest: the finest level has as many as a cube of this many a side, over the inner cube of the scene.
         networks: what makes density and colour of the features.
         learning_rate: at the start; it ends at a hundredth.
+        decay: weight of the mean square of every level's entries, which keeps what few pixels see from being made up.
     """
 
     renderer: ClassVar[str] = "volume"
@@ -39,6 +40,7 @@ class SimplexGrid:
     finest: int = 2048
     networks: Networks = field(default_factory=Networks)
     learning_rate: float = 1e-2
+    decay: float = 0.01
 
     def encoding(self, dimensions: int, finest: float, generator: torch.Generator | None = None) -> GridEncoding:
         """Features of any signal's points; ``finest`` is in cells of a grid of cubes a side of the unit cube."""

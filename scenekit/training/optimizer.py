@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,12 +12,22 @@ from scenekit.core.protocols import Change, ParameterGroup
 from scenekit.kernels.adam import NUMBERS, adam_, adam_numbers
 
 
+class _Piece(NamedTuple):
+    """Rows of a parameter that have one weight decay."""
+
+    name: str
+    parameter: torch.nn.Parameter
+    group: ParameterGroup
+    rows: slice
+    weight_decay: float
+
+
 class Optimizer:
     """Adam with a rate per group; moments follow the rows that densification keeps, copies and makes.
 
     Attributes:
         groups: what learns.
-        bad: of every parameter, whether a guarded update has met a gradient of it that is no number.
+        bad: of every part of a parameter, whether a guarded update has met a gradient of it that is no number.
     """
 
     def __init__(self, groups: Sequence[ParameterGroup]) -> None:
@@ -25,10 +35,15 @@ class Optimizer:
         names = [name for group in self.groups for name in group.parameters]
         if len(set(names)) != len(names):
             raise ValueError(f"parameter names: wanted each once, found {sorted(names)}")
+        for group in self.groups:
+            for name, parameter in group.parameters.items():
+                if group.decays and sum(rows for rows, _ in group.decays) != len(parameter):
+                    raise ValueError(f"decays of {name}: wanted {len(parameter)} rows in all, found {group.decays}")
         self.count = 0
-        device = next((p.device for _, p, _ in self._listed()), None)
-        self._numbers = torch.zeros(len(names), NUMBERS, device=device)
-        self.bad = torch.zeros(len(names), dtype=torch.int32, device=device)
+        pieces = list(self._pieces())
+        device = pieces[0].parameter.device if pieces else None
+        self._numbers = torch.zeros(len(pieces), NUMBERS, device=device)
+        self.bad = torch.zeros(len(pieces), dtype=torch.int32, device=device)
         self._moments = {
             name: (torch.zeros_like(p), torch.zeros_like(p))
             for group in self.groups
@@ -46,16 +61,16 @@ class Optimizer:
         Stays outside of a CUDA graph that captures updates; does not wait for the device.
         """
         self.count += 1
-        rows: list[list[float]] = []
-        for group in self.groups:
-            row = adam_numbers(
-                learning_rate=group.learning_rate(progress),
-                betas=group.betas,
-                eps=group.eps,
-                weight_decay=group.weight_decay,
+        rows = [
+            adam_numbers(
+                learning_rate=piece.group.learning_rate(progress),
+                betas=piece.group.betas,
+                eps=piece.group.eps,
+                weight_decay=piece.weight_decay,
                 step=self.count,
             )
-            rows += [row] * len(group.parameters)
+            for piece in self._pieces()
+        ]
         if rows:
             self._numbers.copy_(torch.tensor(rows, dtype=torch.float32), non_blocking=True)
 
@@ -65,27 +80,34 @@ class Optimizer:
         Gradients are dropped, or with ``clear`` kept as zeros. ``guarded`` leaves entries alone whose gradient is NaN
         or infinite and remembers in ``bad`` which parameters had any.
         """
-        taken = [(row, *part) for row, part in enumerate(self._listed()) if part[1].grad is not None]
+        taken = [(row, piece) for row, piece in enumerate(self._pieces()) if piece.parameter.grad is not None]
         if not taken:
             return
         adam_(
-            [parameter.data for _, _, parameter, _ in taken],
-            [parameter.grad for _, _, parameter, _ in taken if parameter.grad is not None],
-            [self._moments[name][0] for _, name, _, _ in taken],
-            [self._moments[name][1] for _, name, _, _ in taken],
+            [piece.parameter.data[piece.rows] for _, piece in taken],
+            [piece.parameter.grad[piece.rows] for _, piece in taken if piece.parameter.grad is not None],
+            [self._moments[piece.name][0][piece.rows] for _, piece in taken],
+            [self._moments[piece.name][1][piece.rows] for _, piece in taken],
             self._numbers,
-            rows=[row for row, *_ in taken],
-            sparse=[group.sparse for *_, group in taken],
+            rows=[row for row, _ in taken],
+            sparse=[piece.group.sparse for _, piece in taken],
             clear=clear,
             bad=self.bad if guarded else None,
         )
         if not clear:
-            for _, _, parameter, _ in taken:
-                parameter.grad = None
+            for _, piece in taken:
+                piece.parameter.grad = None
 
-    def _listed(self) -> Iterator[tuple[str, torch.nn.Parameter, ParameterGroup]]:
+    def _pieces(self) -> Iterator[_Piece]:
         """All parameters in the order of their rows of numbers."""
-        return ((name, p, group) for group in self.groups for name, p in group.parameters.items())
+        for group in self.groups:
+            for name, parameter in group.parameters.items():
+                begin = 0
+                for rows, decay in group.decays:
+                    yield _Piece(name, parameter, group, slice(begin, begin + rows), decay)
+                    begin += rows
+                if not group.decays:
+                    yield _Piece(name, parameter, group, slice(None), group.weight_decay)
 
     def apply(self, change: Change) -> None:
         """Give every ``rows`` group its new rows and put replaced values in place, without this step's gradients."""

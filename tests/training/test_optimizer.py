@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -37,6 +39,21 @@ def test_sparse_groups_leave_untouched_entries_alone() -> None:
     moved = sparse.parameters["a"].detach() - before
     assert torch.equal(moved[2], torch.zeros(2))
     assert (moved[:2] < 0).all()
+
+
+def test_parts_of_a_parameter_decay_by_their_own_weights() -> None:
+    ours = replace(group("a"), decays=((1, 0.5), (2, 0.0)))
+    theirs = [torch.nn.Parameter(part.clone()) for part in ours.parameters["a"].detach().split([1, 2])]
+    oracle = torch.optim.Adam([{"params": theirs[:1], "weight_decay": 0.5}, {"params": theirs[1:]}], lr=0.1)
+    optimizer = Optimizer([ours])
+    for seed in range(5):
+        gradient = torch.randn(3, 2, generator=torch.Generator().manual_seed(seed))
+        ours.parameters["a"].grad = gradient.clone()
+        for part, slope in zip(theirs, gradient.split([1, 2]), strict=True):
+            part.grad = slope
+        optimizer.step(0.0)
+        oracle.step()
+    torch.testing.assert_close(ours.parameters["a"].detach(), torch.cat([part.detach() for part in theirs]))
 
 
 def test_a_change_moves_parameters_and_moments_together() -> None:
@@ -123,3 +140,9 @@ def test_a_guarded_update_names_parameters_whose_gradient_is_no_number() -> None
     moved = groups[1].parameters["b"].detach() - before
     assert moved[1, 1] == 0
     assert (moved.flatten()[:3] < 0).all()
+
+
+@pytest.mark.bad_input
+def test_decays_of_too_few_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="decays of a: wanted 3 rows in all"):
+        Optimizer([replace(group("a"), decays=((2, 0.5),))])
