@@ -293,6 +293,8 @@ import os, signal, sys, time
 from pathlib import Path
 from scenekit.assets.atomic import replacing
 from scenekit.cli import _guarded
+
+pytestmark = pytest.mark.long
 def export(arguments):
     with replacing(Path(arguments[0])) as file:
         file.write_text("half")

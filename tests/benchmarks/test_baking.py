@@ -13,6 +13,7 @@ SHORT = ("--batch-samples", "16384", "--marching.steps", "128", "--marching.grid
 COARSE = Baking(resolution=64, planes=64, march_steps=192, steps=60, rays=1024)
 
 
+@pytest.mark.long
 def test_a_baked_field_is_judged_beside_the_field_it_came_from(tmp_path: Path) -> None:
     run = baking.train("synthetic", (*QUICK, *SHORT), tmp_path)
     found = baking.measure(run, baking.Options(views=2, pictures=tmp_path / "pictures", bake=COARSE))

@@ -22,6 +22,7 @@ SMALL = "[gaussians]\n[dense_grid]\nbatch-samples = 2048\nresolution = 16\n"
 BUDGET = 200.0
 
 
+@pytest.mark.long
 def test_an_interrupted_matrix_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,8 @@ from PIL import Image
 
 from scenekit.cli import demo, main
 
+pytestmark = pytest.mark.long
+
 VIEW, TEST_VIEWS = 128, 3
 
 

@@ -70,6 +70,7 @@ def test_splats_leave_as_files_and_pages(
     assert main(["export", str(tmp_path / "a.ply"), str(tmp_path / "b.spz"), "--verify", "--json"]) == 0
 
 
+@pytest.mark.long
 def test_a_field_leaves_as_a_page_and_becomes_splats(
     pretended_gpu: torch.device, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

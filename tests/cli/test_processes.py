@@ -16,6 +16,8 @@ from scenekit.cli import main
 from scenekit.recipes import load
 from tests.cli.test_commands import FAST
 
+pytestmark = pytest.mark.long
+
 SPLATS = ["synthetic", "-r", "gaussians", "--downscale", "4"]
 TRAIN = [sys.executable, "-m", "scenekit", "train"]
 SMALL = ["synthetic", "-r", "hash_grid", *FAST]

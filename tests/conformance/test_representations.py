@@ -51,6 +51,7 @@ def psnr_of_the_mean_photograph(capture: Capture) -> float:
     return sum(psnr_of(float(error)) for error in errors) / len(errors)
 
 
+@pytest.mark.long
 def test_it_learns_the_synthetic_capture(name: str, capture: Capture) -> None:
     session = small_session(name, capture, steps=STEPS[REPRESENTATIONS[name].renderer])
     before = held_out(session, capture)

@@ -46,6 +46,7 @@ def test_trainings_mix_no_devices_and_record_their_steps(case: str, pretended_gp
     assert passes.again > count / 2 - 2 * (not isinstance(config, Gaussians))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["gaussians", "hash_grid"])
 def test_lenses_mix_no_devices(name: str, pretended_gpu: torch.device) -> None:
     config, fitting = small_configs(name, {"volume": {"batch_samples": 1024}})

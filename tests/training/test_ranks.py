@@ -14,6 +14,8 @@ from scenekit.assets.state import read_state
 from scenekit.core.context import WHOLE, Context, Share
 from tests.training.team import CASES, STEPS, alone_with_all_the_work
 
+pytestmark = pytest.mark.long
+
 
 def run_as_team(module: list[str], count: int = 2, *, on_cpu: bool = True) -> list[subprocess.CompletedProcess[str]]:
     """A command in ``count`` processes with the variables that torchrun sets; GPUs are hidden ``on_cpu``."""
