@@ -24,6 +24,7 @@ from scenekit.training.objective import Outcome, counted
 from scenekit.training.steps import Budget, Step, Training, steps
 
 ASKED = 1 << 17  # points of the teacher at once
+CPU_RAYS, GPU_RAYS = 1 << 12, 1 << 15  # of a step
 TRIES = 8  # points asked in a cell, and about a vertex
 
 
@@ -37,7 +38,7 @@ class Baking:
         planes: vertices along a side of each plane.
         march_steps: steps across the diagonal of the inner cube.
         steps: of distillation.
-        rays: a step of it.
+        rays: a step of it; where not given, 4,096 on a CPU and 32,768 on a GPU.
         rounded_from: progress from which the field learns with the rounding to bytes that a page will see.
         moved: how far teacher's cameras stray from the photographs', as a share of their mean distance to the middle.
         thin: optical thickness of a step below which a cell is left out.
@@ -48,7 +49,7 @@ class Baking:
     planes: int = 512
     march_steps: int = 768
     steps: int = 2000
-    rays: int = 4096
+    rays: int | None = None
     rounded_from: float = 0.6
     moved: float = 0.1
     thin: float = 0.003
@@ -119,6 +120,7 @@ class TeacherRays:
         centres = cameras.centres
         self._device = centres.device
         self._sizes = torch.tensor(cameras.sizes, dtype=torch.float32, device=self._device)
+        self._rays = baking.rays or (GPU_RAYS if centres.is_cuda else CPU_RAYS)
         self._stray = baking.moved * float((centres - centres.mean(0)).norm(dim=-1).mean())
 
     def next(self, context: Context) -> Taught:
@@ -168,7 +170,7 @@ class TeacherRays:
         return self.student.load_state_dict(state_dict)
 
     def _drawn(self, generator: torch.Generator | None) -> tuple[Cameras, Pixels]:
-        count, rays, device = len(self.cameras), self.baking.rays, self._device
+        count, rays, device = len(self.cameras), self._rays, self._device
         shift = torch.randn(count, 3, generator=generator, device=device) * self._stray
         poses = self.cameras.world_from_camera.clone()
         poses[..., 3] += shift * (torch.rand(count, 1, generator=generator, device=device) < 0.5)
