@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -218,3 +220,38 @@ def test_the_curve_of_training_and_its_buttons_reach_the_page(open_page):
                 break
         assert saved
         assert page.locator(".uplot").count() == 1
+
+
+def test_a_training_pauses_is_saved_meanwhile_and_goes_on_as_the_page_says(open_page):
+    done, ends = [], threading.Event()
+
+    def steps():
+        while not ends.is_set():
+            time.sleep(0.005)
+            yield len(done)
+
+    def train(live):
+        for step in live.follow(steps(), lambda: None):
+            done.append(step)
+            live.update(f"ball: step {step}")
+
+    with LiveView([ball_scene()]) as live:
+        page = open_page(live.url)
+        training = threading.Thread(target=train, args=(live,))
+        training.start()
+        try:
+            pause = page.get_by_role("checkbox", name="pause")
+            pause.click()
+            assert until(page, lambda: live._progress._pause.value)
+            page.wait_for_timeout(500)
+            held = len(done)
+            press(page, "save")
+            page.locator("input[value^='saved after: ball: step']").wait_for(timeout=20_000)
+            assert len(done) == held > 0
+            pause.click()
+            assert until(page, lambda: len(done) > held)
+            page.locator("input[value^='ball: step']").wait_for(timeout=20_000)
+        finally:
+            ends.set()
+            live._progress._pause.value = False
+            training.join()
