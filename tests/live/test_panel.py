@@ -5,6 +5,7 @@ import json
 import re
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 
 from scenekit.core.transforms import Similarity
 from scenekit.live import LiveView, Photographs
+from scenekit.live.picture import STOPS
 
 from .fakes import BACKGROUND, BallRenderer, ball_scene
 from .pages import MARKS, SKY, is_finished, screenshot, shot_when, shows_sky
@@ -158,6 +160,23 @@ def test_view_angle_background_and_error_follow_the_panel(panel):
     page.locator(f"input[value='{found._note.value}']").wait_for()
     found._channel.value = "colour"
     page.get_by_text("against", exact=True).wait_for(state="hidden")
+
+
+def test_depth_opacity_and_normals_are_chosen_in_the_page(panel):
+    page, found = panel(ball_scene())
+    towards = -found.look().world_from_camera[:, 2].numpy()  # the ball's normal in the middle
+    wanted = {"depth": STOPS[-1], "opacity": (1, 1, 1), "normals": 0.5 + 0.5 * towards}
+    for channel, color in wanted.items():
+        page.get_by_label("show", exact=True).first.click()
+        page.get_by_role("option", name=channel, exact=True).click()
+        shows_it = partial(shows, page, color)
+        image = shot_when(page, shows_it)
+        assert shows_it(image), channel
+        assert image[SKY[1], SKY[0]].max() < 0.02
+
+
+def shows(page, color, image):
+    return is_finished(page) and np.abs(image[CENTRE[1], CENTRE[0]] - color).max() < 0.1
 
 
 def test_a_click_on_a_photograph_goes_there_and_it_does_not_stand_in_the_way(panel):
