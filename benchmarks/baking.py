@@ -41,7 +41,7 @@ MEGABYTE = 1e6
 SHARP = ("--preset", "blender", "--downscale", "1", "--finest", "1024", "--log2-table", "18", "--marching.steps", "512")
 ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "lego": ("lego", ("hash_grid", *SHARP, "--steps", "2300", "--minutes", "600")),
-    "bonsai": ("bonsai", ("hash_grid", "--preset", "unbounded", "--steps", "700", "--minutes", "600")),
+    "bonsai": ("bonsai", ("hash_grid", "--preset", "unbounded", "--steps", "600", "--minutes", "600")),
     "lego-gpu": ("lego", ("hash_grid", "--preset", "gpu")),
 }
 

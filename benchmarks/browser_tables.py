@@ -49,13 +49,14 @@ def viewer() -> str:
 def baking() -> str:
     """Fields that were baked for pages, beside themselves."""
     return table(
-        ("hash grid of", "PSNR of the field", "of its page", "lost", "page", "baking"),
+        ("hash grid of", "PSNR of the field", "of its page", "lost", "page against field", "page", "baking"),
         (
             (
                 f"{name}, {size_of(row['scope'])}",
                 f"{row['psnr_of_field']:.2f} dB",
                 f"{row['psnr_of_twin']:.2f} dB",
                 f"{row['psnr_lost']:.2f} dB",
+                f"{row['psnr_against_field']:.2f} dB",
                 f"{row['page_megabytes']:.1f} MB",
                 f"{row['baking']['resolution']} cells a side, {row['baking']['steps']} steps, {row['seconds']:.0f} s",
             )

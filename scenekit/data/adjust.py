@@ -33,7 +33,7 @@ def adjust(model: pycolmap.Reconstruction, cameras: Cameras) -> Cameras:
     Intrinsics stay. A camera that sees too little keeps the pose it has. The model's frame is free to drift:
     :func:`back` says how it has.
     """
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     images = [model.images[index + 1] for index in range(len(cameras))]
     known = torch.tensor([image.num_points3D >= FEWEST_OBSERVATIONS for image in images])

@@ -24,7 +24,7 @@ PANORAMAS = ("EQUIRECTANGULAR",)
 @contextmanager
 def quiet(*, about_errors: bool = False) -> Iterator[None]:
     """COLMAP logs every step to standard error; only errors are of interest here, unless they are told otherwise."""
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     level = pycolmap.logging.minloglevel
     pycolmap.logging.minloglevel = (pycolmap.logging.FATAL if about_errors else pycolmap.logging.ERROR).value

@@ -58,7 +58,7 @@ def _detect(most: int, image: UInt8[Tensor, "H W C"]) -> Features:
 
 def _extracted(grey: NDArray[np.uint8], most: int) -> tuple[Tensor, Tensor]:
     """Positions [N 2] and descriptors [N 128] from whichever interface this version of pycolmap has."""
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     sift = pycolmap.SiftExtractionOptions()
     sift.max_num_features = most

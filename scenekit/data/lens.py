@@ -83,7 +83,7 @@ class Lens:
 
     def camera(self) -> pycolmap.Camera:
         """The same lens in pycolmap's hands. Raises ValueError for an unknown model or a wrong count."""
-        import pycolmap
+        from scenekit.data.colmap_library import pycolmap
 
         camera = pycolmap.Camera(model=self.model, width=self.size[0], height=self.size[1], params=self.parameters)
         if not camera.verify_params():

@@ -133,7 +133,7 @@ def _triangulated(
     cameras: Cameras, features: list[Features], matches: Mapping[tuple[int, int], Tensor], *, doubted: bool = False
 ) -> pycolmap.Reconstruction:
     """Let pycolmap build tracks and points from matches; with ``doubted`` poses, from what hardly fits them too."""
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "database.db")
@@ -158,7 +158,7 @@ def _triangulated(
 
 def _posed_model(cameras: Cameras, features: list[Features]) -> pycolmap.Reconstruction:
     """Cameras and images numbered from 1, each camera a rig of its own, at the capture's poses."""
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     model = pycolmap.Reconstruction()
     poses = invert_rigid(cameras.world_from_camera).numpy()
@@ -182,7 +182,7 @@ def _write_database(
     features: list[Features],
     matches: Mapping[tuple[int, int], Tensor],
 ) -> None:
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     with pycolmap.Database.open(path) as database:
         for camera in model.cameras.values():

@@ -14,6 +14,7 @@ from __future__ import annotations
 import secrets
 import socket
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -125,6 +126,8 @@ class GuardedServer:
             listening.close()
             raise RuntimeError(f"viser {viser.__version__} did not pass through the guard; it was stopped")
         _disable_sharing(self.viser)
+        # A browser may go while its picture is rendered; whoever trains need not hear of it.
+        warnings.filterwarnings("ignore", message="Queued a .* on a closed connection")
 
     def stop(self) -> None:
         """Close every connection and the port."""

@@ -231,7 +231,7 @@ def _check(inputs: Inputs, output: Path, outcome: Outcome, names: Sequence[str],
 
 def _upright(model: pycolmap.Reconstruction, photographs: Sequence[Prepared], distance: Distance | None) -> Frame:
     """Move the model into an upright ``world``."""
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     poses = {image.name: _pose(image) for image in model.images.values() if image.has_pose}
     positions = np.array([point.xyz for point in model.points3D.values()]).reshape(-1, 3)

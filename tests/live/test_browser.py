@@ -1,8 +1,11 @@
 """The live view in a real, headless Chromium: the page that viser serves, through the guard."""
 
+import time
+
 import numpy as np
 
 from scenekit.live import LiveView
+from scenekit.live.picture import Picture
 
 from .fakes import BallRenderer, ball_scene
 from .pages import MARKS, drag, is_finished, shot_when, shows_sky
@@ -43,6 +46,20 @@ def test_two_pages_look_apart_and_a_failing_scene_says_so_in_the_page(open_page)
         page.get_by_text("next", exact=True).click()
         trouble.wait_for(state="detached", timeout=20_000)
         assert shows_sky(shot_when(page, shows_sky))
+
+
+def test_a_picture_for_a_browser_that_has_gone_is_dropped_without_a_word(open_page, recwarn):
+    with LiveView([ball_scene()]) as live:
+        page = open_page(live.url)
+        shot_when(page, lambda image: is_finished(page))
+        (panel,) = live._panels.values()
+        page.close()
+        ends = time.monotonic() + 20
+        while live._panels and time.monotonic() < ends:
+            time.sleep(0.05)
+        assert not live._panels
+        panel.show(Picture(np.zeros((4, 4, 3), np.uint8), finished=True, seconds=0.0))
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 def test_a_page_without_the_token_shows_nothing(chromium):

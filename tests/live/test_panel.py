@@ -3,6 +3,9 @@
 import io
 import json
 import re
+import threading
+import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from PIL import Image
 
 from scenekit.core.transforms import Similarity
 from scenekit.live import LiveView, Photographs
+from scenekit.live.picture import STOPS
 
 from .fakes import BACKGROUND, BallRenderer, ball_scene
 from .pages import MARKS, SKY, is_finished, screenshot, shot_when, shows_sky
@@ -158,6 +162,23 @@ def test_view_angle_background_and_error_follow_the_panel(panel):
     page.get_by_text("against", exact=True).wait_for(state="hidden")
 
 
+def test_depth_opacity_and_normals_are_chosen_in_the_page(panel):
+    page, found = panel(ball_scene())
+    towards = -found.look().world_from_camera[:, 2].numpy()  # the ball's normal in the middle
+    wanted = {"depth": STOPS[-1], "opacity": (1, 1, 1), "normals": 0.5 + 0.5 * towards}
+    for channel, color in wanted.items():
+        page.get_by_label("show", exact=True).first.click()
+        page.get_by_role("option", name=channel, exact=True).click()
+        shows_it = partial(shows, page, color)
+        image = shot_when(page, shows_it)
+        assert shows_it(image), channel
+        assert image[SKY[1], SKY[0]].max() < 0.02
+
+
+def shows(page, color, image):
+    return is_finished(page) and np.abs(image[CENTRE[1], CENTRE[0]] - color).max() < 0.1
+
+
 def test_a_click_on_a_photograph_goes_there_and_it_does_not_stand_in_the_way(panel):
     page, found = panel(ball_scene())
     page.get_by_role("checkbox", name="photographs").click()
@@ -218,3 +239,38 @@ def test_the_curve_of_training_and_its_buttons_reach_the_page(open_page):
                 break
         assert saved
         assert page.locator(".uplot").count() == 1
+
+
+def test_a_training_pauses_is_saved_meanwhile_and_goes_on_as_the_page_says(open_page):
+    done, ends = [], threading.Event()
+
+    def steps():
+        while not ends.is_set():
+            time.sleep(0.005)
+            yield len(done)
+
+    def train(live):
+        for step in live.follow(steps(), lambda: None):
+            done.append(step)
+            live.update(f"ball: step {step}")
+
+    with LiveView([ball_scene()]) as live:
+        page = open_page(live.url)
+        training = threading.Thread(target=train, args=(live,))
+        training.start()
+        try:
+            pause = page.get_by_role("checkbox", name="pause")
+            pause.click()
+            assert until(page, lambda: live._progress._pause.value)
+            page.wait_for_timeout(500)
+            held = len(done)
+            press(page, "save")
+            page.locator("input[value^='saved after: ball: step']").wait_for(timeout=20_000)
+            assert len(done) == held > 0
+            pause.click()
+            assert until(page, lambda: len(done) > held)
+            page.locator("input[value^='ball: step']").wait_for(timeout=20_000)
+        finally:
+            ends.set()
+            live._progress._pause.value = False
+            training.join()

@@ -33,7 +33,7 @@ class Found:
 
 def check_pycolmap() -> None:
     """Raise BadInput where pycolmap is too old for features and matches through it."""
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     if "match_image_pairs" not in dir(pycolmap):
         raise BadInput.of(
@@ -51,7 +51,7 @@ def create(
 
     Features that another database ``like`` it holds are taken over.
     """
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     if path.is_file():
         return
@@ -81,7 +81,7 @@ def create(
 
 
 def _take_features(source: Path, database: pycolmap.Database, count: int) -> None:
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     with pycolmap.Database.open(str(source)) as other:
         for number in range(1, count + 1):
@@ -92,7 +92,7 @@ def _take_features(source: Path, database: pycolmap.Database, count: int) -> Non
 
 def extract(path: Path, images: Path, names: Sequence[str], how: Try, report: Report, masks: Path | None) -> None:
     """Look for features in every image that has none yet."""
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     options = pycolmap.FeatureExtractionOptions()
     options.use_gpu = False
@@ -119,7 +119,7 @@ def match(
     path: Path, names: Sequence[str], pairs: Sequence[tuple[int, int]], how: Try, settings: Settings, report: Report
 ) -> None:
     """Match and verify pairs (indices of ``names``) that were not yet."""
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     options = pycolmap.FeatureMatchingOptions()
     options.use_gpu = False
@@ -143,7 +143,7 @@ def match(
 
 def found(path: Path, count: int) -> Found:
     """How much there is of each image and of each pair."""
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     with pycolmap.Database.open(str(path)) as database:
         features = {number: database.num_keypoints_for_image(number) for number in range(1, count + 1)}
@@ -155,7 +155,7 @@ def found(path: Path, count: int) -> Found:
 
 def descriptors(path: Path, number: int, most: int) -> NDArray[np.float32]:
     """The first ``most`` descriptors [N 128] of an image, which are those of the largest features."""
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     with pycolmap.Database.open(str(path)) as database:
         stored = database.read_descriptors(number)
@@ -164,7 +164,7 @@ def descriptors(path: Path, number: int, most: int) -> NDArray[np.float32]:
 
 
 def _numbers(pair: int) -> tuple[int, int]:
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     first, second = pycolmap.pair_id_to_image_pair(pair)
     return int(first), int(second)
@@ -186,7 +186,7 @@ def _shared(photographs: Sequence[Prepared], sharing: str) -> list[list[int]]:
 
 def _camera(photograph: Prepared, members: int, settings: Settings) -> pycolmap.Camera:
     """With the focal length that the camera wrote, else a guess."""
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     width, height = photograph.size
     known = photograph.exif.focal

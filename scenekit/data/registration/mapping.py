@@ -23,7 +23,7 @@ def map_images(
     database: Path, images: Path, models: Path, how: Try, settings: Settings, report: Callable[[int, int], None]
 ) -> list[pycolmap.Reconstruction]:
     """All models that can be made, the one with the most photographs first; also written into ``models``."""
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     models.mkdir(parents=True, exist_ok=True)
     placed = 0
@@ -51,7 +51,7 @@ def map_images(
 
 
 def _options(how: Try, settings: Settings) -> pycolmap.IncrementalPipelineOptions:
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     options = pycolmap.IncrementalPipelineOptions()
     options.min_model_size = SMALLEST_MODEL

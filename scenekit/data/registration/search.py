@@ -86,7 +86,7 @@ def _key(photographs: Sequence[Prepared], place: Place, settings: Settings) -> s
 
 
 def _attempt(photographs: Sequence[Prepared], place: Place, how: Try, settings: Settings, report: Report) -> Outcome:
-    import pycolmap
+    from scenekit.data.colmap_library import pycolmap
 
     names = [photograph.name for photograph in photographs]
     database = place.work / _database(how)

@@ -79,7 +79,7 @@ def test_two_scenes_that_overlap_are_blended_as_one(tmp_path, open_page):
         assert browser.psnr(seen, wanted) >= 55
 
 
-@pytest.mark.parametrize("extent", [1.0, 4.0])
+@pytest.mark.parametrize("extent", [1.0, 4.0, 64.0])
 def test_a_baked_field_looks_in_the_page_as_its_twin_renders_it(tmp_path, open_page, extent):
     scene = replace(splat_scene(random_splats(0), scene_from_world=turned(0.8)), renderer=random_baked(extent))
     page_of(tmp_path / "page", scene)
