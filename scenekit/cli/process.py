@@ -32,7 +32,7 @@ class General:
         frames: how many to take at most of a video, the sharpest of each stretch.
         masks: folder of images named like the photographs; black parts count for nothing.
         distance: two photographs and the metres between the places they were taken from, to scale the scene.
-        partial: keep the largest group even where it holds less than half of the photographs.
+        partial: keep the largest group even where it holds less than half of the photographs, or another as many.
         json: print one JSON object with what was found, and no bar.
     """
 

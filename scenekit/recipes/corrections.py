@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.core.protocols import Batching, Correction
 from scenekit.data import Capture
@@ -53,14 +54,20 @@ def _chosen_images(capture: Capture, supervision: Supervision) -> Images:
     return images
 
 
+def cameras_of(capture: Capture) -> Cameras:
+    """Those of the training photographs, in ``scene``."""
+    return capture.cameras.moved(capture.scene_from_world).to(dtype=torch.float32)[capture.train]
+
+
 def views_of(capture: Capture, supervision: Supervision) -> Views:
     """Training photographs in ``scene``, with what the supervision wants of their companions.
 
     Raises BadInput where it wants what the capture does not have, or depth that cannot be in world units.
     """
+    if supervision.appearance != "none":
+        _reference(capture, supervision.reference)
     chosen = capture.train
     frame = capture.scene_from_world
-    cameras = capture.cameras.moved(frame).to(dtype=torch.float32)[chosen]
     images, masks = _chosen_images(capture, supervision), None
     if supervision.masks and capture.masks is not None:
         masks = tuple(capture.masks[i] for i in chosen)
@@ -77,7 +84,7 @@ def views_of(capture: Capture, supervision: Supervision) -> Views:
     if supervision.normal_weight > 0:
         measured = _present(capture, "normals", "--normal-weight", capture.normals)
         normals = tuple(measured[i] @ frame.rotation.float().T for i in chosen)
-    return Views(cameras, images, masks, depths, normals)
+    return Views(cameras_of(capture), images, masks, depths, normals)
 
 
 # A photograph's pose moves in every step of a field, but only in those steps of splats that show it.

@@ -47,7 +47,7 @@ class Inputs:
         frames: how many to take at most of a video.
         masks: folder of images named like the photographs, black where features count for nothing.
         distance: measured between the places of two photographs.
-        partial: keep the largest group even where it holds less than half of the photographs.
+        partial: keep the largest group even where it holds less than half of the photographs, or another as many.
     """
 
     source: Path
@@ -207,7 +207,7 @@ def _frames(inputs: Inputs, output: Path, report: Report) -> list[Path]:
 
 
 def _check(inputs: Inputs, output: Path, outcome: Outcome, names: Sequence[str], why: dict[str, str]) -> None:
-    """Refuse what is no capture: no model, or one that explains less than half of the photographs."""
+    """Refuse what is no capture: no model, one of less than half of the photographs, or one no larger than another."""
     if not outcome.models:
         name = min(why, key=lambda each: why[each].startswith("only"))
         raise BadInput.of(
@@ -217,7 +217,8 @@ def _check(inputs: Inputs, output: Path, outcome: Outcome, names: Sequence[str],
             remedy=f"add photographs in between and run it again; the work so far is kept in {output}",
         )
     share = outcome.placed / len(names)
-    if share < SMALLEST_SHARE and not inputs.partial:
+    tied = len(outcome.models) > 1 and outcome.models[1].num_reg_images() == outcome.placed
+    if (share < SMALLEST_SHARE or tied) and not inputs.partial:
         groups = " and ".join(str(model.num_reg_images()) for model in outcome.models[:3])
         several = len(outcome.models) > 1
         raise BadInput.of(
@@ -252,7 +253,8 @@ def _notes(photographs: Sequence[Prepared]) -> list[str]:
     damaged = [photograph.name for photograph in photographs if photograph.exif.damaged]
     if not damaged:
         return []
-    others = f" and {len(damaged) - 1} others" if len(damaged) > 1 else ""
+    more = len(damaged) - 1
+    others = f" and {more} other{'s' if more > 1 else ''}" if more else ""
     return [f"{damaged[0]}{others}: EXIF cannot be read, so the focal length and orientation are guessed"]
 
 

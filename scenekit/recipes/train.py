@@ -20,7 +20,7 @@ from scenekit.data.store import StoredImages, channels_of
 from scenekit.data.triangulate import Triangulation, triangulate
 from scenekit.recipes.background import BackgroundChoice, choose_background
 from scenekit.recipes.configs import Fitting, from_plain, section, to_plain
-from scenekit.recipes.corrections import Supervision, corrections_of, views_of
+from scenekit.recipes.corrections import Supervision, cameras_of, corrections_of, views_of
 from scenekit.recipes.device import AUTO, device_of, resident
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
@@ -83,9 +83,10 @@ def prepare(
     device = device_of(fitting.device)
     generator = torch.Generator().manual_seed(fitting.seed)
     supervision = supervision or Supervision()
+    views = views_of(capture, supervision)  # refuses before points are looked for, which takes minutes
     triangulation = _triangulated(capture, cache, supervision) if family.needs_points else None
     capture = _placed(capture, triangulation)
-    views = views_of(capture, supervision)
+    views = replace(views, cameras=cameras_of(capture))
     around = Surroundings(capture.bounds, views.cameras, _points_in_scene(capture, triangulation), generator, share)
     renderer = family.build(representation, family_fitting, around).to(device)
     begin_compiling(renderer, device)

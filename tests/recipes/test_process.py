@@ -167,6 +167,8 @@ def test_two_places_are_refused_unless_the_largest_is_asked_for(tmp_path: Path) 
     behind = torch.diag(torch.tensor([-1.0, -1.0, 1.0], dtype=torch.float64))
     for k in range(6):  # the same arc, turned to the opposite corner
         render(behind @ pose(k, 6)).save(photographs / f"q{k}.png")
+    with pytest.raises(BadInput, match=r"hang together, found separate groups of 6 and 6 among 12; .* --partial"):
+        process(Inputs(photographs), tmp_path / "even", QUICK, SILENT)
     Image.new("RGB", (240, 180)).save(photographs / "r.png")
     with pytest.raises(BadInput, match=r"hang together, found separate groups of 6 and 6 among 13; .* --partial"):
         process(Inputs(photographs), tmp_path / "capture", QUICK, SILENT)
@@ -180,11 +182,13 @@ def test_damaged_metadata_are_said_and_do_not_stop_the_work(tmp_path: Path) -> N
     photographs = tmp_path / "photographs"
     photographs.mkdir()
     for k, picture in enumerate(pictures()):
-        damaged = {"exif": b"Exif\0\0MM\0\x2a" + b"\xff" * 20} if k == 3 else {}
+        damaged = {"exif": b"Exif\0\0MM\0\x2a" + b"\xff" * 20} if k in (3, 5) else {}
         picture.save(photographs / f"p{k}.jpg", quality=95, **damaged)
     figures = process(Inputs(photographs), tmp_path / "capture", QUICK, SILENT)
     assert figures["registered"] == COUNT
-    assert figures["notes"] == ["p3.jpg: EXIF cannot be read, so the focal length and orientation are guessed"]
+    assert figures["notes"] == [
+        "p3.jpg and 1 other: EXIF cannot be read, so the focal length and orientation are guessed"
+    ]
 
 
 @pytest.mark.bad_input
@@ -194,8 +198,11 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     Image.new("L", (24, 18), 255).save(tmp_path / "masks" / "p1.png")
     with pytest.raises(BadInput, match=r"p1.png: wanted a mask of 240x180 like its photograph, found 24x18"):
         process(Inputs(photographs, masks=tmp_path / "masks"), tmp_path / "capture", QUICK, SILENT)
+    (tmp_path / "none").mkdir()
     with pytest.raises(BadInput, match=r"wanted masks named like the photographs \(p0.png.png\)"):
-        process(Inputs(photographs, masks=photographs.parent / "none"), tmp_path / "capture", QUICK, SILENT)
+        process(Inputs(photographs, masks=tmp_path / "none"), tmp_path / "capture", QUICK, SILENT)
+    with pytest.raises(BadInput, match=r"absent: wanted a folder of masks, found none there"):
+        process(Inputs(photographs, masks=tmp_path / "absent"), tmp_path / "capture", QUICK, SILENT)
 
 
 @pytest.mark.bad_input

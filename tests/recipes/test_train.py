@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from scenekit.core.checks import BadInput
 from scenekit.data import Capture, synthetic
 from scenekit.data.triangulate import Triangulation
 from scenekit.recipes import Fitting, prepare
@@ -53,3 +54,23 @@ def test_fields_need_no_points_and_keep_the_poses_to_start_from(asked: list[bool
     session = prepare(given, HashGrid(log2_table=8), Fitting(steps=1), supervision=Supervision(refine_poses=True))
     assert asked == []
     assert torch.equal(session.capture.cameras.centres, given.cameras.centres)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("supervision", "found"),
+    [
+        (Supervision(depth_weight=0.1), "wanted depth in world units"),
+        (Supervision(normal_weight=0.1), "wanted measured normals"),
+        (Supervision(appearance="exposure", reference="nobody"), "wanted the name of a training photograph"),
+    ],
+)
+def test_what_the_capture_cannot_serve_is_refused_before_points_are_looked_for(
+    asked: list[bool], supervision: Supervision, found: str
+) -> None:
+    given = capture()
+    assert given.depths is not None
+    millimetres = dataclasses.replace(given, depths=tuple(depth * 1000 for depth in given.depths))
+    with pytest.raises(BadInput, match=found):
+        prepare(millimetres, Gaussians(max_count=50), Fitting(steps=1), supervision=supervision)
+    assert asked == []

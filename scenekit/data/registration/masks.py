@@ -18,8 +18,10 @@ def prepare_masks(source: Path, photographs: Sequence[Prepared], folder: Path) -
 
     A mask is named like its photograph, with any image extension after or instead of the photograph's own.
     Photographs without one are used whole. Raises BadInput where no mask belongs to any, or one has another
-    size than its photograph.
+    size than its photograph, or ``source`` is no folder.
     """
+    if not source.is_dir():
+        raise BadInput.of(source, wanted="a folder of masks", found="none there", remedy="check --masks")
     files = {file.relative_to(source).as_posix(): file for file in source.rglob("*") if file.is_file()}
     found = 0
     for photograph in photographs:
