@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from scenekit.core.checks import BadInput
 from scenekit.core.tone import log_light
-from scenekit.data.decode import read_exr
+from scenekit.data.decode import DAMAGED, read_exr
 from scenekit.data.signals.radiance import radiance_size, read_radiance
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".hdr", ".exr")
@@ -78,7 +78,7 @@ def picture_size(path: Path) -> tuple[int, int] | None:
         return read_picture(path).size
     with (
         _large_pictures(),
-        contextlib.suppress(UnidentifiedImageError, OSError, SyntaxError),
+        contextlib.suppress(*DAMAGED),
         Image.open(path) as image,
     ):
         return image.size
@@ -103,8 +103,11 @@ def _read_with_pil(path: Path) -> Tensor:
                 _check(path, image)
                 turned = ImageOps.exif_transpose(image)
                 return torch.from_numpy(_values(turned))
-        except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-            raise BadInput.of(path, wanted="a whole picture", found=f"none that can be read ({error})",
+        except BadInput:
+            raise
+        except DAMAGED as error:  # an unidentified one is an OSError
+            found = " ".join(str(error).split()) or type(error).__name__
+            raise BadInput.of(path, wanted="a whole picture", found=f"none that can be read ({found})",
                               remedy="replace the file") from None  # fmt: skip
 
 
