@@ -22,6 +22,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", "
 # A photograph of 500 megapixels takes 1.5 GB as bytes, which are never copied into floats as a whole; PIL's own
 # limit of 179 is for servers that open what strangers send.
 LARGEST_PIXELS = 500_000_000
+STRIP = 1 << 20  # pixels
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ def _read_with_pil(path: Path) -> Tensor:
         try:
             with Image.open(path) as image:
                 _check(path, image)
-                turned = ImageOps.exif_transpose(image)
-                return torch.from_numpy(_values(turned))
+                ImageOps.exif_transpose(image, in_place=True)
+                return torch.from_numpy(_values(image))
         except BadInput:
             raise
         except DAMAGED as error:  # an unidentified one is an OSError
@@ -134,9 +135,20 @@ def _values(image: Image.Image) -> np.ndarray:
     if image.mode == "F":
         return np.array(image)[..., None]
     if image.mode in ("L", "1"):
-        return np.array(image.convert("L"))[..., None]
+        return _in_strips(image, "L")
     transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-    return np.array(image.convert("RGBA" if transparent else "RGB"))
+    return _in_strips(image, "RGBA" if transparent else "RGB")
+
+
+def _in_strips(image: Image.Image, mode: str) -> np.ndarray:
+    """Bytes [H W C], converted some rows at a time: PIL has a copy of all it is asked for at once, or two."""
+    width, height = image.size
+    values = np.empty((height, width, len(mode)), dtype=np.uint8)
+    rows = max(1, STRIP // width)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(height, top + rows))).convert(mode)
+        values[top : top + rows] = np.asarray(strip).reshape(-1, width, len(mode))
+    return values
 
 
 def _read_exr(path: Path) -> Tensor:
