@@ -16,7 +16,7 @@ from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
-from scenekit.core.protocols import Renderer
+from scenekit.core.protocols import Encoding, Renderer
 from scenekit.data import Capture
 from scenekit.data.images import stays
 from scenekit.data.memory import memory_in_reach
@@ -26,6 +26,7 @@ from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
 from scenekit.recipes.load import configs_of
 from scenekit.recipes.train import Session
+from scenekit.renderers.occupancy import JUDGED
 from scenekit.renderers.scene import Scene
 from scenekit.renderers.volume import VolumeRenderer
 from scenekit.representations.gaussians import Gaussians
@@ -36,7 +37,7 @@ GIB = 2**30
 PROCESS = 0.27 * GIB  # python, torch, and their libraries
 PROCESS_WITH_GPU = 1.5 * GIB  # the same with the driver's, and buffers that a GPU copies from
 ON_GPU = 0.3 * GIB  # of the GPU's own memory for kernels, recorded steps, and what the allocator rounds up
-CELL_BYTES = 75  # of a cell of the occupancy grid, while it is found out which ones no camera sees
+CELL_BYTES = 250  # of a cell of the occupancy grid that is looked at, while it is found out where nothing can be
 CELL_COPIES = 3  # of the grid of all cascades: itself, its update, and what a checkpoint copies
 # Of each parameter: itself, its gradient, two moments, its average or a transient of the step, and what a checkpoint
 # copies of these while it is written.
@@ -53,6 +54,7 @@ DECODED, UNDISTORTED = 14, 44  # bytes of a pixel of a file meanwhile; where it 
 PICTURE_BYTES = 10  # of a pixel of a teacher's picture: colour, opacity and depth in half precision
 TAUGHT = 2  # of a teacher's parameters: as they were read, and in the modules that they went into
 SAMPLE_FLOATS = 600  # of a volume's sample on its way forward and back: features, two networks, their gradients
+USUAL_FEATURES, FEATURE_FLOATS = 32, 20  # features within that; of each more: planes keep what they are multiplied from
 PIXEL_FLOATS = 220  # of a pixel of a rendered photograph: colours, loss with its blurred images, gradients
 PAIR_BYTES = 64  # of a splat in a tile
 PAIRS_A_SPLAT = 8
@@ -245,7 +247,7 @@ def cells_of(renderer: Renderer, family_fitting: Any) -> float:
     """
     if not isinstance(renderer, VolumeRenderer):
         return 0.0
-    once = CELL_BYTES * family_fitting.marching.grid**3 - step_of(renderer, None, family_fitting, 0)
+    once = CELL_BYTES * min(JUDGED, family_fitting.marching.grid**3) - step_of(renderer, None, family_fitting, 0)
     return CELL_COPIES * cells_kept(renderer) + max(0.0, once)
 
 
@@ -262,9 +264,16 @@ def step_of(renderer: Renderer, representation: Any, family_fitting: Any, pixels
         asked = family_fitting.batch_samples if isinstance(family_fitting, VolumeFitting) else 0
         layers = [x for x in renderer.modules() if isinstance(x, nn.Linear)] if isinstance(renderer, nn.Module) else []
         # Fused networks keep nothing on the way; of others autograd keeps every layer's outputs.
-        wide = 2 * sum(layer.out_features for layer in layers)
+        wide = 2 * sum(layer.out_features for layer in layers) + FEATURE_FLOATS * _more_features(renderer)
         return float(4 * (SAMPLE_FLOATS + wide) * asked)
     return float(4 * PIXEL_FLOATS * pixels + PAIR_BYTES * PAIRS_A_SPLAT * _most_splats(representation))
+
+
+def _more_features(renderer: Renderer) -> int:
+    """How many features a sample has of its field's encoding beyond those of a hash grid."""
+    field = renderer.field if isinstance(renderer, VolumeRenderer) else None
+    encoding = getattr(field, "encoding", None)
+    return max(0, encoding.features - USUAL_FEATURES) if isinstance(encoding, Encoding) else 0
 
 
 def _most_splats(representation: Any) -> int:

@@ -73,7 +73,7 @@ class Use:
         return Plan({name: size for name, size in parts.items() if size}, limit)
 
 
-READ_FILE, READ_RUN = 1.0, 2.0  # copies: the Gaussians as they were read; the weights, and the modules they go into
+READ_FILE, READ_RUN = 1.7, 2.0  # copies: the Gaussians while they are read; the weights, and the modules they go into
 SHOWN = 2.1
 # Copies of Gaussians where they are written in a format, which some make of whole tables first.
 WRITTEN = {
