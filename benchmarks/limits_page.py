@@ -11,6 +11,7 @@ from benchmarks.markdown import table
 from benchmarks.memory import LIMIT
 from benchmarks.record import read
 
+RESULTS = ("memory", "command_memory", "growth")
 INTRODUCTION = f"""# Limits
 
 Written by `python -m benchmarks.tables` from `benchmarks/results`: `memory.json`, `command_memory.json` and
