@@ -3,8 +3,8 @@
     SCENEKIT_DATA=/folder/of/captures python -m benchmarks [NAME ...]
 
 NAME is a results file: training, rasterizer, conversion (which want a GPU), live, viewer, baking, cpu_training,
-corrections or results_page; all that this machine can run where none is given. Afterwards the pages are written anew,
-so that ``git diff`` is what has changed.
+corrections, results_page, memory, command_memory or growth; all that this machine can run where none is given.
+Afterwards the pages are written anew, so that ``git diff`` is what has changed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "cpu_training": ("benchmarks.cpu_training",),
     "corrections": ("benchmarks.corrections",),
     "results_page": ("benchmarks.results_page", "--again"),
+    "memory": ("benchmarks.memory",),
+    "command_memory": ("benchmarks.command_memory",),
+    "growth": ("benchmarks.growth",),
 }
 WANTS_GPU = {"training", "rasterizer", "conversion"}
 

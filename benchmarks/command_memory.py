@@ -1,11 +1,12 @@
-"""Holds what ``info --plan`` predicts of commands on Gaussians and runs against the peaks of their processes.
+"""Holds what ``info --plan`` and ``convert`` predict of main memory against the peaks of their processes.
 
-    python -m benchmarks.command_memory [--counts 10000 100000 1000000] [--runs RUN ...] [--only NAME ...]
+    python -m benchmarks.command_memory [--counts 10000 100000 1000000] [--paths RUN|SIGNAL|PHOTOGRAPHS ...]
 
-Files of so many generated Gaussians with harmonics of degree 3 are given to every command that takes one, in a
-process of its own; ``--runs`` are rendered and, where their photographs are found, evaluated. ``off`` is the
-prediction over the measured peak of resident memory, Python and its libraries included, less one. Results go to
-``benchmarks/results/command_memory.json``. The promise is 20 %.
+Files of so many generated Gaussians with harmonics of degree 3 are given to every command that takes one, in a process
+of its own, but not to those that look for surfaces: there are none. Runs are given to all, signals are fitted,
+photographs are given poses. Conversions are short ones of a few representations, with options that two cores can take,
+and predict for themselves. ``off`` is the prediction over the measured peak of resident memory, Python and its
+libraries included, less one. Results go to ``benchmarks/results/command_memory.json``. The promise is 20 %.
 """
 
 from __future__ import annotations
@@ -15,17 +16,25 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from benchmarks.memory import LIMIT
 from benchmarks.record import call, keep
+from scenekit.assets.run import RECIPE, read_recipe
 from scenekit.assets.splats.files import write_splats
 from scenekit.representations.gaussian_cloud import GaussianCloud
 
 TABLE = "command_memory"
 DEGREE = 3
+SURFACES = ("export mesh", "export points")
+BAKING = ("--bake.steps", "20")
+CONVERSIONS = {
+    "gaussians": ("--steps", "150", "--max-count", "20000"),
+    "hash_grid": ("--steps", "60", "--log2-table", "16", "--batch-samples", "65536"),
+}
 
 
 def peak_bytes(*arguments: str) -> int:
@@ -53,38 +62,83 @@ def generated(count: int) -> GaussianCloud:
 
 def command_of(name: str, source: str, folder: Path) -> list[str]:
     """What ``info --plan`` calls ``name``, as it is typed; a .ply is scaled, or it would go block by block."""
-    verb, _, extension = name.partition(" ")
+    verb, _, kind = name.partition(" ")
+    if kind in ("mesh", "points"):
+        return [verb, source, str(folder / ("out.glb" if kind == "mesh" else "out.ply")), "--as", kind]
+    if kind == ".html":
+        return [verb, source, str(folder / "out.html"), *(BAKING if is_field(source) else ())]
     if verb == "export":
-        return [verb, source, str(folder / f"out{extension}"), "--scale", "2"][: 3 if extension == ".html" else 5]
-    more = {"render": ["-o", str(folder / "out.png")], "import": ["-o", str(folder / "run")]}
+        return [verb, source, str(folder / f"out{kind}"), "--scale", "2"]
+    run = ["-o", str(folder / "run")]
+    more = {"render": ["-o", str(folder / "out.png")], "import": run, "fit": ["--steps", "20", *run], "process": run}
     return [verb, source, *more.get(verb, [])]
 
 
-def measure(row: str, source: str, scope: str, only: list[str]) -> None:
+def is_field(source: str) -> bool:
+    """Whether a path is a run of something else than Gaussians."""
+    return is_run(source) and read_recipe(Path(source))["representation"]["name"] != "gaussians"
+
+
+def is_run(source: str) -> bool:
+    """Whether a path is a run."""
+    return (Path(source) / RECIPE).exists()
+
+
+def measure(row: str, source: str, scope: str, wanted: Callable[[str], bool]) -> None:
     """Every command that is planned and ends by itself."""
     for name, predicted in call("info", source, "--plan", "--json").items():
-        if name == "view" or (only and name not in only):
+        if name == "view" or name.startswith("convert") or not wanted(name):
             continue
         with tempfile.TemporaryDirectory() as folder:
             peak = peak_bytes(*command_of(name, source, Path(folder)))
-        found = {"predicted_mib": round(predicted / 2**20), "peak_mib": round(peak / 2**20),
-                 "off": round(predicted / peak - 1, 3), "limit": LIMIT}  # fmt: skip
-        keep(TABLE, f"{row} {name}", {**found, "scope": f"{scope}; peak resident memory of the process, cpu"})
+        publish(f"{row} {name}", predicted, peak, scope)
+
+
+def convert(row: str, run: str, scope: str) -> None:
+    """Conversions that are predicted by themselves."""
+    for name, options in CONVERSIONS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            figures = call("convert", run, "--to", name, *options, "-o", str(Path(folder) / "run"), "--json")
+        predicted, peak = (figures["training"][f"{word}_memory_bytes"] for word in ("predicted", "peak"))
+        publish(f"{row} convert --to {name}", predicted, peak, f"{scope}, {' '.join(options)}")
+
+
+def publish(row: str, predicted: int, peak: int, scope: str) -> None:
+    """Keep a prediction beside what was found."""
+    found = {"predicted_mib": round(predicted / 2**20), "peak_mib": round(peak / 2**20),
+             "off": round(predicted / peak - 1, 3), "limit": LIMIT}  # fmt: skip
+    keep(TABLE, row, {**found, "scope": f"{scope}; peak resident memory of the process, cpu"})
+
+
+def scope_of(source: str) -> str:
+    """What a path is, for people."""
+    if not is_run(source):
+        return Path(source).name
+    recipe = read_recipe(Path(source))
+    capture = recipe["capture"]
+    return f"{recipe['representation']['name']} of {Path(capture['path']).name}, downscale {capture['downscale']:g}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--counts", nargs="*", type=int, default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--runs", nargs="*", default=[])
+    parser.add_argument("--paths", nargs="*", default=[], help="runs, signals, folders of photographs")
     parser.add_argument("--only", nargs="*", default=[], help="commands, as info --plan names them")
     options = parser.parse_args()
-    for run in options.runs:
-        measure(Path(run).name, run, "a run", options.only)
+
+    def wanted(name: str) -> bool:
+        return not options.only or name in options.only or name.partition(" ")[0] in options.only
+
+    for path in options.paths:
+        measure(Path(path).name, path, scope_of(path), wanted)
+        if is_run(path) and wanted("convert"):
+            convert(Path(path).name, path, scope_of(path))
     for count in options.counts:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "gaussians.ply"
             write_splats(source, generated(count))
-            measure(f"{count}", str(source), f"{count} Gaussians, harmonics of degree {DEGREE}", options.only)
+            scope = f"{count} Gaussians, harmonics of degree {DEGREE}"
+            measure(f"{count}", str(source), scope, lambda name: wanted(name) and name not in SURFACES)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.browser_tables import baking, live, viewer
 from benchmarks.conversion.table import tables as conversion_tables
+from benchmarks.limits_page import limits_page
 from benchmarks.markdown import size_of, table
 from benchmarks.record import read
 from benchmarks.results_page import TASKS, Task
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "results.md"
 CONVERSION = ROOT / "docs" / "conversion.md"
+LIMITS = ROOT / "docs" / "limits.md"
 MIB = 2**20
 
 
@@ -215,7 +217,8 @@ def conversion_page() -> str:
 
 def published() -> dict[Path, str]:
     """Every page that publishes figures, as the results have it."""
-    return {README: with_tables(README.read_text()), PAGE: results_page(), CONVERSION: conversion_page()}
+    pages = {PAGE: results_page(), CONVERSION: conversion_page(), LIMITS: limits_page()}
+    return {README: with_tables(README.read_text()), **pages}
 
 
 def disagreeing() -> list[Path]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,14 @@ from scenekit.cli.options import helps, merged, one_of, parse, preset_arguments,
 from scenekit.cli.train import free_folder, live_view, train_session
 from scenekit.core.checks import BadInput
 from scenekit.data import Capture, open_recorded
+from scenekit.data.memory import memory_in_reach
 from scenekit.distill.plan import Distilling
 from scenekit.distill.report import Measured, Photographed, measure
 from scenekit.recipes import Conversion, Converting, load, prepare_conversion, resume_conversion
 from scenekit.recipes.device import AUTO, device_name
 from scenekit.recipes.families import FAMILIES
-from scenekit.recipes.load import configs_of
+from scenekit.recipes.load import configs_of, in_common
+from scenekit.recipes.memory import conversion_plan
 from scenekit.representations import REPRESENTATIONS
 
 LIMITS = ("steps", "minutes", "target_psnr")
@@ -73,10 +75,13 @@ def run(arguments: list[str]) -> None:
     with ExitStack() as held:
         held.enter_context(holding(folder))
         conversion, capture = _resumed(options, folder) if general.resume else _begun(options, folder)
+        planned = _planned(conversion, capture)
+        if not general.resume:
+            write_recipe(folder, conversion.scene.recipe)
         live = None
         if general.live:
             live = held.enter_context(live_view(conversion.scene, conversion.teacher, capture=capture))
-        figures = convert_session(conversion, folder, capture, quiet=general.json, live=live)
+        figures = convert_session(conversion, folder, capture, planned, quiet=general.json, live=live)
         print(json.dumps(figures)) if general.json else print_report(figures, folder)
         if live is not None:
             say("the conversion is done; the view goes on until Ctrl-C")
@@ -98,39 +103,19 @@ def options_type(name: str, teacher: dict[str, Any] | None = None) -> type[Any]:
     )
 
 
-def in_common(name: str, teacher: dict[str, Any]) -> dict[str, Any]:
-    """Configs for a student as near to its teacher's as their types allow: equal blocks can be inherited."""
-    config, fitting = configs_of(teacher, RECIPE)
-    kind = REPRESENTATIONS[name]
-    usual = kind()
-    shared = {
-        item.name: _but_its_own(getattr(usual, item.name), getattr(config, item.name))
-        for item in dataclasses.fields(kind)
-        if dataclasses.is_dataclass(getattr(usual, item.name))
-        and type(getattr(config, item.name, None)) is type(getattr(usual, item.name))
-    }
-    student = config if type(config) is kind else kind(**shared)
-    return {"representation": student} | ({"family": fitting} if config.renderer == kind.renderer else {})
-
-
-def _but_its_own(usual: Any, theirs: Any) -> Any:
-    """The teacher's options, except those in which the student departs from what is usual for the type."""
-    plain = type(usual)()
-    own = {
-        item.name: getattr(usual, item.name)
-        for item in dataclasses.fields(usual)
-        if getattr(usual, item.name) != getattr(plain, item.name)
-    }
-    return dataclasses.replace(theirs, **own)
-
-
 def convert_session(
-    conversion: Conversion, folder: Path, capture: Capture | None, *, quiet: bool = False, live: Any = None
+    conversion: Conversion,
+    folder: Path,
+    capture: Capture | None,
+    planned: Mapping[str, int] | None = None,
+    *,
+    quiet: bool = False,
+    live: Any = None,
 ) -> dict[str, Any]:
-    """Convert to the end, measure, and write the report; returns its figures."""
+    """Convert to the end, measure, and write the report, with what was ``planned``; returns its figures."""
     trained = train_session(conversion, folder, quiet=quiet, live=live, command="convert")
     measured = measured_conversion(conversion, capture)
-    measured.figures["training"] = trained
+    measured.figures["training"] = trained | dict(planned or {})
     write_report(folder, measured.figures, measured.pictures)
     return measured.figures | {"run": str(folder)}
 
@@ -188,7 +173,6 @@ def _begun(options: Any, folder: Path) -> tuple[Conversion, Capture | None]:
         teacher, options.representation, options.converting, options.family,
         distilling=options.distilling, capture=capture, run=str(source.resolve()),
     )  # fmt: skip
-    write_recipe(folder, conversion.scene.recipe)
     return conversion, capture
 
 
@@ -202,6 +186,18 @@ def _resumed(options: Any, folder: Path) -> tuple[Conversion, Capture | None]:
     if options.converting.device != AUTO:
         limits["device"] = options.converting.device
     return resume_conversion(folder, limits, capture), capture
+
+
+def _planned(conversion: Conversion, capture: Capture | None) -> dict[str, int]:
+    """The memory that it will take, said; refuses what will not fit. On a GPU nobody predicts it."""
+    if conversion.scene.device.type != "cpu":
+        return {}
+    configs = configs_of(conversion.scene.recipe, RECIPE)
+    looks = 0 if conversion.plan.shared else conversion.looks
+    plan = conversion_plan(conversion.teacher, conversion.scene.renderer, configs, capture, looks, memory_in_reach())
+    say(plan.sentence())
+    plan.check()
+    return {"predicted_memory_bytes": round(plan.total)}
 
 
 def _photographs(general: General, converting: Converting, recipe: Any) -> Capture | None:

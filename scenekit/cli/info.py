@@ -29,7 +29,7 @@ class Info:
     """What to describe.
 
     Attributes:
-        path: a run folder, a file of splats, a mesh or points, or a capture.
+        path: a run folder, a file of splats, a mesh or points, or a capture; to plan for, also photographs or a signal.
         plan: say instead what each command will take of main memory for it, on a CPU.
         json: print one JSON object.
     """

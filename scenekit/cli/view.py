@@ -36,6 +36,10 @@ class View:
 def run(arguments: list[str]) -> None:
     """Serve until interrupted."""
     options = parse(View, "view", arguments, "Scenes in the browser, on loopback, behind a token.")
+    if not options.runs:
+        raise BadInput(
+            "scenekit view: wanted a run or a file, found none; give a folder that train wrote, or a splat file"
+        )
     device = device_of(options.device)
     scenes = [load(folder).to(device) for folder in options.runs]
     names = [folder.name for folder in options.runs]

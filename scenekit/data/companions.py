@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from scenekit.data.decode import opened, read_exr
 from scenekit.data.images import source_map, stays
 from scenekit.data.lens import Lens
 from scenekit.data.listing import Photograph
+from scenekit.data.numpyfile import DAMAGED_ARRAY
 
 Size = tuple[int, int]
 SAME_PROPORTIONS = 0.02  # sensors of depth see what the camera sees, in fewer pixels
@@ -178,7 +178,7 @@ def _array(file: Path, dimensions: int) -> NDArray[np.float32]:
     try:
         values = np.load(file, allow_pickle=False)
         return np.ascontiguousarray(values.squeeze() if values.ndim > dimensions else values, dtype=np.float32)
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, MemoryError, TokenError) as error:
+    except DAMAGED_ARRAY as error:
         raise BadInput.of(file, wanted="an array of numbers", found=str(error), remedy="write it again") from error
 
 

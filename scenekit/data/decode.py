@@ -115,7 +115,7 @@ def read_exr(path: Path) -> Float32[np.ndarray, "H W C"]:
     try:
         with openexr.File(str(path)) as file:
             channels = {name: np.asarray(channel.pixels) for name, channel in file.channels().items()}
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # of names that are no text, too
         raise OSError(str(error)) from None
     found = next((channels[name] for name in ("RGBA", "RGB", *SINGLE) if name in channels), None)
     if found is None:

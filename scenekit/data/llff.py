@@ -7,7 +7,6 @@ The intrinsics hold for the size that was stored and follow the images to theirs
 from __future__ import annotations
 
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from scenekit.core.transforms import Similarity
 from scenekit.data.decode import image_size
 from scenekit.data.lens import Lens
 from scenekit.data.listing import Listing, Photograph, present, rigid_pose
+from scenekit.data.numpyfile import DAMAGED_ARRAY
 from scenekit.data.placement import UNBOUNDED_EXTENT
 
 LOOKS_FOR = "poses_bounds.npy beside images/"
@@ -57,7 +57,7 @@ def read(path: Path) -> Listing:
 def _table(source: Path) -> NDArray[np.float64]:
     try:
         table = np.load(source, allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError, TypeError, MemoryError, TokenError) as error:
+    except DAMAGED_ARRAY as error:
         raise BadInput.of(
             source,
             wanted="a NumPy array",

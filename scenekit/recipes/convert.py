@@ -105,6 +105,11 @@ class Conversion:
         return objective
 
     @property
+    def looks(self) -> int:
+        """From how many poses the teacher is looked at."""
+        return len(self._distillation().pool.cameras)
+
+    @property
     def stage_seconds(self) -> dict[str, float]:
         """Of every stage so far, in order."""
         return self.seconds | self._distillation().seconds

@@ -110,7 +110,7 @@ def prepare_fit(signal: Signal, representation: Any, fitting: SignalFitting | No
     budget = budget_of(fitting.steps, fitting.minutes, fitting.target_psnr, DEFAULT_MINUTES)
     device = device_of(fitting.device)
     generator = torch.Generator().manual_seed(fitting.seed)
-    learnt = _field(representation, facts, fitting, generator)
+    learnt = field_of(representation, facts, fitting, generator)
     renderer = kind.build(learnt, facts).to(device)
     begin_compiling(renderer, device)
     looked_at = resident_signal(signal, device)
@@ -176,7 +176,7 @@ def fit(
 def renderer_of(recipe: Mapping[str, Any], where: str) -> SignalRenderer:
     """The renderer that the recipe of a fitted signal describes, without its weights."""
     representation, facts, fitting = _configs_of(recipe, where)
-    return KINDS[facts.kind].build(_field(representation, facts, fitting, None), facts)
+    return KINDS[facts.kind].build(field_of(representation, facts, fitting, None), facts)
 
 
 def facts_of(recipe: Mapping[str, Any], where: str) -> Facts:
@@ -213,7 +213,10 @@ def point_field_of(scene: Scene) -> SignalField:
     return renderer.field if isinstance(renderer.field, SignalField) else renderer.field.values
 
 
-def _field(representation: Any, facts: Facts, fitting: SignalFitting, generator: torch.Generator | None) -> SignalField:
+def field_of(
+    representation: Any, facts: Facts, fitting: SignalFitting, generator: torch.Generator | None
+) -> SignalField:
+    """A field before it has learnt anything; raises BadInput for a representation that such a signal has not."""
     name, kind, network = _name_of(representation), KINDS[facts.kind], fitting.network
     if name == "sphere" and facts.kind != "panorama":
         raise BadInput.of("--representation sphere", wanted="a panorama", found=f"a signal of kind {facts.kind}",

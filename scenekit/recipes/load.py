@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -98,3 +99,35 @@ def configs_of(recipe: Mapping[str, Any], where: str) -> tuple[Any, Any]:
     config = from_plain(kind, section(recipe["representation"], "config", where), f"{where}: representation")
     fitting = from_plain(FAMILIES[kind.renderer].fitting, section(recipe, "family", where), f"{where}: family")
     return config, fitting
+
+
+def in_common(name: str, teacher: Mapping[str, Any]) -> dict[str, Any]:
+    """Configs for a student as near to its teacher's as their types allow: equal blocks can be inherited.
+
+    Raises BadInput for a fitted signal, which has no photographs to be seen from.
+    """
+    if "signal" in teacher:
+        raise BadInput.of(RECIPE, wanted="a run that was trained on photographs, to convert", found="a fitted signal",
+                          remedy="fit another one with scenekit fit -r REPRESENTATION")  # fmt: skip
+    config, fitting = configs_of(teacher, RECIPE)
+    kind = REPRESENTATIONS[name]
+    usual = kind()
+    shared = {
+        item.name: _but_its_own(getattr(usual, item.name), getattr(config, item.name))
+        for item in dataclasses.fields(kind)
+        if dataclasses.is_dataclass(getattr(usual, item.name))
+        and type(getattr(config, item.name, None)) is type(getattr(usual, item.name))
+    }
+    student = config if type(config) is kind else kind(**shared)
+    return {"representation": student} | ({"family": fitting} if config.renderer == kind.renderer else {})
+
+
+def _but_its_own(usual: Any, theirs: Any) -> Any:
+    """The teacher's options, except those in which the student departs from what is usual for the type."""
+    plain = type(usual)()
+    own = {
+        item.name: getattr(usual, item.name)
+        for item in dataclasses.fields(usual)
+        if getattr(usual, item.name) != getattr(plain, item.name)
+    }
+    return dataclasses.replace(theirs, **own)

@@ -12,10 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scenekit.core.bounds import Bounds
+from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
-from scenekit.core.protocols import Renderer
+from scenekit.core.protocols import Encoding, Renderer
 from scenekit.data import Capture
+from scenekit.data.images import stays
 from scenekit.data.memory import memory_in_reach
 from scenekit.data.store import StoredImages, bytes_of
 from scenekit.recipes.configs import VolumeFitting
@@ -23,6 +26,8 @@ from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
 from scenekit.recipes.load import configs_of
 from scenekit.recipes.train import Session
+from scenekit.renderers.occupancy import JUDGED
+from scenekit.renderers.scene import Scene
 from scenekit.renderers.volume import VolumeRenderer
 from scenekit.representations.gaussians import Gaussians
 from scenekit.training.hosted import Hosted
@@ -32,7 +37,7 @@ GIB = 2**30
 PROCESS = 0.27 * GIB  # python, torch, and their libraries
 PROCESS_WITH_GPU = 1.5 * GIB  # the same with the driver's, and buffers that a GPU copies from
 ON_GPU = 0.3 * GIB  # of the GPU's own memory for kernels, recorded steps, and what the allocator rounds up
-CELL_BYTES = 75  # of a cell of the occupancy grid, while it is found out which ones no camera sees
+CELL_BYTES = 250  # of a cell of the occupancy grid that is looked at, while it is found out where nothing can be
 CELL_COPIES = 3  # of the grid of all cascades: itself, its update, and what a checkpoint copies
 # Of each parameter: itself, its gradient, two moments, its average or a transient of the step, and what a checkpoint
 # copies of these while it is written.
@@ -44,7 +49,12 @@ MERGED = (
     6  # of each parameter of a divided training, in the first process's main memory: gathered, and a checkpoint's copy
 )
 COPIES_BESIDE = 5  # of each parameter in main memory, when it is on a GPU: as built, and what a checkpoint copies
+AT_A_TIME = 2  # photographs that are decoded
+DECODED, UNDISTORTED = 14, 44  # bytes of a pixel of a file meanwhile; where it is also resampled without its lens
+PICTURE_BYTES = 10  # of a pixel of a teacher's picture: colour, opacity and depth in half precision
+TAUGHT = 2  # of a teacher's parameters: as they were read, and in the modules that they went into
 SAMPLE_FLOATS = 600  # of a volume's sample on its way forward and back: features, two networks, their gradients
+USUAL_FEATURES, FEATURE_FLOATS = 32, 20  # features within that; of each more: planes keep what they are multiplied from
 PIXEL_FLOATS = 220  # of a pixel of a rendered photograph: colours, loss with its blurred images, gradients
 PAIR_BYTES = 64  # of a splat in a tile
 PAIRS_A_SPLAT = 8
@@ -75,7 +85,8 @@ class Plan:
         largest = max(self.parts, key=lambda name: self.parts[name])
         raise BadInput(
             f"{self.of}: wanted a run within {self.available / GIB:.1f} GiB, found a prediction of "
-            f"{self.total / GIB:.1f} GiB, {self.parts[largest] / GIB:.1f} of it for {largest}; {REMEDIES[largest]}"
+            f"{self.total / GIB:.1f} GiB, {self.parts[largest] / GIB:.1f} of it for {largest}; "
+            f"{(REMEDIES | REMEDIES_OF_CONVERSIONS)[largest]}"
         )
 
 
@@ -86,6 +97,11 @@ REMEDIES = {
     "empty space": "tell it apart in coarser cells (--marching.grid 64)",
     "a step": "look at fewer samples or pixels a step (--batch-samples, --downscale 2)",
     "the process": "close other programs",
+}
+REMEDIES_OF_CONVERSIONS = {
+    "pictures": "look from fewer poses (--views 64), or leave photographs out (--no-photographs)",
+    "the teacher": "close other programs",
+    "opening them": "shrink the files of the photographs",
 }
 
 
@@ -100,7 +116,7 @@ def plans_of(session: Session, limit: float | None = None) -> list[Plan]:
     copy = bytes_learnt(renderer, representation, processes)
     cells, step = (
         cells_of(renderer, family_fitting),
-        step_of(renderer, representation, family_fitting, largest(capture)),
+        step_of(renderer, representation, family_fitting, largest(capture.cameras)),
     )
     limit = memory_in_reach() if limit is None else limit
     device = session.scene.device
@@ -119,14 +135,47 @@ def plans_of(session: Session, limit: float | None = None) -> list[Plan]:
 
 def training_plan(capture: Capture, representation: Any, family_fitting: Any, limit: float) -> Plan:
     """The same of a training on a CPU that nobody has prepared: without triangulation, or anything else that lasts."""
-    family = FAMILIES[representation.renderer]
     inside = capture.cameras.moved(capture.scene_from_world).to(dtype=torch.float32)
-    around = Surroundings(capture.bounds, inside, PointCloud(torch.zeros(1, 3), torch.zeros(1, 3)))
-    renderer = family.build(representation, family_fitting, around)
-    kept = COPIES * bytes_learnt(renderer, representation)
-    step = step_of(renderer, representation, family_fitting, largest(capture))
+    renderer = blank(representation, family_fitting, capture.bounds, inside)
     images, companions = _photographs(capture, renderer), _companions(capture)
-    return plan_of("memory", limit, images, companions, kept, cells_of(renderer, family_fitting), step, PROCESS)
+    learning = bytes_of_learning(renderer, representation, family_fitting, largest(capture.cameras))
+    return plan_of("memory", limit, images, companions, *learning, PROCESS)
+
+
+def conversion_plan(
+    teacher: Scene, student: Renderer, configs: tuple[Any, Any], capture: Capture | None, looks: int, limit: float
+) -> Plan:
+    """Of a conversion on a CPU into a representation and a fitting, ``configs``.
+
+    ``capture`` holds the photographs that it opens, ``looks`` is from how many poses pictures of the teacher are kept.
+    """
+    pixels = largest(teacher.cameras)
+    kept, cells, step = bytes_of_learning(student, *configs, pixels)
+    parts = {
+        "photographs": 0.0 if capture is None else bytes_of_photographs(capture),
+        "pictures": float(PICTURE_BYTES * looks * pixels),
+        "opening them": 0.0 if capture is None else max(0.0, bytes_of_opening(capture) - cells - step),
+        "the teacher": TAUGHT * bytes_learnt(teacher.renderer) + cells_kept(teacher.renderer),
+        "parameters": kept,
+        "empty space": cells,
+        "a step": step,
+        "the process": PROCESS,
+    }
+    return Plan({name: size for name, size in parts.items() if size}, limit)
+
+
+def blank(representation: Any, family_fitting: Any, bounds: Bounds, inside: Cameras) -> Renderer:
+    """What a training would begin with, but for the points that splats start from."""
+    around = Surroundings(bounds, inside, PointCloud(torch.zeros(1, 3), torch.zeros(1, 3)))
+    return FAMILIES[representation.renderer].build(representation, family_fitting, around)
+
+
+def bytes_of_learning(
+    renderer: Renderer, representation: Any, family_fitting: Any, pixels: int
+) -> tuple[float, float, float]:
+    """Of all copies of parameters, of empty space, and of one step over pictures of so many pixels, on a CPU."""
+    kept = COPIES * bytes_learnt(renderer, representation)
+    return kept, cells_of(renderer, family_fitting), step_of(renderer, representation, family_fitting, pixels)
 
 
 def plan_of(of: str, limit: float, *sizes: float) -> Plan:
@@ -154,9 +203,19 @@ def bytes_of_photographs(capture: Capture) -> float:
     return float(bytes_of(images))
 
 
-def largest(capture: Capture) -> int:
-    """Pixels of its largest photograph."""
-    return max(width * height for width, height in capture.cameras.sizes)
+def bytes_of_opening(capture: Capture) -> float:
+    """What it takes to decode its photographs, some at a time, besides what is kept of them."""
+    if capture.source is None:
+        return 0.0
+    lenses = [photograph.lens for photograph in capture.source.photographs]
+    whole = all(stays(lens, capture.cameras.lenses is not None) for lens in lenses)
+    pixels = max(width * height for width, height in (lens.size for lens in lenses))
+    return float(AT_A_TIME * pixels * (DECODED if whole else UNDISTORTED))
+
+
+def largest(cameras: Cameras) -> int:
+    """Pixels of the largest picture; 0 of no cameras."""
+    return max((width * height for width, height in cameras.sizes), default=0)
 
 
 def _companions(capture: Capture) -> float:
@@ -182,11 +241,21 @@ def _bytes_merged(session: Session, copy: float) -> float:
 
 
 def cells_of(renderer: Renderer, family_fitting: Any) -> float:
-    """Bytes of the occupancy grid of a field: of all cascades, and of one while it is found out what no camera sees."""
+    """Bytes of the occupancy grid of a field: of all cascades, and of one while it is found out what no camera sees.
+
+    That is over before the first step, which takes the same memory: only what is more than a step of it counts.
+    """
     if not isinstance(renderer, VolumeRenderer):
         return 0.0
-    kept = sum(tensor.numel() * tensor.element_size() for tensor in renderer.occupancy.state_dict().values())
-    return float(CELL_COPIES * kept + CELL_BYTES * family_fitting.marching.grid**3)
+    once = CELL_BYTES * min(JUDGED, family_fitting.marching.grid**3) - step_of(renderer, None, family_fitting, 0)
+    return CELL_COPIES * cells_kept(renderer) + max(0.0, once)
+
+
+def cells_kept(renderer: Renderer) -> float:
+    """Bytes of the occupancy grid of a field itself; 0 of another scene."""
+    if not isinstance(renderer, VolumeRenderer):
+        return 0.0
+    return float(sum(tensor.numel() * tensor.element_size() for tensor in renderer.occupancy.state_dict().values()))
 
 
 def step_of(renderer: Renderer, representation: Any, family_fitting: Any, pixels: int) -> float:
@@ -195,9 +264,16 @@ def step_of(renderer: Renderer, representation: Any, family_fitting: Any, pixels
         asked = family_fitting.batch_samples if isinstance(family_fitting, VolumeFitting) else 0
         layers = [x for x in renderer.modules() if isinstance(x, nn.Linear)] if isinstance(renderer, nn.Module) else []
         # Fused networks keep nothing on the way; of others autograd keeps every layer's outputs.
-        wide = 2 * sum(layer.out_features for layer in layers)
+        wide = 2 * sum(layer.out_features for layer in layers) + FEATURE_FLOATS * _more_features(renderer)
         return float(4 * (SAMPLE_FLOATS + wide) * asked)
     return float(4 * PIXEL_FLOATS * pixels + PAIR_BYTES * PAIRS_A_SPLAT * _most_splats(representation))
+
+
+def _more_features(renderer: Renderer) -> int:
+    """How many features a sample has of its field's encoding beyond those of a hash grid."""
+    field = renderer.field if isinstance(renderer, VolumeRenderer) else None
+    encoding = getattr(field, "encoding", None)
+    return max(0, encoding.features - USUAL_FEATURES) if isinstance(encoding, Encoding) else 0
 
 
 def _most_splats(representation: Any) -> int:

@@ -11,15 +11,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scenekit.assets import usd
 from scenekit.assets.run import RECIPE, SCENE, read_recipe
 from scenekit.assets.splats.files import is_splats, read_splats
 from scenekit.core.checks import BadInput
 from scenekit.data import Capture, open_capture, open_recorded
 from scenekit.data.memory import memory_in_reach
+from scenekit.data.signals import SIGNALS
+from scenekit.data.signals.volume import SYNTHETIC
+from scenekit.distill.pictures import FEWEST, MOST_PIXELS
+from scenekit.distill.plan import Distilling
+from scenekit.distill.plan import plan as plan_stages
+from scenekit.recipes.export_plans import baked_parts, surfaces
 from scenekit.recipes.families import FAMILIES
-from scenekit.recipes.imported import SIZE
-from scenekit.recipes.load import load_run
-from scenekit.recipes.memory import PROCESS, Plan, bytes_of_photographs, largest, training_plan
+from scenekit.recipes.imported import SIZE, scene_of_file
+from scenekit.recipes.load import in_common, load_run
+from scenekit.recipes.memory import (
+    PROCESS,
+    Plan,
+    blank,
+    bytes_of_opening,
+    bytes_of_photographs,
+    conversion_plan,
+    largest,
+    training_plan,
+)
+from scenekit.recipes.process import lacks_poses
+from scenekit.recipes.source_plans import fitting_plan, registration_plan
+from scenekit.renderers.scene import Scene
 from scenekit.renderers.splats import SplatRenderer
 from scenekit.representations import REPRESENTATIONS
 
@@ -36,21 +55,25 @@ class Use:
         scene: copies of all that the scene keeps, as it is read, rendered and written.
         pixels: of the largest picture that it renders.
         photographs: bytes of those that it holds.
+        opening: bytes that it takes meanwhile to decode them.
+        libraries: bytes of what it loads for a format.
     """
 
     scene: float
     pixels: int = 0
     photographs: float = 0.0
+    opening: float = 0.0
+    libraries: float = 0.0
 
     def plan(self, scene: float, limit: float) -> Plan:
         """With a scene of so many bytes."""
         held = self.scene * scene
-        parts = {"photographs": self.photographs, "the scene": held, "pictures": FLOAT * SEEN * self.pixels,
-                 "the process": PROCESS}  # fmt: skip
+        parts = {"photographs": self.photographs, "opening them": self.opening, "the scene": held,
+                 "pictures": FLOAT * SEEN * self.pixels, "the process": PROCESS + self.libraries}  # fmt: skip
         return Plan({name: size for name, size in parts.items() if size}, limit)
 
 
-READ_FILE, READ_RUN = 1.0, 2.0  # copies: the Gaussians as they were read; the weights, and the modules they go into
+READ_FILE, READ_RUN = 1.7, 2.0  # copies: the Gaussians while they are read; the weights, and the modules they go into
 SHOWN = 2.1
 # Copies of Gaussians where they are written in a format, which some make of whole tables first.
 WRITTEN = {
@@ -62,7 +85,11 @@ WRITTEN = {
     ".glb": 3.3,
     ".splat": 2.7,
     ".html": 4.0,
+    ".usdc": 4.3,
+    ".usda": 12.8,
+    ".usdz": 4.3,
 }
+USD_LIBRARY = 75 * 2**20  # bytes, once it is loaded
 
 
 def plans_for(path: str) -> dict[str, Plan]:
@@ -71,9 +98,16 @@ def plans_for(path: str) -> dict[str, Plan]:
     if (place / RECIPE).exists():
         return _of_run(place, limit)
     if place.is_file() and is_splats(place):
-        size = FLOAT * read_splats(place).cloud.floats()
+        file = read_splats(place)
+        size = FLOAT * file.cloud.floats()
         uses = {"info": Use(READ_FILE), "import": Use(SHOWN)} | _of_splats(SIZE[0] * SIZE[1])
-        return {name: use.plan(size, limit) for name, use in uses.items()}
+        planned = {name: use.plan(size, limit) for name, use in uses.items()}
+        looked = surfaces(scene_of_file(file))
+        return planned | {name: Plan({"the scene": SHOWN * size, **parts}, limit) for name, parts in looked.items()}
+    if str(path) in SYNTHETIC or (place.is_file() and any(kind.sniff(place) for kind in SIGNALS.values())):
+        return {"fit": fitting_plan(path, limit)}
+    if place.is_dir() and lacks_poses(place):
+        return {"process": registration_plan(place, limit)}
     capture = open_capture(path)
     return {
         f"train -r {name}": training_plan(capture, kind(), FAMILIES[kind.renderer].fitting(), limit)
@@ -83,7 +117,10 @@ def plans_for(path: str) -> dict[str, Plan]:
 
 def _of_splats(pixels: int) -> dict[str, Use]:
     """What is done with Gaussians; pictures of ``pixels`` are for the browser."""
-    exports = {f"export {extension}": Use(copies) for extension, copies in WRITTEN.items()}
+    exports = {
+        f"export {extension}": Use(copies, libraries=USD_LIBRARY if extension in usd.SUFFIXES else 0)
+        for extension, copies in WRITTEN.items()
+    }
     return {"render": Use(SHOWN, USUAL_SIZE[0] * USUAL_SIZE[1]), "view": Use(SHOWN, pixels), **exports}
 
 
@@ -94,15 +131,35 @@ def _of_run(run: Path, limit: float) -> dict[str, Plan]:
         raise BadInput.of(run, wanted="a run that was trained on photographs", found="a fitted signal",
                           remedy="plan others")  # fmt: skip
     scene = load_run(run)
-    pixels = max((width * height for width, height in scene.cameras.sizes), default=0)
+    pixels = largest(scene.cameras)
     uses = {"info": Use(READ_RUN)}
-    if (capture := _photographs(recipe["capture"])) is not None:
-        uses["evaluate"] = Use(SHOWN, largest(capture), bytes_of_photographs(capture))
+    capture = _photographs(recipe["capture"])
+    if capture is not None:
+        uses["evaluate"] = Use(
+            SHOWN, largest(capture.cameras), bytes_of_photographs(capture), bytes_of_opening(capture)
+        )
     shown = _of_splats(pixels)
+    size = (run / SCENE).stat().st_size
+    looked: dict[str, dict[str, float]] = {}
     if not isinstance(scene.renderer, SplatRenderer):
         shown = {name: shown[name] for name in ("render", "view")}
-    size = (run / SCENE).stat().st_size
-    return {name: use.plan(size, limit) for name, use in (uses | shown).items()}
+        looked["export .html"] = baked_parts(scene)
+    planned = {name: use.plan(size, limit) for name, use in (uses | shown).items()}
+    looked |= surfaces(scene)
+    planned |= {name: Plan({"the scene": SHOWN * size, **parts}, limit) for name, parts in looked.items()}
+    return planned | {f"convert --to {name}": _conversion(scene, name, capture, limit) for name in REPRESENTATIONS}
+
+
+def _conversion(teacher: Scene, name: str, capture: Capture | None, limit: float) -> Plan:
+    """With the options that it begins with where none is given."""
+    start = in_common(name, teacher.recipe)
+    kind = REPRESENTATIONS[name]
+    representation = start.get("representation", kind())
+    fitting = start.get("family", FAMILIES[kind.renderer].fitting())
+    student = blank(representation, fitting, teacher.bounds, teacher.cameras_in_scene(teacher.cameras))
+    shared = plan_stages(teacher.renderer, student, Distilling()).shared
+    looks = 0 if shared else max(FEWEST, min(len(teacher.cameras), MOST_PIXELS // max(1, largest(teacher.cameras))))
+    return conversion_plan(teacher, student, (representation, fitting), capture, looks, limit)
 
 
 def _photographs(source: Mapping[str, Any]) -> Capture | None:

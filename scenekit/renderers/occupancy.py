@@ -18,6 +18,7 @@ from scenekit.kernels.pack_cells import pack_cells
 
 # Of the running maximum, a visit. instant-ngp decays every cell by 0.95 at every update; here an update visits
 # only some cells, and each of them seldom.
+JUDGED = 2**18  # cells that are looked at once whether anything can be in them
 DECAY = 0.7
 STEP = 2 * 3**0.5 / 1024  # instant-ngp's smallest step in our units: what an optical thickness is measured over
 OPAQUE_ENOUGH = 0.01  # optical thickness of such a step above which a cell is marched
@@ -75,8 +76,9 @@ class OccupancyGrid(nn.Module):
         resolution = self.thickness.shape[1]
         for k in range(self.thickness.shape[0]):
             every = torch.arange(resolution**3, device=self.thickness.device)
-            centres = self._positions(every + k * resolution**3, self.thickness.new_full((len(every), 3), 0.5))
-            self.thickness[k].view(-1)[nothing(centres, 2.0**k / resolution * 3**0.5)] = -1.0
+            for some in every.split(JUDGED):
+                centres = self._positions(some + k * resolution**3, self.thickness.new_full((len(some), 3), 0.5))
+                self.thickness[k].view(-1)[some[nothing(centres, 2.0**k / resolution * 3**0.5)]] = -1.0
         self._threshold()
 
     @torch.no_grad()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as again
-from benchmarks import record, results_page, tables
+from benchmarks import limits_page, record, results_page, tables
 
 
 @pytest.mark.parametrize("page", tables.published(), ids=lambda page: page.name)
@@ -61,9 +61,9 @@ def test_rows_of_the_page_are_representations_with_presets() -> None:
 
 
 def test_one_command_runs_every_published_table_again_that_the_machine_can() -> None:
-    assert set(again.COMMANDS) == {*tables.TABLES, results_page.NAME, "conversion"}
+    assert set(again.COMMANDS) == {*tables.TABLES, results_page.NAME, "conversion", *limits_page.RESULTS}
     assert again.chosen([], with_gpu=True) == list(again.COMMANDS)
-    wanted = ["live", "viewer", "baking", "cpu_training", "corrections", "results_page"]
+    wanted = ["live", "viewer", "baking", "cpu_training", "corrections", "results_page", *limits_page.RESULTS]
     assert again.chosen([], with_gpu=False) == wanted
     with pytest.raises(SystemExit, match="wanted a GPU for training"):
         again.chosen(["training"], with_gpu=False)

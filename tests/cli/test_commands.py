@@ -121,6 +121,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "no/such/place"], "no/such/place"),
         (["train", "--resume"], "--resume: wanted the run to continue"),
         (["evaluate", "no/such/run"], "wanted a run folder"),
+        (["view"], "scenekit view: wanted a run or a file, found none"),
         (["render", "no/such/run", "-o", "x.avi"], "x.avi"),
         (["info", "no/such/place"], "no/such/place"),
     ],

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from scenekit.cli import main
+from scenekit.cli import convert, main
 from scenekit.cli.convert import options_type
 from scenekit.cli.options import parse
 from scenekit.representations import REPRESENTATIONS
@@ -35,6 +35,7 @@ def test_convert_reports_what_was_lost_and_its_run_serves_every_other_command(
     assert found == json.loads((student / "report.json").read_text()) | {"run": str(student)}
     assert found["teacher"]["representation"] == "hash_grid"
     assert found["student"]["representation"] == "gaussians"
+    assert found["training"]["predicted_memory_bytes"] > 2e8
     for side in ("teacher", "student"):
         assert found[side]["parameters"] > 0
         assert found[side]["bytes"] > 0
@@ -129,3 +130,13 @@ def test_wrong_usage_is_one_sentence_and_nothing_is_left(
     assert words in said
     assert len(said.strip().splitlines()) == 1
     assert not list(tmp_path.rglob("*"))
+
+
+@pytest.mark.bad_input
+def test_what_will_not_fit_is_refused_before_anything_is_written(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(convert, "memory_in_reach", lambda: 2**28)
+    assert main(["convert", str(run), "--to", "gaussians", "-o", str(tmp_path / "run"), "--steps", "1", *ASKED]) == 2
+    assert "wanted a run within 0.2 GiB" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "recipe.toml").exists()

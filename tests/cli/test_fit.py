@@ -130,6 +130,8 @@ def test_what_a_fitted_run_cannot_do_is_one_sentence(tmp_path: Path, capsys: pyt
         (["render", str(run), "-o", str(tmp_path / "out.hdr")], "its values are sRGB"),
         (["evaluate", str(run), "--capture", str(picture(tmp_path / "b.png", 9, 9))], "wanted 3 channels of size"),
         (["fit", str(file), "-o", str(run)], "wanted a new folder"),
+        (["convert", str(run), "--to", "gaussians"], "found a fitted signal; fit another one"),
+        (["export", str(run), str(tmp_path / "out.html")], "found a fitted signal; look at it"),
     ):
         assert main(arguments) == 2
         assert words in capsys.readouterr().err

@@ -1,9 +1,10 @@
 """Damaged captures by the million: ``python -m tests.fuzz.captures transforms --cases 1000000``.
 
 A small capture in every format, one of its files changed: bytes anywhere; values of JSON, words of text and numbers
-of arrays by hostile ones. Every reader has to answer with a capture of finite cameras or with BadInput in one line;
-another exception, an abort or an allocation past ``MEMORY`` is a fault. ``test_captures.py`` tries some in the gate.
-What was found is kept there and in the tests of the readers. A command that was ended goes on where it was.
+of arrays by hostile ones. Every reader has to answer with a capture of finite cameras or with BadInput in one line, and
+so have those of single files (``files.py``: scenes of runs, meshes, points, signals). Another exception, an abort or an
+allocation past ``MEMORY`` is a fault. ``test_captures.py`` tries some in the gate. What was found is kept there and in
+the tests of the readers. A command that was ended goes on where it was.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ import hashlib
 import io
 import json
 import math
+import operator
 import os
 import random
 import re
 import resource
+import struct
 import sys
 import tempfile
 import time
 import traceback
 import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +40,14 @@ from scenekit.data import READERS, Capture, open_capture, synthetic
 from tests.data.captures import WRITERS as OWN_WRITERS
 from tests.data.captures import write_colmap
 from tests.data.other_programs import OTHER_WRITERS
+from tests.fuzz.files import FILES
 from tests.fuzz.splats import TEXTS, WORDS, damaged
 from tests.fuzz.tally import FOLDER, Tally
 
 MEMORY = 1 << 30
 BATCH = 500  # cases of one child: an abort ends no more
-# Besides the formats: COLMAP's text, and what is in the photographs of any of them.
-TARGETS = (*READERS, "colmap_text", "images")
+# Besides the formats: COLMAP's text, what is in the photographs of any of them, and files that are no captures.
+TARGETS = (*READERS, "colmap_text", "images", *FILES)
 VALUES: tuple[Any, ...] = (
     None, True, 0, -1, 1, 1e-320, 1e308, -1e308, 1e999, -1e999, float("nan"), 2**31, 2**63, 10**400, "", "NaN", "1",
     "\0",
@@ -79,6 +85,10 @@ def _manners(file: Path) -> list[Callable[[bytes, random.Random], bytes]]:
         return [_json, _json, _json, _words, _bytes]
     if file.suffix == ".npy":
         return [_array, _array, _bytes]
+    if file.suffix == ".npz":
+        return [_archive, _archive, _bytes]
+    if file.suffix == ".safetensors":
+        return [_tensors, _tensors, _numbers, _bytes]
     return [_bytes] if file.suffix in (*IMAGES, ".bin") else [_words, _words, _words, _bytes]
 
 
@@ -129,19 +139,59 @@ def _array(data: bytes, chance: random.Random) -> bytes:
     return stream.getvalue()
 
 
-def survives(root: Path) -> bool:
-    """Whether a capture comes of it (True) or BadInput (False); anything else is an error."""
+def _archive(data: bytes, chance: random.Random) -> bytes:
+    """One of the files within is damaged, and packed again with a checksum that fits."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+    except Exception:  # damaged already, in whichever way zipfile puts it
+        return _bytes(data, chance)
+    name = chance.choice(list(parts))
+    parts[name] = chance.choice((_array, _bytes))(parts[name], chance)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for each, part in parts.items():
+            archive.writestr(each, part)
+    return stream.getvalue()
+
+
+def _tensors(data: bytes, chance: random.Random) -> bytes:
+    """The header says something else of its tensors."""
+    length = int.from_bytes(data[:8], "little")
+    header = _json(data[8 : 8 + length], chance)
+    return len(header).to_bytes(8, "little") + header + data[8 + length :]
+
+
+def _numbers(data: bytes, chance: random.Random) -> bytes:
+    """Some number of a tensor is hostile; which tensor is as likely for small ones as for large."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    try:
+        tensors = json.loads(data[8:start])
+        low, high = map(operator.index, chance.choice([each["data_offsets"] for each in tensors.values()]))
+        place = start + 4 * chance.randrange(low // 4, high // 4)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):  # damaged already
+        return _bytes(data, chance)
+    number = chance.choice((math.nan, math.inf, -math.inf, 0.0, -1.0, 1e38, 1e-40))
+    return data[:place] + struct.pack("<f", number) + data[place + 4 :]
+
+
+def survives(path: Path, read: Callable[[Path], object]) -> bool:
+    """Whether something comes of it (True) or BadInput (False); anything else is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            capture = open_capture(root, cache_bytes=1 << 24)
+            read(path)
         except BadInput as error:
             words = str(error)
             assert 0 < len(words) < 20_000, words[:200]
             assert "\n" not in words, words[:200]
             return False
-    check(capture)
     return True
+
+
+def read_capture(root: Path) -> None:
+    """As training does, with little room for photographs."""
+    check(open_capture(root, cache_bytes=1 << 24))
 
 
 def check(capture: Capture) -> None:
@@ -160,12 +210,24 @@ def check(capture: Capture) -> None:
         assert image.shape[:2] == (height, width), "sizes"
 
 
+def needs(target: str) -> tuple[str, ...]:
+    """Packages that its reader loads when it is first called."""
+    if target in ("colmap", "colmap_text"):
+        return ("pycolmap",)
+    return FILES[target].needs if target in FILES else ()
+
+
 class Target:
-    """A good capture on disk whose files are damaged one at a time."""
+    """A good capture, or another file, on disk; its files are damaged one at a time."""
 
     def __init__(self, name: str, root: Path) -> None:
-        self.root = written(name, root)
-        self.good = {file: file.read_bytes() for file in files_of(name, self.root)}
+        if name in FILES:
+            root.mkdir(parents=True)
+            self.root, self.read = FILES[name].write(root), FILES[name].read
+        else:
+            self.root, self.read = written(name, root), read_capture
+        files = [self.root] if name in FILES else files_of(name, self.root)
+        self.good = {file: file.read_bytes() for file in files}
 
     def case(self, chance: random.Random) -> tuple[Path, bytes]:
         """Which file becomes what."""
@@ -176,7 +238,7 @@ class Target:
         """Try one case; the good file is back afterwards."""
         file.write_bytes(data)
         try:
-            return survives(self.root)
+            return survives(self.root, self.read)
         finally:
             file.write_bytes(self.good[file])
 
@@ -260,8 +322,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     until = time.monotonic() + 60 * options.minutes
-    if "colmap" in options.targets or "colmap_text" in options.targets:
-        import pycolmap  # noqa: F401 - before memory is limited
+    for target in options.targets:  # before memory is limited, and before warnings are faults
+        for package in needs(target):
+            import_module(package)
     sys.exit(1 if sum(fuzz(name, options.cases, until, options.output) for name in options.targets) else 0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,13 +12,20 @@ import torch
 from scenekit.assets.exporters import EXPORTERS
 from scenekit.assets.splats.files import write_splats
 from scenekit.cli import main
+from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
-from scenekit.recipes import plans
+from scenekit.data import synthetic
+from scenekit.recipes import export_plans, plans
+from scenekit.recipes.export_plans import LOOKED_AT, PLANES, POINT_KEPT, VERTEX, baked_parts, surfaces
 from scenekit.recipes.memory import PROCESS
 from scenekit.recipes.plans import WRITTEN, plans_for
+from scenekit.renderers.volume import VolumeRenderer
 from scenekit.representations import REPRESENTATIONS
+from tests.conformance.small import small_session
 from tests.data.captures import SIZE, sample, write_transforms
 from tests.representations.gaussian_clouds import sample_cloud
+
+LOADING = {"export mesh", "export .usdc", "export .usda", "export .usdz"}  # libraries of an extra
 
 
 def file_of(count: int, folder: Path) -> Path:
@@ -28,16 +36,15 @@ def file_of(count: int, folder: Path) -> Path:
 
 def test_gaussians_are_counted_as_often_as_a_command_holds_them(tmp_path: Path) -> None:
     small, large = (plans_for(str(file_of(count, tmp_path))) for count in (1000, 3000))
-    assert small.keys() == large.keys() >= {"info", "import", "render", "view"}
+    assert small.keys() == large.keys() >= {"info", "import", "render", "view", "export mesh", "export points"}
     for name, plan in large.items():
         assert plan.parts["the scene"] == pytest.approx(3 * small[name].parts["the scene"])
-        assert plan.parts["the process"] == PROCESS
+        assert (plan.parts["the process"] > PROCESS) == (name in LOADING)
     assert large["export .spz"].parts["the scene"] == pytest.approx(10.9 * 3000 * 59 * 4)
 
 
 def test_every_format_of_splats_and_the_page_is_planned() -> None:
-    usd_and_folders = {".usdc", ".usda", ".usdz", "/"}
-    assert EXPORTERS.keys() - usd_and_folders == WRITTEN.keys()
+    assert EXPORTERS.keys() - {"/"} == WRITTEN.keys()
 
 
 def test_a_capture_is_planned_for_every_representation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,11 +62,13 @@ def test_a_run_is_planned_with_its_photographs_as_long_as_they_are_there(
     small = ["--log2-table", "10", "--batch-samples", "4096", "--steps", "1"]
     assert main(["train", str(root), "-r", "hash_grid", *small, "-o", str(run), "--json"]) == 0
     planned = plans_for(str(run))
-    assert planned.keys() == {"info", "evaluate", "render", "view"}
+    conversions = {f"convert --to {name}" for name in REPRESENTATIONS}
+    scene = {"info", "render", "view", "export .html", "export mesh", "export points"} | conversions
+    assert planned.keys() == {"evaluate"} | scene
     assert planned["evaluate"].parts["photographs"] == len(sample()) * SIZE[0] * SIZE[1] * 4
     assert planned["evaluate"].parts["pictures"] == 4 * plans.SEEN * SIZE[0] * SIZE[1]
     root.rename(tmp_path / "elsewhere")
-    assert plans_for(str(run)).keys() == {"info", "render", "view"}
+    assert plans_for(str(run)).keys() == scene
     capsys.readouterr()
     assert main(["info", str(run), "--plan"]) == 0
     assert "the process 276" in capsys.readouterr().out
@@ -79,3 +88,40 @@ def test_a_fitted_signal_is_not_planned(tmp_path: Path) -> None:
     )
     with pytest.raises(BadInput, match="found a fitted signal"):
         plans_for(str(run))
+
+
+def test_signals_and_photographs_are_planned(tmp_path: Path) -> None:
+    from PIL import Image
+
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    for index in range(2):
+        Image.new("RGB", (80, 60)).save(photographs / f"{index}.jpg")
+    small, large = tmp_path / "small.png", tmp_path / "large.png"
+    Image.new("RGB", (100, 100)).save(small)
+    Image.new("RGB", (6000, 4000)).save(large)
+    assert plans_for(str(photographs)).keys() == {"process"}
+    planned = [plans_for(str(file))["fit"] for file in (small, large)]
+    assert "parameters" in planned[0].parts
+    assert planned[1].parts["the signal"] == 3 * 6000 * 4000
+    assert planned[1].total > planned[0].total + 3 * 6000 * 4000
+
+
+def test_a_page_and_a_mesh_are_planned_by_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = small_session("hash_grid", synthetic.make(4, (16, 16)), 1).scene
+    renderer = scene.renderer
+    assert isinstance(renderer, VolumeRenderer)
+    renderer.occupancy.occupied.fill_(False)
+    assert baked_parts(scene).keys() == {"the process"}
+    pixels = sum(width * height for width, height in scene.cameras.sizes)
+    assert surfaces(scene)["export points"]["pictures"] == LOOKED_AT * pixels
+    blocks = SimpleNamespace(places=torch.zeros(1000, 3))
+    monkeypatch.setattr(export_plans, "divided", lambda *_: (None, blocks, None, None))
+    assert baked_parts(scene)["the grid"] == PLANES + 1000 * VERTEX
+    monkeypatch.setattr(renderer, "render", opaque)
+    assert surfaces(scene)["export points"]["pictures"] == (LOOKED_AT + POINT_KEPT) * pixels
+
+
+def opaque(cameras: Cameras) -> SimpleNamespace:
+    """As far as a plan asks: every pixel is solid."""
+    return SimpleNamespace(opacity=torch.ones(len(cameras), 4, 4))

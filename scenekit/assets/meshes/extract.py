@@ -92,7 +92,7 @@ def seen(scene: Scene, options: Meshing, box: Box | None) -> tuple[Views, Surfac
     """
     if len(scene.cameras) == 0:
         raise BadInput("mesh: wanted a scene with cameras, found none; give it some with cameras_around")
-    views = take_views(scene, _viewpoints(scene, options))
+    views = take_views(scene, viewpoints(scene, options))
     points = surface_points(views)
     inside = _inside(scene, points) if box is None else box.contains(points.positions)
     points = SurfacePoints(points.positions[inside], points.normals[inside], points.colors[inside])
@@ -101,8 +101,8 @@ def seen(scene: Scene, options: Meshing, box: Box | None) -> tuple[Views, Surfac
     return views, points, box or Box.around(points.positions)
 
 
-def _viewpoints(scene: Scene, options: Meshing) -> Cameras:
-    """The photographs' cameras; where there never were photographs, new ones on all sides of the inner ball."""
+def viewpoints(scene: Scene, options: Meshing) -> Cameras:
+    """Those of the photographs that are looked from; where there were none, new ones on all sides of the inner ball."""
     if "imported" not in scene.recipe:
         return chosen_cameras(scene.cameras, options.views, options.size)
     world_from_scene = scene.scene_from_world.inverse()

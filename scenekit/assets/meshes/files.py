@@ -62,7 +62,7 @@ def is_mesh(source: Path) -> bool:
         head = stream.read(GLB_HEAD.size)
         if suffix == ".glb" and len(head) == GLB_HEAD.size:
             *_, length, _ = GLB_HEAD.unpack(head)
-            return b"KHR_gaussian_splatting" not in stream.read(length)
+            return b"KHR_gaussian_splatting" not in stream.read(min(length, source.stat().st_size))
     return suffix in SUFFIXES
 
 
@@ -102,8 +102,15 @@ def read_mesh(source: Path) -> Mesh:
         raise BadInput.of(source, wanted="a mesh", found=found, remedy="give a GLB, PLY or OBJ file") from error
     if len(faces) == 0 or not bool(torch.isfinite(vertices).all()):
         raise BadInput.of(source, wanted="a mesh", found="no triangles", remedy="give a GLB, PLY or OBJ file")
+    if not 0 <= int(faces.min()) <= int(faces.max()) < len(vertices):
+        raise BadInput.of(source, wanted="triangles of its own vertices", found="others",
+                          remedy="give a GLB, PLY or OBJ file")  # fmt: skip
     linear = source.suffix.lower() in (".glb", ".gltf")
-    return Mesh(vertices, faces, *_appearance(found.visual, linear))
+    shown = Mesh(vertices, faces, *_appearance(found.visual, linear))
+    if any(values is not None and not bool(values.isfinite().all()) for values in (shown.colors, shown.coordinates)):
+        raise BadInput.of(source, wanted="colours and coordinates that are numbers", found="others",
+                          remedy="write the file again")  # fmt: skip
+    return shown
 
 
 def _appearance(visual: Any, linear: bool) -> tuple[Tensor | None, Tensor | None, Tensor | None]:

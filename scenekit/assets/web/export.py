@@ -99,8 +99,8 @@ def _scene_nodes(name: str, scene: Scene, first: Scene) -> list[Node]:
         raise BadInput.of(
             f"scene '{name}'",
             wanted="Gaussians or a field",
-            found=type(renderer).__name__,
-            remedy="convert it first",
+            found="a fitted signal" if "signal" in scene.recipe else type(renderer).__name__,
+            remedy="look at it with scenekit view or render",
         )
     with torch.no_grad():
         quantised = quantise(renderer.primitives.splats(scene.cameras_in_scene(scene.cameras), EVAL))

@@ -6,7 +6,6 @@ by :func:`scenekit.assets.distances.write_distances`.
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenekit.core.checks import BadInput
+from scenekit.data.numpyfile import DAMAGED_ARRAYS
 from scenekit.data.signals.signal import Facts, Points
 
 SUFFIX = ".npz"
@@ -98,9 +98,10 @@ def _moved(points: Points, device: torch.device) -> Points:
 def read_distances(path: Path) -> SampledSurface:
     """What :meth:`SampledSurface.arrays` gave; raises BadInput where it is something else or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream:  # numpy leaves a damaged file open that it opened itself
+            file = np.load(stream, allow_pickle=False)
             frame, *numbers = (torch.from_numpy(np.asarray(file[name])) for name in ARRAYS)
-    except (ValueError, OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except DAMAGED_ARRAYS as error:
         raise _bad(path, f"none that can be read ({' '.join(str(error).split())})") from None
     shapes = [tuple(tensor.shape) for tensor in (frame, *numbers)]
     pool, judged = (shapes[1] or (0,))[0], (shapes[3] or (0,))[0]

@@ -10,18 +10,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from scenekit.core.checks import BadInput
 from scenekit.core.tone import log_light
-from scenekit.data.decode import read_exr
+from scenekit.data.decode import DAMAGED, read_exr
 from scenekit.data.signals.radiance import radiance_size, read_radiance
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".hdr", ".exr")
 # A photograph of 500 megapixels takes 1.5 GB as bytes, which are never copied into floats as a whole; PIL's own
 # limit of 179 is for servers that open what strangers send.
 LARGEST_PIXELS = 500_000_000
+STRIP = 1 << 20  # pixels
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def picture_size(path: Path) -> tuple[int, int] | None:
         return read_picture(path).size
     with (
         _large_pictures(),
-        contextlib.suppress(UnidentifiedImageError, OSError, SyntaxError),
+        contextlib.suppress(*DAMAGED),
         Image.open(path) as image,
     ):
         return image.size
@@ -101,10 +102,13 @@ def _read_with_pil(path: Path) -> Tensor:
         try:
             with Image.open(path) as image:
                 _check(path, image)
-                turned = ImageOps.exif_transpose(image)
-                return torch.from_numpy(_values(turned))
-        except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-            raise BadInput.of(path, wanted="a whole picture", found=f"none that can be read ({error})",
+                ImageOps.exif_transpose(image, in_place=True)
+                return torch.from_numpy(_values(image))
+        except BadInput:
+            raise
+        except DAMAGED as error:  # an unidentified one is an OSError
+            found = " ".join(str(error).split()) or type(error).__name__
+            raise BadInput.of(path, wanted="a whole picture", found=f"none that can be read ({found})",
                               remedy="replace the file") from None  # fmt: skip
 
 
@@ -131,9 +135,20 @@ def _values(image: Image.Image) -> np.ndarray:
     if image.mode == "F":
         return np.array(image)[..., None]
     if image.mode in ("L", "1"):
-        return np.array(image.convert("L"))[..., None]
+        return _in_strips(image, "L")
     transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-    return np.array(image.convert("RGBA" if transparent else "RGB"))
+    return _in_strips(image, "RGBA" if transparent else "RGB")
+
+
+def _in_strips(image: Image.Image, mode: str) -> np.ndarray:
+    """Bytes [H W C], converted some rows at a time: PIL has a copy of all it is asked for at once, or two."""
+    width, height = image.size
+    values = np.empty((height, width, len(mode)), dtype=np.uint8)
+    rows = max(1, STRIP // width)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(height, top + rows))).convert(mode)
+        values[top : top + rows] = np.asarray(strip).reshape(-1, width, len(mode))
+    return values
 
 
 def _read_exr(path: Path) -> Tensor:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenekit.core.checks import BadInput
+from scenekit.data.numpyfile import DAMAGED_ARRAY
 from scenekit.data.signals.nrrd import read_nrrd
 from scenekit.data.signals.signal import Facts, Points
 
@@ -88,7 +89,8 @@ def read(path: Path) -> VolumeSignal:
                           remedy="shrink the volume")  # fmt: skip
     if array.dtype.kind not in "uif":
         raise BadInput.of(path, wanted="numbers", found=str(array.dtype), remedy="write it as float32")
-    values = torch.from_numpy(array.astype(np.float32))
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        values = torch.from_numpy(array.astype(np.float32))
     if not bool(values.isfinite().all()) or (float(values.min()) < 0 and array.ndim == 4):
         raise BadInput.of(path, wanted="densities and colours that are finite and not negative", found="others",
                           remedy="repair the volume")  # fmt: skip
@@ -118,8 +120,9 @@ def _grey(path: Path, values: Tensor) -> VolumeSignal:
 def _read_npy(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise BadInput.of(path, wanted="one array of numbers (.npy)", found=f"none that can be read ({error})",
+    except DAMAGED_ARRAY as error:
+        raise BadInput.of(path, wanted="one array of numbers (.npy)",
+                          found=f"none that can be read ({' '.join(str(error).split())})",
                           remedy="save it with numpy.save") from None  # fmt: skip
 
 

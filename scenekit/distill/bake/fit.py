@@ -18,6 +18,7 @@ from scenekit.core.rays import Samples
 from scenekit.distill.bake.blocks import BLOCK, MOST_BLOCKS, Blocks, blocks_where, finest_blocks
 from scenekit.distill.bake.field import DENSITY_REACH, FEATURE_REACH, BakedField
 from scenekit.distill.bake.renderer import BakedRenderer, step_rule
+from scenekit.kernels.march import StepRule
 from scenekit.renderers.scene import Scene
 from scenekit.renderers.volume import VolumeRenderer
 from scenekit.training.objective import Outcome, counted
@@ -83,6 +84,17 @@ def begin(
     teacher: VolumeRenderer, cameras: Cameras, baking: Baking, generator: torch.Generator | None = None
 ) -> BakedRenderer:
     """Blocks where the teacher has something, every vertex with its mean density and colour there."""
+    bounds, blocks, occupied, rule = divided(teacher, baking, generator)
+    field = BakedField(bounds, blocks, baking.planes, rule.smallest, generator)
+    field.grid.copy_(_vertex_values(teacher.field, bounds, blocks, cameras, rule.smallest, generator))
+    return BakedRenderer(field, occupied, rule)
+
+
+@torch.no_grad()
+def divided(
+    teacher: VolumeRenderer, baking: Baking, generator: torch.Generator | None = None
+) -> tuple[Bounds, Blocks, Bool[Tensor, "K G G G"], StepRule]:
+    """Where a baked field has blocks and rays are sampled; raises BadInput where these would be none, or too many."""
     extent = teacher.field.bounds.extent
     # Beyond the inner cube a contracted grid spends its cells where photographs look.
     bounds = Bounds(extent, extent > 1, teacher.field.bounds.near)
@@ -93,9 +105,7 @@ def begin(
     if not 0 < len(blocks) <= MOST_BLOCKS or blocks.resolution % BLOCK:
         found = f"{len(blocks)} blocks at resolution {blocks.resolution}"
         raise BadInput.of("bake", wanted=f"1 to {MOST_BLOCKS} blocks", found=found, remedy="change the resolution")
-    field = BakedField(bounds, blocks, baking.planes, rule.smallest, generator)
-    field.grid.copy_(_vertex_values(teacher.field, bounds, blocks, cameras, rule.smallest, generator))
-    return BakedRenderer(field, occupied, rule)
+    return bounds, blocks, occupied, rule
 
 
 @dataclass(frozen=True)

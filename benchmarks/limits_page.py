@@ -1,0 +1,95 @@
+"""``docs/limits.md``: what commands take of main memory, and how work grows, each beside what was promised."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.growth import LIMIT as EXPONENT
+from benchmarks.markdown import table
+from benchmarks.memory import LIMIT
+from benchmarks.record import read
+
+RESULTS = ("memory", "command_memory", "growth")
+INTRODUCTION = f"""# Limits
+
+Written by `python -m benchmarks.tables` from `benchmarks/results`: `memory.json`, `command_memory.json` and
+`growth.json`, which hold machine, commit and scope of every row.
+
+## Main memory
+
+`scenekit train` and `scenekit convert` say before they begin what they will take of main memory, and refuse what will
+not fit; `scenekit info RUN|FILE|CAPTURE --plan` says the same of every command. Promised is {LIMIT:.0%} of the peak of
+the process, Python and its libraries included (`python -m benchmarks.memory`, `python -m benchmarks.command_memory`).
+The factors were fitted to some of these very runs: they say how well one rule holds over sizes, not how well it
+foretells another machine. `--allow-loss` and edits are not predicted, `demo` has no plan, and `view` is not measured.
+"""
+GROWTH = f"""## Growth
+
+Over three decades of what work is counted in, one thread of a CPU (`python -m benchmarks.growth`): the exponent with
+which time and memory grow, over all and in the last decade, where fixed costs weigh least. Linear is an exponent of 1;
+promised is {EXPONENT}. *Computing* leaves out the time that the kernel takes to clear pages.
+"""
+
+
+def limits_page() -> str:
+    """The whole page."""
+    return f"{INTRODUCTION}\n{commands()}\n\n{trainings()}\n\n{GROWTH}\n{growth()}\n"
+
+
+def commands() -> str:
+    """A row for each command: over how many sizes it was measured, and the predictions farthest off either way."""
+    found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for name, row in read("command_memory")["rows"].items():
+        found[name.partition(" ")[2]].append(row)
+    return table(
+        ("command", "measured on", "peaks", "prediction, from", "to"),
+        (
+            (
+                command,
+                f"{len(rows)}",
+                _span([row["peak_mib"] for row in rows]),
+                f"{min(row['off'] for row in rows):+.1%}",
+                f"{max(row['off'] for row in rows):+.1%}",
+            )
+            for command, rows in sorted(found.items())
+        ),
+    )
+
+
+def _span(sizes: list[int]) -> str:
+    low, high = min(sizes), max(sizes)
+    return f"{low} MiB" if low == high else f"{low} to {high} MiB"
+
+
+def trainings() -> str:
+    """Short trainings of several sizes."""
+    return table(
+        ("training", "predicted", "peak", "off"),
+        (
+            (name, f"{row['predicted_mib']} MiB", f"{row['peak_mib']} MiB", f"{row['off']:+.1%}")
+            for name, row in read("memory")["rows"].items()
+        ),
+    )
+
+
+def growth() -> str:
+    """Exponents by what is counted."""
+    head = ("counted", "from", "to", "time", "last decade", "of that, computing", "memory", "last decade")
+    return table(
+        head,
+        (
+            (
+                name,
+                f"{row['points'][0]['size']:,}",
+                f"{row['points'][-1]['size']:,}",
+                f"{row['exponent']:.2f}",
+                f"{row['last_exponent']:.2f}",
+                f"{row['last_user_exponent']:.2f}",
+                f"{row['memory_exponent']:.2f}",
+                f"{row['last_memory_exponent']:.2f}",
+            )
+            for name, row in read("growth")["rows"].items()
+        ),
+    )
