@@ -14,7 +14,7 @@ from scenekit.assets.meshes.extract import viewpoints
 from scenekit.assets.meshes.views import SOLID
 from scenekit.core.checks import BadInput
 from scenekit.distill.bake import Baking
-from scenekit.distill.bake.fit import divided
+from scenekit.distill.bake.fit import CPU_RAYS, divided
 from scenekit.recipes.memory import PROCESS
 from scenekit.renderers.scene import Scene
 from scenekit.renderers.volume import VolumeRenderer
@@ -52,7 +52,7 @@ def baked_parts(scene: Scene) -> dict[str, float]:
     except BadInput:
         return {"the process": PROCESS}
     grid = float(VERTEX * len(blocks.places) + PLANES)
-    return {"the grid": grid, "a step": float(TAUGHT_RAY * baking.rays), "the process": PROCESS}
+    return {"the grid": grid, "a step": float(TAUGHT_RAY * CPU_RAYS), "the process": PROCESS}
 
 
 @torch.no_grad()
