@@ -22,6 +22,8 @@ from scenekit.assets.tensors import read_tensors, write_tensors
 from scenekit.cli import main
 from scenekit.core.checks import BadInput
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 TINY = ["--log2-table", "10", "--levels", "4", "--finest", "32", "--networks.width", "16", "--batch-samples", "4096",
         "--marching.steps", "32", "--marching.grid", "16", "--occupancy-cells", "512", "--downscale", "8"]  # fmt: skip
@@ -293,8 +295,6 @@ import os, signal, sys, time
 from pathlib import Path
 from scenekit.assets.atomic import replacing
 from scenekit.cli import _guarded
-
-pytestmark = pytest.mark.long
 def export(arguments):
     with replacing(Path(arguments[0])) as file:
         file.write_text("half")
