@@ -32,6 +32,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> dict:
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["hash_grid", "gaussians"])
 def test_a_run_is_judged_and_filmed_where_it_was_trained(
     name: str,

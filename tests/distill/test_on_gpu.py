@@ -104,6 +104,7 @@ def test_splats_become_splats(splats: Scene, pretended_gpu: torch.device) -> Non
     assert "depth" in report.figures["student_against_teacher"]
 
 
+@pytest.mark.long
 def test_every_other_field_teaches_and_learns_there(
     other: Scene, pretended_gpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,7 @@ CASES: dict[str, tuple[str, dict[str, Any], Supervision, int]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_trainings_mix_no_devices_and_record_their_steps(case: str, pretended_gpu: torch.device) -> None:
     name, changes, supervision, count = CASES[case]
