@@ -16,9 +16,9 @@ from scenekit.core.protocols import Medium
 from scenekit.core.rays import Cells, Samples
 from scenekit.kernels.pack_cells import pack_cells
 
+JUDGED = 2**18  # cells that are looked at once whether anything can be in them
 # Of the running maximum, a visit. instant-ngp decays every cell by 0.95 at every update; here an update visits
 # only some cells, and each of them seldom.
-JUDGED = 2**18  # cells that are looked at once whether anything can be in them
 DECAY = 0.7
 STEP = 2 * 3**0.5 / 1024  # instant-ngp's smallest step in our units: what an optical thickness is measured over
 OPAQUE_ENOUGH = 0.01  # optical thickness of such a step above which a cell is marched

@@ -13,13 +13,17 @@ from scenekit.kernels.adam import NUMBERS, adam_, adam_numbers
 
 
 class _Piece(NamedTuple):
-    """Rows of a parameter that have one weight decay."""
+    """Rows of a parameter that have one weight decay; all of them where ``rows`` is None."""
 
     name: str
     parameter: torch.nn.Parameter
     group: ParameterGroup
-    rows: slice
+    rows: slice | None
     weight_decay: float
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """These rows of the parameter or of what has its shape."""
+        return tensor if self.rows is None else tensor[self.rows]
 
 
 class Optimizer:
@@ -40,10 +44,10 @@ class Optimizer:
                 if group.decays and sum(rows for rows, _ in group.decays) != len(parameter):
                     raise ValueError(f"decays of {name}: wanted {len(parameter)} rows in all, found {group.decays}")
         self.count = 0
-        pieces = list(self._pieces())
-        device = pieces[0].parameter.device if pieces else None
-        self._numbers = torch.zeros(len(pieces), NUMBERS, device=device)
-        self.bad = torch.zeros(len(pieces), dtype=torch.int32, device=device)
+        self._pieces = list(_pieces(self.groups))  # in the order of their rows of numbers
+        device = self._pieces[0].parameter.device if self._pieces else None
+        self._numbers = torch.zeros(len(self._pieces), NUMBERS, device=device)
+        self.bad = torch.zeros(len(self._pieces), dtype=torch.int32, device=device)
         self._moments = {
             name: (torch.zeros_like(p), torch.zeros_like(p))
             for group in self.groups
@@ -69,7 +73,7 @@ class Optimizer:
                 weight_decay=piece.weight_decay,
                 step=self.count,
             )
-            for piece in self._pieces()
+            for piece in self._pieces
         ]
         if rows:
             self._numbers.copy_(torch.tensor(rows, dtype=torch.float32), non_blocking=True)
@@ -80,14 +84,14 @@ class Optimizer:
         Gradients are dropped, or with ``clear`` kept as zeros. ``guarded`` leaves entries alone whose gradient is NaN
         or infinite and remembers in ``bad`` which parameters had any.
         """
-        taken = [(row, piece) for row, piece in enumerate(self._pieces()) if piece.parameter.grad is not None]
+        taken = [(row, piece) for row, piece in enumerate(self._pieces) if piece.parameter.grad is not None]
         if not taken:
             return
         adam_(
-            [piece.parameter.data[piece.rows] for _, piece in taken],
-            [piece.parameter.grad[piece.rows] for _, piece in taken if piece.parameter.grad is not None],
-            [self._moments[piece.name][0][piece.rows] for _, piece in taken],
-            [self._moments[piece.name][1][piece.rows] for _, piece in taken],
+            [piece.of(piece.parameter.data) for _, piece in taken],
+            [piece.of(piece.parameter.grad) for _, piece in taken if piece.parameter.grad is not None],
+            [piece.of(self._moments[piece.name][0]) for _, piece in taken],
+            [piece.of(self._moments[piece.name][1]) for _, piece in taken],
             self._numbers,
             rows=[row for row, _ in taken],
             sparse=[piece.group.sparse for _, piece in taken],
@@ -97,17 +101,6 @@ class Optimizer:
         if not clear:
             for _, piece in taken:
                 piece.parameter.grad = None
-
-    def _pieces(self) -> Iterator[_Piece]:
-        """All parameters in the order of their rows of numbers."""
-        for group in self.groups:
-            for name, parameter in group.parameters.items():
-                begin = 0
-                for rows, decay in group.decays:
-                    yield _Piece(name, parameter, group, slice(begin, begin + rows), decay)
-                    begin += rows
-                if not group.decays:
-                    yield _Piece(name, parameter, group, slice(None), group.weight_decay)
 
     def apply(self, change: Change) -> None:
         """Give every ``rows`` group its new rows and put replaced values in place, without this step's gradients."""
@@ -152,3 +145,14 @@ class Optimizer:
             raise ValueError(f"optimizer: wanted {sorted(self._moments)}, found {sorted(state['first'])}")
         self.count = int(state["count"])
         self._moments = {name: (state["first"][name], state["second"][name]) for name in state["first"]}
+
+
+def _pieces(groups: Sequence[ParameterGroup]) -> Iterator[_Piece]:
+    for group in groups:
+        for name, parameter in group.parameters.items():
+            begin = 0
+            for rows, decay in group.decays:
+                yield _Piece(name, parameter, group, slice(begin, begin + rows), decay)
+                begin += rows
+            if not group.decays:
+                yield _Piece(name, parameter, group, None, group.weight_decay)
