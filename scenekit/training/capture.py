@@ -28,12 +28,13 @@ from scenekit.training.objective import Objective, Outcome
 from scenekit.training.readings import numbers_of
 
 MOST_RECORDINGS = 24  # kept at once; the one that is longest out of use goes
-LONG_OUT_OF_USE = 256  # steps after which a recording goes when another is made: each holds gradients of its own
+LONG_OUT_OF_USE = 256  # steps after which a recording goes when another is made
+LARGE = 2**20  # bytes of a gradient that recordings share
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One program: its graph, the tensors it reads the look from, what it leaves."""
+    """One program: its graph, the tensors it reads the look from, what it leaves until another is replayed."""
 
     graph: torch.cuda.CUDAGraph
     inputs: list[Tensor]
@@ -97,7 +98,9 @@ class Recorder:
                 graph.capture_end()
         self._pool = graph.pool()
         learning = [p for group in self.objective.parameter_groups() for p in group.parameters.values()]
-        gradients = [(p, p.grad) for p in learning if p.grad is not None]
+        gradients = [(p, _lent(p.grad)) for p in learning if p.grad is not None]
+        for parameter in learning:
+            parameter.grad = None
         return Recording(graph, inputs, outcome, numbers, gradients)
 
     @contextmanager
@@ -118,6 +121,25 @@ class Recorder:
         self._used = {key: step for key, step in self._used.items() if key in self._recordings or step == self._steps}
         if not any(self._recordings.values()):
             self._pool = None  # memory of graphs goes with the last of them
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Memory of a graph, as ``torch.as_tensor`` reads it; whoever reads it does not own it."""
+
+    __cuda_array_interface__: dict[str, Any]
+
+
+def _lent(gradient: Tensor) -> Tensor:
+    """A large gradient without a claim on its memory: the next program that is recorded puts its own there.
+
+    A graph fills it again whenever it is replayed, and a step uses it up before another replays. The table of a hash
+    grid has 50 MB, which every recording would keep otherwise.
+    """
+    if gradient.nbytes < LARGE or gradient.dtype != torch.float32 or not gradient.is_contiguous():
+        return gradient
+    place = {"data": (gradient.data_ptr(), False), "shape": tuple(gradient.shape), "typestr": "<f4", "version": 2}
+    return torch.as_tensor(_Place(place), device=gradient.device)
 
 
 @contextmanager

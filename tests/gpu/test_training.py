@@ -50,6 +50,17 @@ def test_recorded_steps_find_what_steps_find(name: str, gpu: torch.device, monke
     assert sum(recorded[-5:]) == pytest.approx(sum(plain[-5:]), rel=0.15)
 
 
+def test_recordings_share_the_memory_of_a_large_gradient(gpu: torch.device):
+    session = _begun("hash_grid", 200, log2_table=19)
+    assert sum(1 for _ in steps(session.training)) == 200
+    passes = session.training.passes
+    assert isinstance(passes, Late)
+    recordings = [found for found in passes._recorder._recordings.values() if found is not None]
+    large = [gradient for found in recordings for _, gradient in found.gradients if gradient.nbytes > 2**24]
+    assert len(large) == len(recordings) > 2
+    assert len({gradient.data_ptr() for gradient in large}) <= 2
+
+
 def test_numbers_come_in_their_order_and_one_for_every_step(gpu: torch.device):
     session = _begun("hash_grid", 25)
     found = list(steps(session.training))
