@@ -7,16 +7,18 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from scenekit.core.cameras import Cameras, Pixels
+from scenekit.core.cameras import Cameras
 from scenekit.distill.poses import PoseSampler, joined
+from scenekit.kernels import PixelsAt, pixels_at
 from scenekit.training.ray_budget import RayBudget
 
 RENEWED = 0.1  # of the poses that are not the run's own, each time
 HARDEST = 0.1  # of a batch's rays that are remembered, and of a batch that is remembered ones
 REMEMBERED = 16384  # rays
+NOTED_EVERY = 4  # steps: finding the hardest rays of one costs a tenth of it
 
 
 class PosePool:
@@ -39,7 +41,12 @@ class PosePool:
     def note(
         self, slots: Int[Tensor, " R"], errors: Float[Tensor, " R"], judged: Bool[Tensor, " R"] | None = None
     ) -> None:
-        """What rays of these slots cost, those of them that were judged; a slot remembers mostly the last time."""
+        """What rays of these slots cost, those of them that were judged; a slot remembers mostly the last time.
+
+        Nothing asks for that where poses are exchanged at random.
+        """
+        if not self.active:
+            return
         weights = torch.ones_like(errors) if judged is None else judged.to(errors.dtype)
         counts = torch.zeros_like(self.errors).index_add_(0, slots, weights)
         sums = torch.zeros_like(self.errors).index_add_(0, slots, errors)
@@ -76,7 +83,10 @@ class PosePool:
 
 
 class RaySource(RayBudget):
-    """Random pixels of all poses, and with ``active`` a tenth that were hard before. Their number is as in training."""
+    """Random pixels of all poses, and with ``active`` a tenth that were hard before. Their number is as in training.
+
+    Pixels are told by their numbers, counted through the pictures of all slots row by row.
+    """
 
     def __init__(
         self, pool: PosePool, samples: int, active: bool, renew_every: int = 64, *, by_sizes: bool = False
@@ -87,46 +97,57 @@ class RaySource(RayBudget):
         self.renew_every = renew_every
         self.step = 0
         self._device = pool.errors.device
-        self._slots = torch.zeros(0, dtype=torch.int64, device=self._device)
-        self._positions = torch.zeros(0, 2, device=self._device)
-        self._sizes = torch.tensor(pool.cameras.sizes, dtype=torch.float32, device=self._device)
+        self._hard = torch.zeros(0, dtype=torch.int64, device=self._device)
+        widths, heights = torch.tensor(pool.cameras.sizes, device=self._device).unbind(-1)
+        self._widths = widths.contiguous()
+        self._starts = torch.cat([widths.new_zeros(1), (widths * heights).cumsum(0)])
+        self.count = sum(width * height for width, height in pool.cameras.sizes)
+        self._nothing = torch.zeros(self.count, 0, dtype=torch.uint8, device=self._device)
 
-    def next(self, generator: torch.Generator) -> Pixels:
-        """Pixel centres; each owner is a slot of the pool."""
+    def next(self, generator: torch.Generator) -> Int[Tensor, " R"]:
+        """Numbers of pixels."""
         self.step += 1
         if self.step % self.renew_every == 0:
             self._forget(self.pool.renew(generator))
         rays = self.counted()
-        slots = self._below(len(self._sizes), rays, generator)
-        places = torch.rand(rays, 2, generator=generator, device=self._device)
-        positions = (places * self._sizes[slots]).floor() + 0.5
-        if self.active and len(self._slots) >= REMEMBERED:
-            again = self._below(len(self._slots), int(HARDEST * rays), generator)
-            slots, positions = torch.cat([slots, self._slots[again]]), torch.cat([positions, self._positions[again]])
-        return Pixels(slots, positions)
+        numbers = self._below(self.count, rays, generator)
+        if self.active and len(self._hard) >= REMEMBERED:
+            again = self._below(len(self._hard), int(HARDEST * rays), generator)
+            numbers = torch.cat([numbers, self._hard[again]])
+        return numbers
 
-    def note(self, pixels: Pixels, errors: Float[Tensor, " R"], judged: Bool[Tensor, " R"] | None = None) -> None:
+    def pixels(self, numbers: Int[Tensor, " R"], values: Shaped[Tensor, "P c"] | None = None) -> PixelsAt:
+        """Slots and centres of these pixels, and what pictures of all slots show there."""
+        return pixels_at(numbers, self._starts, self._widths, self._nothing if values is None else values)
+
+    def note(
+        self,
+        numbers: Int[Tensor, " R"],
+        slots: Int[Tensor, " R"],
+        errors: Float[Tensor, " R"],
+        judged: Bool[Tensor, " R"] | None = None,
+    ) -> None:
         """Remember the hardest; what was not judged has no error."""
-        self.pool.note(pixels.cameras, errors, judged)
+        if self.step % NOTED_EVERY:
+            return
+        self.pool.note(slots, errors, judged)
         if self.active:
             hard = errors.topk(int(HARDEST * len(errors))).indices
-            self._slots = torch.cat([self._slots, pixels.cameras[hard]])[-REMEMBERED:]
-            self._positions = torch.cat([self._positions, pixels.positions[hard]])[-REMEMBERED:]
+            self._hard = torch.cat([self._hard, numbers[hard]])[-REMEMBERED:]
 
     def _below(self, limit: int, count: int, generator: torch.Generator) -> Int[Tensor, " M"]:
         return torch.randint(limit, (count,), generator=generator, device=self._device)
 
     def _forget(self, slots: Int[Tensor, " M"]) -> None:
         """Rays of poses that are gone."""
-        kept = ~torch.isin(self._slots, slots)
-        self._slots, self._positions = self._slots[kept], self._positions[kept]
+        self._hard = self._hard[~torch.isin(self.pixels(self._hard).cameras, slots)]
 
     def state_dict(self) -> dict[str, Any]:
         """The counters and what is remembered."""
-        return {"rays": self.rays, "step": self.step, "slots": self._slots, "positions": self._positions}
+        return {"rays": self.rays, "step": self.step, "hard": self._hard}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue."""
         self.begin(int(state["rays"]))
         self.step = int(state["step"])
-        self._slots, self._positions = state["slots"], state["positions"]
+        self._hard = state["hard"]

@@ -48,20 +48,31 @@ class Look:
 
     Attributes:
         cameras, pixels: as a renderer takes them; ``pixels`` is None for whole images.
-        slots: of the pool; one for each pixel, or one for each image.
-        color: multiplied by opacity.
-        opacity: in [0, 1].
-        depth: along z, 0 where unknown.
+        numbers: of the pixels, as their source counts them; or the slot of the image.
+        seen: colour times opacity, opacity, and depth along z, which is 0 where unknown.
         photographed: opaque photographs: what is behind the scene is in them already; None where there are none.
     """
 
     cameras: Cameras
     pixels: Pixels | None
-    slots: Int[Tensor, " M"]
-    color: Float[Tensor, "*b 3"]
-    opacity: Float[Tensor, "*b"]
-    depth: Float[Tensor, "*b"]
+    numbers: Int[Tensor, " M"]
+    seen: Float[Tensor, "*b 5"]
     photographed: Bool[Tensor, "*b"] | None
+
+    @property
+    def color(self) -> Float[Tensor, "*b 3"]:
+        """Multiplied by opacity."""
+        return self.seen[..., :3]
+
+    @property
+    def opacity(self) -> Float[Tensor, "*b"]:
+        """In [0, 1]."""
+        return self.seen[..., 3]
+
+    @property
+    def depth(self) -> Float[Tensor, "*b"]:
+        """Along z, 0 where unknown."""
+        return self.seen[..., 4]
 
 
 class Gallery:
@@ -131,15 +142,13 @@ class WholePictures:
             self.gallery.pool.cameras[slot],
             None,
             torch.full((1,), slot, device=values.device),
-            values[..., :3],
-            values[..., 3],
-            values[..., 4],
+            values,
             torch.ones(values.shape[:-1], dtype=torch.bool, device=values.device) if opaque else None,
         )
 
     def note(self, look: Look, errors: Float[Tensor, "*b"], judged: Bool[Tensor, "*b"] | None) -> None:
         """How wrong the student was about the picture, all of which was rendered."""
-        self.gallery.pool.note(look.slots, errors.mean()[None])
+        self.gallery.pool.note(look.numbers, errors.mean()[None])
 
     def feedback(self, work: int, served: float) -> None:
         """A picture costs what it costs."""
@@ -162,8 +171,6 @@ class SinglePixels:
         sizes = gallery.pool.cameras.sizes
         device = gallery.pool.errors.device
         self._places = [0, *itertools.accumulate(width * height for width, height in sizes)]
-        self._starts = torch.tensor(self._places, device=device)
-        self._widths = torch.tensor([width for width, _ in sizes], device=device)
         self._poses = gallery.pool.cameras.world_from_camera
         self._flat: Tensor | None = None
         opaque = [gallery.is_opaque_photograph(slot) for slot in range(len(sizes))]
@@ -172,30 +179,19 @@ class SinglePixels:
     def next(self, context: Context) -> Look:
         """Random pixels, and hard ones again."""
         assert context.generator is not None
-        pixels = self.source.next(context.generator)
-        values = self._pictures()[self._rows(pixels)].float()
-        return Look(
-            self.gallery.pool.cameras,
-            pixels,
-            pixels.cameras,
-            values[:, :3],
-            values[:, 3],
-            values[:, 4],
-            None if self._photographed is None else self._photographed[pixels.cameras],
-        )
+        numbers = self.source.next(context.generator)
+        slots, positions, seen = self.source.pixels(numbers, self._pictures())
+        photographed = None if self._photographed is None else self._photographed[slots]
+        return Look(self.gallery.pool.cameras, Pixels(slots, positions), numbers, seen, photographed)
 
     def note(self, look: Look, errors: Float[Tensor, "*b"], judged: Bool[Tensor, "*b"] | None) -> None:
         """How wrong the student was about the pixels, those that had room."""
         assert look.pixels is not None
-        self.source.note(look.pixels, errors, judged)
+        self.source.note(look.numbers, look.pixels.cameras, errors, judged)
 
     def feedback(self, work: int, served: float) -> None:
         """What the pixels have cost."""
         self.source.feedback(work, served)
-
-    def _rows(self, pixels: Pixels) -> Int[Tensor, " R"]:
-        column, row = pixels.positions.long().unbind(-1)
-        return self._starts[pixels.cameras] + row * self._widths[pixels.cameras] + column
 
     def _pictures(self) -> Tensor:
         """All of them, one after another; those whose pose has changed are rendered again."""

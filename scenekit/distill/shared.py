@@ -52,10 +52,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Asked:
-    """Rays to ask along, and the features' weight; None where they are not compared."""
+    """Rays to ask along, their numbers, and the features' weight; None where they are not compared."""
 
     cameras: Cameras
     pixels: Pixels
+    numbers: Int[Tensor, " R"]
     fading: Float[Tensor, ""] | None
 
 
@@ -79,12 +80,13 @@ class SharedSamples:
     def next(self, stage: str, context: Context) -> Asked:
         """The next rays."""
         assert context.generator is not None
-        pixels = self.source.next(context.generator)
+        numbers = self.source.next(context.generator)
+        slots, positions, _ = self.source.pixels(numbers)
         self.steps += 1
         left, fading = FADING**self.steps, None
         if stage != FEATURES and self.features and left > FADED:
-            fading = torch.full((), _weight(stage) * left, device=pixels.positions.device)
-        return Asked(self.source.pool.cameras, pixels, fading)
+            fading = torch.full((), _weight(stage) * left, device=numbers.device)
+        return Asked(self.source.pool.cameras, Pixels(slots, positions), numbers, fading)
 
     def losses(self, stage: str, look: Asked, context: Context) -> Outcome:
         """What this stage compares, over these rays."""
@@ -148,11 +150,9 @@ class SharedSamples:
 
     def note(self, stage: str, look: Asked, outcome: Outcome) -> None:
         """Rays are hard where a picture was; before any is rendered all are alike."""
-        pixels = look.pixels
-        if outcome.errors is None or outcome.rendering is None:
-            self.source.note(pixels, torch.zeros(len(pixels), device=pixels.positions.device))
-        else:
-            self.source.note(pixels, outcome.errors, served_of(outcome.rendering))
+        if outcome.errors is not None and outcome.rendering is not None:
+            served = served_of(outcome.rendering)
+            self.source.note(look.numbers, look.pixels.cameras, outcome.errors, served)
 
     def stage(self, stage: str, look: Asked, context: Context) -> Hashable:
         """The student's; lenses are gone through one by one, however many rays there are of each."""

@@ -1,11 +1,11 @@
-"""What single pixels of many photographs are: whose, where, and of what colour."""
+"""What single pixels of many pictures are: whose, where, and of what colour."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from scenekit.core.checks import check_shape
@@ -17,9 +17,9 @@ class PixelsAt(NamedTuple):
     """R pixels.
 
     Attributes:
-        cameras: number of the photograph.
+        cameras: number of the picture.
         positions: in its image, in pixels; centres lie at +0.5.
-        colors: in [0, 1].
+        colors: in [0, 1] where bytes were given, else the values themselves.
     """
 
     cameras: Int[Tensor, " R"]
@@ -28,12 +28,12 @@ class PixelsAt(NamedTuple):
 
 
 def pixels_at(
-    index: Int[Tensor, " R"], starts: Int[Tensor, " C1"], widths: Int[Tensor, " C"], colors: UInt8[Tensor, "P c"]
+    index: Int[Tensor, " R"], starts: Int[Tensor, " C1"], widths: Int[Tensor, " C"], colors: Shaped[Tensor, "P c"]
 ) -> PixelsAt:
-    """Look up pixels by their numbers, counted through all photographs row by row.
+    """Look up pixels by their numbers, counted through all pictures row by row.
 
-    Those of photograph c are ``starts[c]`` to ``starts[c + 1]``, ``widths[c]`` to a row; all numbers are int64. Raises
-    ValueError for a wrong shape or type.
+    Those of picture c are ``starts[c]`` to ``starts[c + 1]``, ``widths[c]`` to a row; all numbers are int64. Colours
+    are bytes, or halves of any meaning. Raises ValueError for a wrong shape or type.
     """
     sizes: dict[str, int] = {}
     check_shape("index", index, ("R",), sizes)
@@ -43,8 +43,8 @@ def pixels_at(
     for name, tensor in (("index", index), ("starts", starts), ("widths", widths)):
         if tensor.dtype != torch.int64:
             raise ValueError(f"{name}: wanted int64, found {tensor.dtype}")
-    if colors.dtype != torch.uint8:
-        raise ValueError(f"colors: wanted bytes, found {colors.dtype}")
+    if colors.dtype not in (torch.uint8, torch.float16):
+        raise ValueError(f"colors: wanted bytes or halves, found {colors.dtype}")
     return PixelsAt(*PIXELS_AT(index, starts, widths, colors))
 
 
@@ -52,7 +52,8 @@ def _reference(index: Tensor, starts: Tensor, widths: Tensor, colors: Tensor) ->
     camera = torch.searchsorted(starts.contiguous(), index.contiguous(), right=True) - 1
     local, width = index - starts[camera], widths[camera]
     positions = torch.stack([local % width + 0.5, local // width + 0.5], -1)
-    return camera, positions, colors[index].float() / 255
+    values = colors[index].float()
+    return camera, positions, values / 255 if colors.dtype == torch.uint8 else values
 
 
 def _fake(index: Tensor, starts: Tensor, widths: Tensor, colors: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -129,7 +129,7 @@ NETWORKS: dict[type[nn.Module], Callable[[Any], Sequence[Sequence[torch.Tensor]]
 }
 
 # Of single pixels' rays, from which pixels they are to how far off they were.
-PIXELS = [pixels_at, rays, march, lit_counts, ray_points, step_alphas, pixel_loss]
+PIXELS = [rays, march, lit_counts, ray_points, step_alphas, pixel_loss]
 
 NEEDED: dict[type[nn.Module], Callable[[Any], list[Source]]] = {
     RadianceNetworks: _directional,
@@ -140,6 +140,11 @@ NEEDED: dict[type[nn.Module], Callable[[Any], list[Source]]] = {
     TriplaneEncoding: lambda x: [_grid(False, 2, x.planes[0])],
     Factors: lambda x: [_grid(False, len(axes), table) for axes, table in zip(x.axes, x.tables, strict=True)],
     DenseGridField: _dense,
-    VolumeRenderer: lambda _: [*(kernel.SOURCE for kernel in PIXELS), composite.source(3), composite.source(0)],
+    VolumeRenderer: lambda _: [
+        pixels_at.source(torch.uint8),
+        *(kernel.SOURCE for kernel in PIXELS),
+        composite.source(3),
+        composite.source(0),
+    ],
     SplatRenderer: _rasterized,
 }

@@ -249,20 +249,21 @@ def test_hard_rays_come_again_once_enough_are_remembered() -> None:
     pool = PosePool(own, sampler, 12, True, generator())
     source = RaySource(pool, 2**18, True, renew_every=10_000)
     random = generator()
-    for _ in range(60):
-        pixels = source.next(random)
-        wrong = (pixels.cameras == 3).float() + 0.01 * torch.rand(len(pixels), generator=random)
-        source.note(pixels, wrong)
+    for _ in range(240):
+        numbers = source.next(random)
+        slots = source.pixels(numbers).cameras
+        wrong = (slots == 3).float() + 0.01 * torch.rand(len(numbers), generator=random)
+        source.note(numbers, slots, wrong)
         source.feedback(2**18, 1.0)
-    pixels = source.next(random)
-    assert len(pixels) > source.rays
-    share = float((pixels.cameras[source.rays :] == 3).float().mean())
+    numbers = source.next(random)
+    assert len(numbers) > source.rays
+    share = float((source.pixels(numbers[source.rays :]).cameras == 3).float().mean())
     assert share > 0.6
     assert pool.errors[3] > 0.9
     lazy = RaySource(pool, 2**18, False)
     for _ in range(3):
-        pixels = lazy.next(random)
-        lazy.note(pixels, torch.ones(len(pixels)))
+        numbers = lazy.next(random)
+        lazy.note(numbers, lazy.pixels(numbers).cameras, torch.ones(len(numbers)))
         lazy.feedback(2**18, 1.0)
     assert len(lazy.next(random)) == lazy.rays
 

@@ -9,7 +9,11 @@ from scenekit.kernels.gpu.compile import Source
 from scenekit.kernels.gpu.launch import blocks_for, launch
 
 THREADS = 256
-SOURCE = Source.of("pixels_at")
+
+
+def source(dtype: torch.dtype) -> Source:
+    """For pictures of bytes or halves."""
+    return Source.of("pixels_at", HALVES=dtype == torch.float16)
 
 
 def pixels_at(index: Tensor, starts: Tensor, widths: Tensor, colors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -19,5 +23,5 @@ def pixels_at(index: Tensor, starts: Tensor, widths: Tensor, colors: Tensor) -> 
     cameras = torch.empty_like(inputs[0])
     positions, found = (index.new_empty(count, n, dtype=torch.float32) for n in (2, channels))
     arguments = (*inputs, count, len(widths), channels, cameras, positions, found)
-    launch(SOURCE, "pixels_at", blocks_for(count, THREADS), THREADS, *arguments)
+    launch(source(colors.dtype), "pixels_at", blocks_for(count, THREADS), THREADS, *arguments)
     return cameras, positions, found

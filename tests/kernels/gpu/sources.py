@@ -56,7 +56,7 @@ SOURCES: list[Source] = [
     rays.SOURCE,
     step_alphas.SOURCE,
     pixel_loss.SOURCE,
-    pixels_at.SOURCE,
+    *(pixels_at.source(dtype) for dtype in (torch.uint8, torch.float16)),
     doubles.SOURCE,
     *(
         project.specialised(*each)
