@@ -48,7 +48,9 @@ class Distilling:
         density_ceiling: above which both count as opaque.
         views: poses that are looked from at a time; where not given, all of the run's own, as far as there are room
             and time for their pictures, and no less than 64 of all kinds.
-        surface_points: points on the teacher's surfaces that splats start from.
+        surface_points: points on the teacher's surfaces that splats start from; where not given, 120,000 on a GPU
+            (lego 800x800, 20 s of an H200: 34.48 dB, 34.20 from 60,000, 33.87 from 20,000), and 20,000 on a CPU,
+            where a step takes as long as its splats.
         depth_weight: of the relative error of the depth, where the student renders it.
         active: what is looked at again.
     """
@@ -58,7 +60,7 @@ class Distilling:
     density_floor: float = -2.0
     density_ceiling: float = 7.0
     views: int | None = None
-    surface_points: int = 20_000
+    surface_points: int | None = None
     depth_weight: float = 0.01
     active: Active = field(default_factory=Active)
 

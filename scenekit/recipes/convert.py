@@ -45,6 +45,7 @@ from scenekit.training.steps import steps as training_steps
 WATCHED = 3  # pictures of the teacher on which a target PSNR is judged
 WATCHED_SIDE = 96
 SURFACE_LOOKS = 40  # poses from which surfaces are looked for
+SURFACE_POINTS = {"cpu": 20_000, "cuda": 120_000}  # where nobody says how many
 CARVING_LOOKS = 40  # of the run's own, from which it is seen where nothing is
 HELD_OUT_VIEWS = 8  # where a run does not say which of its photographs were held out
 
@@ -165,7 +166,8 @@ def _prepared(
     sampler = PoseSampler(around, kind_of(around), Clearance(teacher.renderer, around))
     cloud = None
     if family.needs_points:
-        cloud = _surfaces(teacher.renderer, sampler, distilling.surface_points, drawn).to("cpu")
+        count = distilling.surface_points or SURFACE_POINTS[teacher.device.type]
+        cloud = _surfaces(teacher.renderer, sampler, count, drawn).to("cpu")
         clock.note("surfaces")
     surroundings = Surroundings(teacher.bounds, inside[learnt].to("cpu"), cloud, generator)
     renderer = family.build(representation, fitting, surroundings).to(device)
