@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.browser_tables import baking, live, viewer
 from benchmarks.conversion.table import tables as conversion_tables
+from benchmarks.gpu_page import gpu_page
 from benchmarks.limits_page import limits_page
 from benchmarks.markdown import size_of, table
 from benchmarks.record import read
@@ -25,6 +26,7 @@ README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "results.md"
 CONVERSION = ROOT / "docs" / "conversion.md"
 LIMITS = ROOT / "docs" / "limits.md"
+GPU = ROOT / "docs" / "gpu.md"
 MIB = 2**20
 
 
@@ -203,10 +205,10 @@ def _both_times(row: Mapping[str, Any], key: str) -> str:
 CONVERSION_INTRODUCTION = """# What conversions lose
 
 Written by `python -m benchmarks.tables` from `benchmarks/results/conversion.json`, which `python -m
-benchmarks.conversion lego --gpus 4 --keep` measures. A teacher of each kind is trained for 30 s, then every
+benchmarks.conversion lego --gpus 2 --keep` measures. A teacher of each kind is trained for 30 s, then every
 ordered pair is converted without photographs in 20 s, preparation included; each kind is also trained from the
-photographs for as long. All are judged on held-out photographs. *Active learning* means that hard poses, rays and
-points come again; hard poses did then by default, and do not since: splats lose by them.
+photographs for as long. All are judged on held-out photographs. *Active learning* means that hard rays and
+points come again. Where rows come from more than one commit or device, others than most have a mark.
 """
 
 
@@ -217,7 +219,7 @@ def conversion_page() -> str:
 
 def published() -> dict[Path, str]:
     """Every page that publishes figures, as the results have it."""
-    pages = {PAGE: results_page(), CONVERSION: conversion_page(), LIMITS: limits_page()}
+    pages = {PAGE: results_page(), CONVERSION: conversion_page(), LIMITS: limits_page(), GPU: gpu_page()}
     return {README: with_tables(README.read_text()), **pages}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from benchmarks.markdown import table
 from scenekit.representations import REPRESENTATIONS
 
 Record = Mapping[str, Any]
+MARK = "\u2020"  # of what comes from another commit or device than most; more of them for the rarer
 
 
 def line(record: Record) -> str:
@@ -36,8 +38,17 @@ def tables(records: Iterable[Record]) -> str:
 
 def scope(records: Iterable[Record]) -> str:
     """What the figures hold for; more than one line where they come from several devices or commits."""
-    lines = (f"{each['scope']}; {each['device']}; commit {each['machine']['commit']}" for each in records)
-    return "  \n".join(dict.fromkeys(lines))
+    return "  \n".join(f"{mark} {origin}".strip() for origin, mark in marks(records).items())
+
+
+def marks(records: Iterable[Record]) -> dict[str, str]:
+    """Where figures come from, what most of them do first, and the mark of each."""
+    origins = Counter(_origin(each) for each in records).most_common()
+    return {origin: MARK * index for index, (origin, _) in enumerate(origins)}
+
+
+def _origin(record: Record) -> str:
+    return f"{record['scope']}; {record['device']}; commit {record['machine']['commit']}"
 
 
 class _Found:
@@ -47,6 +58,7 @@ class _Found:
         self.teachers = _by_kind(records, "teacher", taught)
         self.alone = _by_kind(records, "scratch", allowed)
         self.longer = _by_kind(records, "scratch", allowed + taught)
+        self.marks = marks(records)
         self.made = [each for each in records if (each["taught_seconds"], each["allowed_seconds"]) == (taught, allowed)]
 
     def parts(self) -> list[str]:
@@ -74,7 +86,7 @@ class _Found:
         teacher, student = record["kinds"]
         lost = _less(self.teachers.get(teacher), record)
         above = _less(record, self.alone.get(student))
-        return f"{record['psnr']:.2f} ({lost} / {above}), {record['seconds']:.0f} s"
+        return f"{record['psnr']:.2f}{self.marks[_origin(record)]} ({lost} / {above}), {record['seconds']:.0f} s"
 
     def trained(self) -> str:
         """Teachers, and the same from scratch in a student's time."""
@@ -97,7 +109,7 @@ class _Found:
         rows = [
             (
                 " -> ".join(each["kinds"]),
-                _psnr(each),
+                _psnr(each) + self.marks[_origin(each)],
                 _psnr(self.alone.get(each["kinds"][1])),
                 _psnr(self.longer[each["kinds"][1]]),
             )

@@ -1,0 +1,94 @@
+"""``docs/gpu.md``: what kernels take on a GPU, and what a second GPU is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.markdown import table
+from benchmarks.record import read
+
+INTRODUCTION = """# On a GPU
+
+Written by `python -m benchmarks.tables` from `benchmarks/results/`: `kernels.json`, which `python -m benchmarks.kernels
+--output` writes, `distributed.json` and `signal_fit.json`, which `python -m benchmarks.distributed` and `python -m
+benchmarks.signal_fit --keep` do. README has trainings, frames and Gaussians.
+"""
+KERNELS = """## Encodings
+
+Milliseconds of the GPU for 2^20 points, medians of 30 calls by CUDA events, autograd included; *both* is forward and
+the gradient of the table; *reference* is the plain torch body on the same GPU. Points are random in the cube; on rays,
+1,024 steps along each; or a surface's, 32 samples in a thin shell seen by neighbouring pixels. The largest error is a
+fraction of the reference's largest value."""
+PROCESSES = """## Two GPUs
+
+As many samples or photographs in two processes as in one, each on a GPU of its own."""
+IMAGE = """## A photograph of 65 megapixels
+
+`highsmith.jpg`, all pixels judged; seconds are those of the training's steps."""
+
+
+def gpu_page() -> str:
+    """The whole page."""
+    kernels, fits = read("kernels"), read("signal_fit")["rows"]
+    copying = f"{kernels['device']}, which copies {kernels['copy_tb_per_s']:.2f} TB/s, {_versions(kernels)}."
+    parts = [INTRODUCTION.rstrip(), KERNELS, copying, encodings(kernels["rows"])]
+    parts += [PROCESSES, processes(read("distributed")["rows"])]
+    parts += [f"{IMAGE}\n\n{_fit(row)}" for row in fits.values()]
+    return "\n\n".join(parts) + "\n"
+
+
+def encodings(rows: list[Mapping[str, Any]]) -> str:
+    """One line for each kind of points and layout."""
+    head = ("points", "levels x features", "table", "entries a level", "forward", "both", "reference", "largest error")
+    return table(
+        head,
+        (
+            (
+                row["points"],
+                f"{row['L']} x {row['F']}",
+                row["table"].removeprefix("torch."),
+                f"2^{row['log2_T']}",
+                f"{row['ours']['forward_ms']:.3f}",
+                f"{row['ours']['both_ms']:.3f}",
+                f"{row['reference']['forward_ms']:.1f} / {row['reference']['both_ms']:.1f}",
+                f"{max(row['largest_errors']):.0e}",
+            )
+            for row in rows
+            if row["name"] == "hash_grid"
+        ),
+    )
+
+
+def processes(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """One line for each training."""
+    return table(
+        ("training", "GPUs", "steps", "one", "several", "speedup", "PSNR of one", "PSNR", "commit"),
+        (
+            (
+                name,
+                f"{row['processes']} {row['device']}",
+                f"{row['steps_of_one']}, {row['steps']}",
+                f"{row['rate_of_one']:.3g} {row['unit']}",
+                f"{row['rate']:.3g}",
+                f"{row['speedup']:.2f}",
+                f"{row['psnr_of_one']:.2f} dB",
+                f"{row['psnr']:.2f} dB",
+                row["machine"]["commit"],
+            )
+            for name, row in rows.items()
+        ),
+    )
+
+
+def _fit(row: Mapping[str, Any]) -> str:
+    lines = (
+        (each["representation"], f"{each['parameters']:,}", f"{each['wall_seconds']:.2f} s", f"{each['psnr']:.2f} dB")
+        for each in row["rows"]
+    )
+    scope = f"{row['steps']} steps of {row['points']:,} points, {row['device']}, {_versions(row)}."
+    return f"{scope}\n\n{table(('representation', 'parameters', 'steps take', 'PSNR'), lines)}"
+
+
+def _versions(row: Mapping[str, Any]) -> str:
+    return f"torch {row['machine']['torch']}, commit {row['machine']['commit']}"
