@@ -37,6 +37,8 @@ def joined() -> Iterator[Share]:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     processes.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    if torch.cuda.is_available():
+        processes.all_reduce(torch.zeros(1, device="cuda"))  # NCCL takes seconds to begin, which are no training's
     share = Share(int(os.environ["RANK"]), count)
     if share.rank > 0:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
