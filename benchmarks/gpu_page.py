@@ -22,8 +22,8 @@ the gradient of the table; *reference* is the plain torch body on the same GPU. 
 fraction of the reference's largest value."""
 PROCESSES = """## Two GPUs
 
-As many samples or photographs in two processes as in one, each on a GPU of its own. The seconds that NCCL takes to begin
-were part of the training then."""
+As many samples or photographs in two processes as in one, each on a GPU of its own. The seconds that NCCL takes
+to begin were part of the training then."""
 IMAGE = """## A photograph of 65 megapixels
 
 `highsmith.jpg`, all pixels judged; seconds are those of the training's steps."""
