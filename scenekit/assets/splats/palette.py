@@ -60,8 +60,12 @@ def nearest_on_line(values: Float[Tensor, "*n"], centres: Float[Tensor, " count"
 def nearest(vectors: Float[Tensor, "N D"], centres: Float[Tensor, "K D"]) -> Int[Tensor, " N"]:
     """Which centre is nearest to each vector."""
     squares = centres.square().sum(-1) / 2
-    parts = vectors.split(max(1, PRODUCTS // len(centres)))
-    return torch.cat([(squares - part @ centres.T).argmin(-1) for part in parts])
+    rows = max(1, PRODUCTS // len(centres))
+    labels = torch.empty(len(vectors), dtype=torch.int64)
+    # Into one result: one for each part would lie on the heap after its products, whose place none of the next fits.
+    for part, mine in zip(vectors.split(rows), labels.split(rows), strict=True):
+        torch.argmin(squares - part @ centres.T, -1, out=mine)
+    return labels
 
 
 def _lloyd(
