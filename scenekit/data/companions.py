@@ -23,7 +23,7 @@ from scenekit.data.decode import opened, read_exr
 from scenekit.data.images import source_map, stays
 from scenekit.data.lens import Lens
 from scenekit.data.listing import Photograph
-from scenekit.data.numpyfile import DAMAGED_ARRAY
+from scenekit.data.numpyfile import DAMAGED_ARRAY, of_any_age
 
 Size = tuple[int, int]
 SAME_PROPORTIONS = 0.02  # sensors of depth see what the camera sees, in fewer pixels
@@ -176,7 +176,8 @@ def _linear(file: Path) -> NDArray[np.float32]:
 
 def _array(file: Path, dimensions: int) -> NDArray[np.float32]:
     try:
-        values = np.load(file, allow_pickle=False)
+        with of_any_age():
+            values = np.load(file, allow_pickle=False)
         return np.ascontiguousarray(values.squeeze() if values.ndim > dimensions else values, dtype=np.float32)
     except DAMAGED_ARRAY as error:
         raise BadInput.of(file, wanted="an array of numbers", found=str(error), remedy="write it again") from error

@@ -20,7 +20,7 @@ from scenekit.core.transforms import Similarity
 from scenekit.data.decode import image_size
 from scenekit.data.lens import Lens
 from scenekit.data.listing import Listing, Photograph, present, rigid_pose
-from scenekit.data.numpyfile import DAMAGED_ARRAY
+from scenekit.data.numpyfile import DAMAGED_ARRAY, of_any_age
 from scenekit.data.placement import UNBOUNDED_EXTENT
 
 LOOKS_FOR = "poses_bounds.npy beside images/"
@@ -56,7 +56,8 @@ def read(path: Path) -> Listing:
 
 def _table(source: Path) -> NDArray[np.float64]:
     try:
-        table = np.load(source, allow_pickle=False)
+        with of_any_age():
+            table = np.load(source, allow_pickle=False)
     except DAMAGED_ARRAY as error:
         raise BadInput.of(
             source,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -42,3 +43,13 @@ def test_a_table_of_another_shape_is_refused(tmp_path: Path) -> None:
     np.save(root / "poses_bounds.npy", np.zeros((10, 16)))
     with pytest.raises(BadInput, match="17 numbers"):
         open_capture(root)
+
+
+def test_a_header_of_python_2_is_read_without_a_warning(tmp_path: Path) -> None:
+    file = write_llff(tmp_path, sample()) / "poses_bounds.npy"
+    data = file.read_bytes()
+    assert b", 17)" in data
+    file.write_bytes(data.replace(b", 17), }   ", b", 17L), }  ", 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert open_capture(tmp_path).train

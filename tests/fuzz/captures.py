@@ -1,34 +1,26 @@
-"""Damaged captures by the million: ``python -m tests.fuzz.captures transforms --cases 1000000``.
+"""Damaged captures: a small one in every format, one of its files changed.
 
-A small capture in every format, one of its files changed: bytes anywhere; values of JSON, words of text and numbers
-of arrays by hostile ones. Every reader has to answer with a capture of finite cameras or with BadInput in one line, and
-so have those of single files (``files.py``: scenes of runs, meshes, points, signals). Another exception, an abort or an
-allocation past ``MEMORY`` is a fault. ``test_captures.py`` tries some in the gate. What was found is kept there and in
-the tests of the readers. A command that was ended goes on where it was.
+Bytes anywhere, values of JSON, words of text and numbers of arrays are made hostile. Every reader has to answer with a
+capture of finite cameras or with BadInput in one line, and so have those of single files (``files.py``: scenes of runs,
+meshes, points, signals). Another exception, a warning, an abort or an allocation past ``splats.MEMORY`` is a fault.
+``test_captures.py`` tries some in the gate, ``python -m tests.nightly.fuzz`` as many as one likes. What was found is
+kept there and in the tests of the readers.
 """
 
 from __future__ import annotations
 
-import argparse
-import hashlib
+import copy
 import io
 import json
 import math
 import operator
-import os
 import random
 import re
-import resource
+import shutil
 import struct
-import sys
-import tempfile
-import time
-import traceback
 import warnings
 import zipfile
-from collections import Counter
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +34,7 @@ from tests.data.captures import write_colmap
 from tests.data.other_programs import OTHER_WRITERS
 from tests.fuzz.files import FILES
 from tests.fuzz.splats import TEXTS, WORDS, damaged
-from tests.fuzz.tally import FOLDER, Tally
 
-MEMORY = 1 << 30
-BATCH = 500  # cases of one child: an abort ends no more
 # Besides the formats: COLMAP's text, what is in the photographs of any of them, and files that are no captures.
 TARGETS = (*READERS, "colmap_text", "images", *FILES)
 VALUES: tuple[Any, ...] = (
@@ -211,23 +200,29 @@ def check(capture: Capture) -> None:
 
 
 def needs(target: str) -> tuple[str, ...]:
-    """Packages that its reader loads when it is first called."""
-    if target in ("colmap", "colmap_text"):
-        return ("pycolmap",)
-    return FILES[target].needs if target in FILES else ()
+    """Packages that its reader loads when it is first called; lenses and models of captures are pycolmap's."""
+    return FILES[target].needs if target in FILES else ("pycolmap",)
 
 
 class Target:
-    """A good capture, or another file, on disk; its files are damaged one at a time."""
+    """A good capture, or another file, in a folder; its files are damaged one at a time."""
 
-    def __init__(self, name: str, root: Path) -> None:
+    def __init__(self, name: str, folder: Path) -> None:
         if name in FILES:
-            root.mkdir(parents=True)
-            self.root, self.read = FILES[name].write(root), FILES[name].read
+            folder.mkdir(parents=True)
+            self.root, self.read = FILES[name].write(folder), FILES[name].read
         else:
-            self.root, self.read = written(name, root), read_capture
+            self.root, self.read = written(name, folder), read_capture
         files = [self.root] if name in FILES else files_of(name, self.root)
-        self.good = {file: file.read_bytes() for file in files}
+        self.folder, self.good = folder, {file: file.read_bytes() for file in files}
+
+    def copied(self, folder: Path) -> Target:
+        """For another process, which damages files of its own."""
+        shutil.copytree(self.folder, folder)
+        other = copy.copy(self)
+        other.folder, other.root = folder, folder / self.root.relative_to(self.folder)
+        other.good = {folder / file.relative_to(self.folder): data for file, data in self.good.items()}
+        return other
 
     def case(self, chance: random.Random) -> tuple[Path, bytes]:
         """Which file becomes what."""
@@ -241,92 +236,3 @@ class Target:
             return survives(self.root, self.read)
         finally:
             file.write_bytes(self.good[file])
-
-
-def fuzz(name: str, cases: int, until: float, output: Path) -> int:
-    """Go on from where ``output`` says, until so many were tried or the clock says ``until``; how many faults."""
-    tally = Tally.of(name, output)
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-        target = Target(name, Path(folder) / "capture")
-        while tally.cases < cases and time.monotonic() < until:
-            count = min(BATCH, cases - tally.cases)
-            found, seconds = _in_a_child(target, count, 1 + tally.cases, output / name)
-            tally.cases += count
-            tally.cpu_seconds += seconds
-            tally.read += found.pop("read", 0)
-            tally.longest = max(tally.longest, found.pop("longest", 0) / 1e6)
-            tally.places.update(found)
-            tally.save()
-    tally.report(cases)
-    return len(tally.places)
-
-
-def _in_a_child(target: Target, cases: int, seed: int, output: Path) -> tuple[Counter[str], float]:
-    """What it found, and the processor time that took."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            found = _tried(target, cases, random.Random(seed), output)
-            with os.fdopen(writing, "w") as stream:
-                json.dump(found, stream)
-            os._exit(0)
-        finally:
-            traceback.print_exc()
-            os._exit(1)
-    os.close(writing)
-    with os.fdopen(reading) as stream:
-        told = stream.read()
-    _, status, used = os.wait4(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    for file, data in target.good.items():
-        file.write_bytes(data)
-    found = json.loads(told) if code == 0 else {f"ended with {code}, after {output}/last": 1}
-    return Counter(found), used.ru_utime + used.ru_stime
-
-
-def _tried(target: Target, cases: int, chance: random.Random, output: Path) -> Counter[str]:
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.RLIM_INFINITY))
-    output.mkdir(parents=True, exist_ok=True)
-    found: Counter[str] = Counter()
-    for _ in range(cases):
-        file, data = target.case(chance)
-        (output / "last").write_bytes(data)
-        began = time.perf_counter()
-        try:
-            found["read"] += target.survives(file, data)
-        except Exception as error:
-            frames = traceback.extract_tb(error.__traceback__)
-            ours = next((f for f in reversed(frames) if "/scenekit/" in f.filename), frames[-1])
-            where = f"{type(error).__name__} in {Path(ours.filename).name}:{ours.lineno}: {str(error)[:80]!r}"
-            if where not in found:
-                (output / f"{digest(data)}-{file.name}").write_bytes(data)
-            found[where] += 1
-        found["longest"] = max(found["longest"], round(1e6 * (time.perf_counter() - began)))
-    return found
-
-
-def digest(data: bytes) -> str:
-    """A short name for a finding."""
-    return hashlib.sha256(data).hexdigest()[:12]
-
-
-def main() -> None:
-    """Fuzz the targets named, or all."""
-    parser = argparse.ArgumentParser(description="Damaged captures against their readers.")
-    parser.add_argument("targets", nargs="*", default=list(TARGETS))
-    parser.add_argument("--cases", type=int, default=1_000_000, help="of each; those that --output counts already too")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop then; the same command goes on")
-    parser.add_argument("--output", type=Path, default=FOLDER)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    until = time.monotonic() + 60 * options.minutes
-    for target in options.targets:  # before memory is limited, and before warnings are faults
-        for package in needs(target):
-            import_module(package)
-    sys.exit(1 if sum(fuzz(name, options.cases, until, options.output) for name in options.targets) else 0)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Files that are no captures, small and good: scenes of runs, meshes, points, and signals; and what reads each.
 
-``tests.fuzz.captures`` damages them as it does captures. A scene is written without its checksum, as a file of another
+``captures.py`` damages them as it does captures. A scene is written without its checksum, as a file of another
 program is: with it, whatever is damaged is refused before anything is looked at.
 """
 
@@ -33,7 +33,7 @@ from scenekit.data.signals.signal import Points
 from scenekit.data.signals.surface import SurfaceSignal
 from scenekit.recipes import load
 from tests.conformance.small import small_session
-from tests.data.signals.test_signals import nrrd
+from tests.data.signals.volumes import nrrd
 
 HEIGHT, WIDTH = 4, 8
 
@@ -87,7 +87,7 @@ def _mesh(suffix: str, mesh: Callable[[], Mesh]) -> Kind:
         write_mesh(folder / f"mesh{suffix}", mesh())
         return folder / f"mesh{suffix}"
 
-    return Kind(write, _read_shape, ("trimesh", "open3d"))
+    return Kind(write, _read_shape, ("trimesh",))
 
 
 def _read_shape(file: Path) -> None:

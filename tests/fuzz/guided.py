@@ -1,15 +1,14 @@
-"""Damaged splat files by the hundred thousand, guided by coverage: ``python -m tests.fuzz.guided spz --cases 100000``.
+"""Damaged splat files guided by coverage, which instruments a process of its own: ``tests.nightly.fuzz`` begins it.
 
 Wants ``pip install atheris``. An input is a seed's number and its parts, each with its length before it, so that
 what is inside archives and packed streams is damaged too. Findings do not stop it: the first input for each place in
-the code is written to ``--output`` and all are counted at the end; the exit code is 1 if there were any. A command that
-was ended goes on where it was, with the inputs that had reached new code.
+the code is kept and all are counted in the tally. A process that was ended goes on where it was, with the inputs that
+had reached new code.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import resource
 import struct
@@ -30,7 +29,7 @@ if __name__ == "__main__":
 
 from scenekit.assets.splats import CODECS
 from tests.fuzz.splats import MEMORY, Seed, seeds_of, survives
-from tests.fuzz.tally import FOLDER, Tally
+from tests.fuzz.tally import Tally
 
 
 def joined(which: int, parts: Sequence[bytes]) -> bytes:
@@ -80,24 +79,19 @@ class Findings:
             tally.cpu_seconds += self.used - before
             tally.save()
         if done:  # before libFuzzer ends in a way of its own
-            tally.report(self.wanted)
-            sys.stdout.flush()
-            os._exit(1 if tally.places else 0)
+            os._exit(0)
 
 
 def main() -> None:
     """Fuzz one format, in memory that is limited."""
     parser = argparse.ArgumentParser(description="Damaged splat files against one reader, guided by coverage.")
     parser.add_argument("format", choices=list(CODECS))
-    parser.add_argument("--cases", type=int, default=1_000_000, help="those that --output counts already too")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop then; the same command goes on")
-    parser.add_argument("--output", type=Path, default=FOLDER)
+    parser.add_argument("--cases", type=int, required=True, help="those that --output counts already too")
+    parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     torch.set_num_threads(1)
     tally = Tally.of(options.format, options.output)
-    if tally.cases >= options.cases:
-        tally.report(options.cases)
-        return
     seeds = seeds_of(options.format)
     for seed in seeds:  # what is imported at first use does not count
         survives(options.format, seed.whole(seed.parts))

@@ -1,8 +1,8 @@
 """Damaged splat files: good ones, and the parts inside packed ones, with a few bytes changed.
 
 Every reader has to answer with Gaussians or with ``Damaged``; another exception, a warning, or an allocation past
-``MEMORY`` is a fault. ``test_splats.py`` tries a few hundred with hypothesis; ``python -m tests.fuzz.guided`` tries as
-many as one likes, guided by coverage. What was found is kept in ``tests/assets/splats/damaged``.
+``MEMORY`` is a fault. ``test_splats.py`` tries a few hundred with hypothesis; ``python -m tests.nightly.fuzz`` tries as
+many as one likes, guided by coverage (``guided.py``). What was found is kept in ``tests/assets/splats/damaged``.
 """
 
 from __future__ import annotations

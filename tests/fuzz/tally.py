@@ -43,6 +43,15 @@ class Tally:
         kept = json.loads(file.read_text())
         return Tally(name, file, **kept | {"places": Counter(kept["places"])})
 
+    def add(self, cases: int, cpu_seconds: float, found: Counter[str]) -> None:
+        """What came of more cases: of those read, the microseconds of the slowest, and faults by their place."""
+        found = found.copy()
+        self.cases += cases
+        self.cpu_seconds += cpu_seconds
+        self.read += found.pop("read", 0)
+        self.longest = max(self.longest, found.pop("longest", 0) / 1e6)
+        self.places.update(found)
+
     def save(self) -> None:
         """For the next time."""
         kept = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("name", "file")}

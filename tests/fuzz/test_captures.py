@@ -1,4 +1,4 @@
-"""A few damaged captures for every reader, the gate's share of ``tests.fuzz.captures``; names that lead out."""
+"""A few damaged captures for every reader, the gate's share of ``tests.nightly.fuzz``; names that lead out."""
 
 from __future__ import annotations
 

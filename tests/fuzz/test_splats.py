@@ -1,4 +1,4 @@
-"""A few hundred damaged files for every reader; the gate's share of ``tests.fuzz.guided``."""
+"""A few hundred damaged files for every reader; the gate's share of ``tests.nightly.fuzz``."""
 
 from __future__ import annotations
 

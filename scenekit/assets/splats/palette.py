@@ -8,7 +8,7 @@ from torch import Tensor
 
 COARSE_ITERATIONS, FINE_ITERATIONS, LINE_ITERATIONS = 8, 10, 40
 SAMPLE = 1 << 16
-ROWS = 1 << 14  # compared with all centres at once
+PRODUCTS = 1 << 22  # of vectors with centres at once: a coarse centre may own most vectors and most fine ones
 
 
 def palette(vectors: Float[Tensor, "N D"], count: int) -> tuple[Float[Tensor, "K D"], Int[Tensor, " N"]]:
@@ -60,7 +60,12 @@ def nearest_on_line(values: Float[Tensor, "*n"], centres: Float[Tensor, " count"
 def nearest(vectors: Float[Tensor, "N D"], centres: Float[Tensor, "K D"]) -> Int[Tensor, " N"]:
     """Which centre is nearest to each vector."""
     squares = centres.square().sum(-1) / 2
-    return torch.cat([(squares - part @ centres.T).argmin(-1) for part in vectors.split(ROWS)])
+    rows = max(1, PRODUCTS // len(centres))
+    labels = torch.empty(len(vectors), dtype=torch.int64)
+    # Into one result: one for each part would lie on the heap after its products, whose place none of the next fits.
+    for part, mine in zip(vectors.split(rows), labels.split(rows), strict=True):
+        torch.argmin(squares - part @ centres.T, -1, out=mine)
+    return labels
 
 
 def _lloyd(

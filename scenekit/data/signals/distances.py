@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenekit.core.checks import BadInput
-from scenekit.data.numpyfile import DAMAGED_ARRAYS
+from scenekit.data.numpyfile import DAMAGED_ARRAYS, of_any_age
 from scenekit.data.signals.signal import Facts, Points
 
 SUFFIX = ".npz"
@@ -98,7 +98,7 @@ def _moved(points: Points, device: torch.device) -> Points:
 def read_distances(path: Path) -> SampledSurface:
     """What :meth:`SampledSurface.arrays` gave; raises BadInput where it is something else or damaged."""
     try:
-        with path.open("rb") as stream:  # numpy leaves a damaged file open that it opened itself
+        with of_any_age(), path.open("rb") as stream:  # numpy leaves a damaged file open that it opened itself
             file = np.load(stream, allow_pickle=False)
             frame, *numbers = (torch.from_numpy(np.asarray(file[name])) for name in ARRAYS)
     except DAMAGED_ARRAYS as error:

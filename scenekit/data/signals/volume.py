@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenekit.core.checks import BadInput
-from scenekit.data.numpyfile import DAMAGED_ARRAY
+from scenekit.data.numpyfile import DAMAGED_ARRAY, of_any_age
 from scenekit.data.signals.nrrd import read_nrrd
 from scenekit.data.signals.signal import Facts, Points
 
@@ -119,7 +119,8 @@ def _grey(path: Path, values: Tensor) -> VolumeSignal:
 
 def _read_npy(path: Path) -> np.ndarray:
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        with of_any_age():
+            return np.load(path, mmap_mode="r", allow_pickle=False)
     except DAMAGED_ARRAY as error:
         raise BadInput.of(path, wanted="one array of numbers (.npy)",
                           found=f"none that can be read ({' '.join(str(error).split())})",

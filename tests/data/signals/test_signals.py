@@ -1,4 +1,3 @@
-import gzip
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from scenekit.data.signals.radiance import write_radiance
 from scenekit.data.signals.surface import SurfaceSignal
 from scenekit.data.signals.volume import VolumeSignal
 from scenekit.training.judge_signals import judge_surface
+from tests.data.signals.volumes import nrrd
 
 
 def picture(path: Path, width: int = 12, height: int = 8) -> Path:
@@ -30,16 +30,6 @@ def ball(path: Path) -> Path:
     trimesh = pytest.importorskip("trimesh", reason="the extra 'mesh' is not installed")
     pytest.importorskip("open3d", reason="the extra 'mesh' is not installed")
     trimesh.creation.icosphere(subdivisions=4, radius=3.0).apply_translation([10, 20, 30]).export(path)
-    return path
-
-
-def nrrd(path: Path, array: np.ndarray, **more: str) -> Path:
-    sizes = " ".join(map(str, array.shape[::-1]))
-    fields = {"type": "float", "dimension": str(array.ndim), "sizes": sizes, "encoding": "raw", "endian": "little"}
-    fields |= {key.replace("_", " "): value for key, value in more.items()}
-    head = "NRRD0004\n# a comment\n" + "".join(f"{key}: {value}\n" for key, value in fields.items())
-    data = array.tobytes()
-    path.write_bytes(head.encode() + b"\n" + (gzip.compress(data) if fields["encoding"] == "gzip" else data))
     return path
 
 
