@@ -74,7 +74,8 @@ def main() -> None:
     options = parser.parse_args()
     counts = {"gaussians": options.gaussians_steps, "hash_grid": options.hash_grid_steps}
     judged = f"synthetic, 24 views, held-out pinhole views at {options.size}x{options.size}, white, cpu"
-    scope = f"{judged}, mean over seeds 0 to {options.seeds - 1}"
+    over = "seed 0" if options.seeds == 1 else f"mean over seeds 0 to {options.seeds - 1}"
+    scope = f"{judged}, {over}"
     for name in options.lenses:
         keep("lenses", name, measure(name, options.size, counts, options.seeds) | {"scope": scope, "steps": counts})
 

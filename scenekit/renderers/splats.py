@@ -68,14 +68,15 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
             splats = replace(splats, opacities=splats.opacities * kept)
         with_depth = self.depth_in_training or not context.training
         room = self._room if context.training and splats.means.is_cuda else None
-        lenses = [self._pinholes(cameras[index]) for index in range(len(cameras))]
+        faces = [faces_of(cameras[index]) for index in range(len(cameras))]
+        lenses = [self._pinholes(cameras[index], through) for index, through in enumerate(faces)]
         ours = [pinhole for lens in lenses for pinhole in lens]
         places = splats.places if context.share.of > 1 else None
         everyone = [ours] if places is None else told(context.share, ours)
         projected = [[self._projected(splats, pinhole) for pinhole in each] for each in everyone]
         seen = projected[0] if places is None else exchanged(context.share, projected, places)
         shown = iter([_view(flat, pinhole.size, with_depth, room) for flat, pinhole in zip(seen, ours, strict=True)])
-        views = [_through(cameras[i], [next(shown) for _ in lens]) for i, lens in enumerate(lenses)]
+        views = [_through(cameras.sizes[i], faces[i], [next(shown) for _ in lens]) for i, lens in enumerate(lenses)]
         sizes = [pinhole.size for each in everyone for pinhole in each]
         trace = _trace([flat for each in projected for flat in each], sizes, views)
         return _gathered(views, cameras, splats, pixels, trace)
@@ -97,12 +98,12 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
         """The primitives'."""
         return self.primitives.parameter_groups()
 
-    def _pinholes(self, camera: Cameras) -> list[Pinhole]:
+    def _pinholes(self, camera: Cameras, faces: tuple[Face, ...]) -> list[Pinhole]:
         """What one camera is seen through, whatever lens it has."""
-        if camera.are_pinholes:
+        if not faces:
             return [Pinhole(camera.world_from_camera[0], camera.intrinsics[0], camera.sizes[0], self.near, BLUR)]
         found = []
-        for face in faces_of(camera):
+        for face in faces:
             one = face.camera(camera)
             blur = BLUR * DENSITY**2  # as wide as in a pinhole's picture, whose pixels are larger
             found.append(Pinhole(one.world_from_camera[0], one.intrinsics[0], face.size, self.near + face.back, blur))
@@ -151,22 +152,15 @@ def _view(flat: Projected, size: tuple[int, int], with_depth: bool, room: TileRo
     return _View(raster.features, raster.opacities, (Frame(size, len(tiles.gaussians), tiles.needed),))
 
 
-def _through(camera: Cameras, views: list[_View]) -> _View:
-    """A camera's picture, from those of its pinholes."""
-    return views[0] if camera.are_pinholes else _assembled(faces_of(camera), views, camera.sizes[0])
-
-
-def _assembled(faces: tuple[Face, ...], views: list[_View], size: tuple[int, int]) -> _View:
-    """The faces' pictures, read off along the lens's rays; the depth, if any, is the fourth feature."""
+def _through(size: tuple[int, int], faces: tuple[Face, ...], views: list[_View]) -> _View:
+    """A camera's picture from those of its pinholes, which are read off along the lens's rays where it has one."""
+    if not faces:
+        return views[0]
     width, height = size
     channels = views[0].features.shape[-1]
     picture = views[0].features.new_zeros(width * height, channels + 1)
     for face, view in zip(faces, views, strict=True):
-        values = read_off(torch.cat([view.features, view.opacities[..., None]], -1), face.positions)
-        if channels > 3:
-            depth = values[:, 3] * face.depths - face.back * values[:, 4]
-            values = torch.cat([values[:, :3], depth[:, None], values[:, 4:]], -1)
-        picture = picture.index_copy(0, face.pixels, values)
+        picture = picture.index_copy(0, face.pixels, read_off(face, view.features, view.opacities))
     picture = picture.reshape(height, width, channels + 1)
     return _View(picture[..., :-1], picture[..., -1], tuple(frame for view in views for frame in view.frames))
 

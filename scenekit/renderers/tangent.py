@@ -2,8 +2,8 @@
 
 Projecting a Gaussian through a strongly bent lens is no longer a Gaussian. So the scene is rasterized onto faces, each
 a pinhole within which projection is as exact as ever: one face for a narrow lens, those faces of a cube that the lens
-looks through for a wide one. Every pixel then takes the bilinear value where its own ray meets its face. An
-orthographic camera is one face very far away.
+looks through for a wide one. Every pixel then takes the value where its own ray meets its face, between those of face
+pixels. An orthographic camera is one face very far away.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scenekit.core.lenses import Lens, sight
 ONE_FACE = math.radians(50)  # rays within this angle of the axis share a single face
 DENSITY = 1.5  # face pixels for each pixel of the lens along a line, so that reading off hardly blurs
 FAR = 1000.0  # scene units from which an orthographic view is taken: lines differ from parallel by a thousandth
-MARGIN = 2.0  # pixels around what is read off
+MARGIN = 2.0  # pixels around what is read off, for each value stands between four a line
 
 # Rotations camera_from_face: the face's own z axis looks along +z, +x, -x, +y, -y, -z of the camera.
 CUBE = (
@@ -74,10 +74,27 @@ class Face:
 
 
 def faces_of(camera: Cameras) -> tuple[Face, ...]:
-    """The faces that one camera with a lens looks through."""
-    lens = camera.lens(0)
-    assert lens is not None
-    return _faces(lens, tuple(camera.intrinsics[0].tolist()), camera.sizes[0], camera.world_from_camera.device)
+    """The faces that one camera is seen through, none for a pinhole; gradients reach intrinsics that are learnt."""
+    lens, values = camera.lens(0), camera.intrinsics[0]
+    if lens is None:
+        return ()
+    faces = _faces(lens, tuple(values.tolist()), camera.sizes[0], camera.world_from_camera.device)
+    return tuple(_learnt(face, camera, lens) for face in faces) if values.requires_grad else faces
+
+
+def _learnt(face: Face, camera: Cameras, lens: Lens) -> Face:
+    """The face as a function of the camera's intrinsics, but for where its corner lies and which pixels are its own."""
+    values = camera.intrinsics[0]
+    at = every_pixel(camera).positions[face.pixels]
+    origins, directions, along = sight(lens, values, values.new_tensor(camera.sizes[0]), at)
+    density, corner = DENSITY * values[:2].max(), face.intrinsics[2:].to(values)
+    if lens.kind == "orthographic":
+        intrinsics = torch.cat([(density * FAR).expand(2), corner])
+        return replace(face, intrinsics=intrinsics, positions=density * origins[:, :2] + corner)
+    local = directions @ face.camera_from_face.to(values)
+    positions = density * local[:, :2] / local[:, 2:] + corner
+    intrinsics = torch.cat([density.expand(2), corner])
+    return replace(face, intrinsics=intrinsics, positions=positions, depths=along / local[:, 2])
 
 
 @lru_cache(maxsize=64)
@@ -125,7 +142,55 @@ def _box(plane: Tensor) -> tuple[tuple[int, int], Tensor]:
     return (width, height), corner
 
 
-def read_off(image: Float[Tensor, "h w D"], positions: Float[Tensor, "P 2"]) -> Float[Tensor, "P D"]:
+def read_off(face: Face, features: Float[Tensor, "h w D"], opacities: Float[Tensor, "h w"]) -> Float[Tensor, "P E"]:
+    """What a face's picture shows along the rays of its pixels.
+
+    Args:
+        face: where they meet it.
+        features: premultiplied colours and, if there are four, depth.
+        opacities: beside them.
+
+    Returns:
+        Features and, last, opacity; E = D + 1.
+    """
+    seen = cubic(torch.cat([features[..., :3], opacities[..., None]], -1), face.positions)
+    # Weights of both signs overshoot along silhouettes. What is more than opaque is opaque and of the same colour, what
+    # is less than nothing is nothing: so an object of the background's own colour does not show against it.
+    seen = (seen / seen[:, 3:].clamp(min=1)).clamp(min=0)
+    if features.shape[-1] == 3:
+        return seen
+    # No depth lies between those beside it but by weights of one sign.
+    depth, covered = linear(torch.stack([features[..., 3], opacities], -1), face.positions).unbind(-1)
+    depth = depth / torch.where(covered > 0, covered, 1) * face.depths - face.back
+    depth = torch.where(covered > 0, depth, 0) * seen[:, 3]
+    return torch.cat([seen[:, :3], depth[:, None], seen[:, 3:]], -1)
+
+
+def cubic(image: Float[Tensor, "h w D"], positions: Float[Tensor, "P 2"]) -> Float[Tensor, "P D"]:
+    """By Catmull-Rom splines, exact for polynomials of the second degree; pixel centres lie at +0.5.
+
+    ``positions`` have two pixel centres to every side. A bilinear reading is a blur that splats cannot undo, and the
+    bicubic one of torch (-0.75 where these have -0.5) moves even straight slopes by a twentieth of a pixel.
+    """
+    corners = (positions - 0.5).floor()
+    across, down = _catmull_rom(positions - 0.5 - corners).unbind(1)
+    column, row = corners.long().unbind(-1)
+    columns = column[:, None] + torch.arange(-1, 3, device=column.device)
+    flat = image.flatten(0, 1)
+    lines = []
+    for step in range(-1, 3):
+        values = flat[(row + step)[:, None] * image.shape[1] + columns]
+        lines.append((values * (across * down[:, step + 1, None])[..., None]).sum(1))
+    return lines[0] + lines[1] + lines[2] + lines[3]
+
+
+def _catmull_rom(t: Float[Tensor, "*b"]) -> Float[Tensor, "*b 4"]:
+    """Weights of the two before and the two after what is ``t`` of the way between the middle ones."""
+    outer, inner = ((2 - t) * t - 1) * t, (3 * t - 5) * t * t + 2
+    return torch.stack([outer, inner, ((4 - 3 * t) * t + 1) * t, (t - 1) * t * t], -1) / 2
+
+
+def linear(image: Float[Tensor, "h w D"], positions: Float[Tensor, "P 2"]) -> Float[Tensor, "P D"]:
     """Bilinear values; pixel centres lie at +0.5."""
     size = positions.new_tensor([image.shape[1], image.shape[0]])
     grid = (positions * (2 / size) - 1)[None, None]

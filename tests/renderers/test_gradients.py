@@ -105,7 +105,10 @@ def test_splats(antialiased: bool) -> None:
     agrees(SplatRenderer(five, antialiased=antialiased), camera(), five.parameters, lambda _: 2e-3)
 
 
-@pytest.mark.parametrize("lens", [Lens.of("perspective", k1=-0.05), Lens.of("equidistant", k1=0.02)], ids=str)
+BENT = (Lens.of("perspective", k1=-0.05), Lens.of("equidistant", k1=0.02), Lens.of("orthographic"))
+
+
+@pytest.mark.parametrize("lens", BENT, ids=str)
 def test_splats_on_tangent_faces(lens: Lens) -> None:
     five = Five()
     agrees(SplatRenderer(five), camera(lens), five.parameters, lambda _: 2e-3)
@@ -127,7 +130,8 @@ class Elsewhere:
         )
 
 
-def test_splats_seen_by_cameras_that_are_learnt() -> None:
+@pytest.mark.parametrize("lens", [None, *BENT], ids=str)
+def test_splats_seen_by_cameras_that_are_learnt(lens: Lens | None) -> None:
     parameters = {"turn": torch.zeros(1, 3), "shift": torch.zeros(1, 3), "focal": torch.zeros(1, 2),
                   "principal": torch.zeros(1, 2)}  # fmt: skip
     for value in parameters.values():
@@ -140,7 +144,7 @@ def test_splats_seen_by_cameras_that_are_learnt() -> None:
         return replace(cameras, world_from_camera=pose, intrinsics=torch.cat([focal, principal], -1))
 
     renderer: Any = Elsewhere(SplatRenderer(Five()), learnt)
-    agrees(renderer, camera(), parameters, lambda _: 2e-3)
+    agrees(renderer, camera(lens), parameters, lambda _: 2e-3)
 
 
 @pytest.mark.parametrize("name", ["learned", "sphere"])
