@@ -24,14 +24,13 @@ from scenekit.data.registration.mapping import reasons
 from scenekit.data.registration.masks import prepare_masks
 from scenekit.data.registration.photographs import Prepared, prepare
 from scenekit.data.registration.search import Outcome, Place, search
-from scenekit.data.registration.settings import Settings
+from scenekit.data.registration.settings import REPORT, Settings
 from scenekit.data.registration.upright import Distance, Frame, upright
 
 if TYPE_CHECKING:
     import pycolmap
 
 Report = Callable[[str, int, int], None]
-REPORT = "process.json"
 WORK = "work"
 BEGUN = "request.json"
 FEWEST = 2

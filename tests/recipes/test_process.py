@@ -16,7 +16,9 @@ from scenekit.core.checks import BadInput
 from scenekit.data.registration import search as searching
 from scenekit.data.registration.settings import Settings
 from scenekit.data.registration.upright import Distance
+from scenekit.recipes import Fitting, prepare
 from scenekit.recipes.process import Inputs, capture_folder, lacks_poses, process
+from scenekit.representations import Gaussians
 from tests.data.textured import COUNT, FOCAL, pictures, pose, render, write_photographs, write_video
 
 QUICK = Settings(features=1500, tries=1)
@@ -67,6 +69,15 @@ def test_photographs_without_a_place_are_counted_and_the_reason_is_said(made: Pa
     described = sk.open_capture(made).describe()
     assert (described["images"], described["registered"]) == (COUNT + 1, COUNT)
     assert any("have no pose" in note for note in sk.open_capture(made).notes)
+
+
+def test_gaussians_start_from_more_points_than_finding_poses_left(made: Path) -> None:
+    capture = sk.open_capture(made)
+    session = prepare(capture, Gaussians(), Fitting(steps=1))
+    assert capture.points is not None
+    assert session.triangulation is not None
+    most = max(len(capture.points), len(session.triangulation.points))
+    assert len(session.scene.renderer.primitives.means) == most  # type: ignore[union-attr, arg-type]
 
 
 def test_a_finished_capture_is_returned_and_never_replaced(made: Path) -> None:

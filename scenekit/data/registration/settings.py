@@ -9,6 +9,7 @@ Lens = Literal["auto", "simple-radial", "radial", "opencv", "opencv-fisheye", "p
 Sharing = Literal["auto", "shared", "per-image"]
 Matching = Literal["auto", "exhaustive", "sequential", "similar"]
 
+REPORT = "process.json"  # beside the capture that came of it
 FEW_IMAGES = 60  # all pairs of these are matched
 OPENCV_IMAGES = 8  # through one lens: fewer do not pin down eight parameters
 ALL_PAIRS_AFTER_ALL = 200
