@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scenekit.core.cameras import Cameras
 from scenekit.distill.poses import PoseSampler, joined
-from scenekit.kernels import PixelsAt, pixels_at
+from scenekit.kernels import PixelsAt, pixel_numbers, pixels_at
 from scenekit.training.ray_budget import RayBudget
 
 RENEWED = 0.1  # of the poses that are not the run's own, each time
@@ -85,7 +85,8 @@ class PosePool:
 class RaySource(RayBudget):
     """Random pixels of all poses, and with ``active`` a tenth that were hard before. Their number is as in training.
 
-    Pixels are told by their numbers, counted through the pictures of all slots row by row.
+    Pixels are told by their numbers, counted through the pictures of all slots row by row; there are ``count``, those
+    of slot s from ``starts[s]`` to ``starts[s + 1]``.
     """
 
     def __init__(
@@ -98,10 +99,8 @@ class RaySource(RayBudget):
         self.step = 0
         self._device = pool.errors.device
         self._hard = torch.zeros(0, dtype=torch.int64, device=self._device)
-        widths, heights = torch.tensor(pool.cameras.sizes, device=self._device).unbind(-1)
-        self._widths = widths.contiguous()
-        self._starts = torch.cat([widths.new_zeros(1), (widths * heights).cumsum(0)])
-        self.count = sum(width * height for width, height in pool.cameras.sizes)
+        self.starts, self._widths = pixel_numbers(pool.cameras.sizes, self._device)
+        self.count = int(self.starts[-1])
         self._nothing = torch.zeros(self.count, 0, dtype=torch.uint8, device=self._device)
 
     def next(self, generator: torch.Generator) -> Int[Tensor, " R"]:
@@ -118,7 +117,7 @@ class RaySource(RayBudget):
 
     def pixels(self, numbers: Int[Tensor, " R"], values: Shaped[Tensor, "P c"] | None = None) -> PixelsAt:
         """Slots and centres of these pixels, and what pictures of all slots show there."""
-        return pixels_at(numbers, self._starts, self._widths, self._nothing if values is None else values)
+        return pixels_at(numbers, self.starts, self._widths, self._nothing if values is None else values)
 
     def note(
         self,

@@ -5,7 +5,6 @@ They stay where the teacher is, in half precision.
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -168,13 +167,11 @@ class SinglePixels:
     def __init__(self, gallery: Gallery, source: RaySource) -> None:
         self.gallery = gallery
         self.source = source
-        sizes = gallery.pool.cameras.sizes
-        device = gallery.pool.errors.device
-        self._places = [0, *itertools.accumulate(width * height for width, height in sizes)]
+        self._places: list[int] = source.starts.tolist()
         self._poses = gallery.pool.cameras.world_from_camera
         self._flat: Tensor | None = None
-        opaque = [gallery.is_opaque_photograph(slot) for slot in range(len(sizes))]
-        self._photographed = torch.tensor(opaque, device=device) if any(opaque) else None
+        opaque = [gallery.is_opaque_photograph(slot) for slot in range(len(gallery.pool.cameras))]
+        self._photographed = torch.tensor(opaque, device=source.starts.device) if any(opaque) else None
 
     def next(self, context: Context) -> Look:
         """Random pixels, and hard ones again."""

@@ -17,7 +17,7 @@ from scenekit.kernels.op import Op
 from scenekit.kernels.pack_cells import PACK_CELLS, pack_cells
 from scenekit.kernels.pinhole_rays import PINHOLE_RAYS, PinholeRays, pinhole_rays
 from scenekit.kernels.pixel_loss import PIXEL_LOSS, PIXEL_LOSS_BACKWARD, PixelLoss, pixel_loss
-from scenekit.kernels.pixels_at import PIXELS_AT, PixelsAt, pixels_at
+from scenekit.kernels.pixels_at import PIXELS_AT, PixelsAt, pixel_numbers, pixels_at
 from scenekit.kernels.project import PROJECT, PROJECT_BACKWARD, Projected, project
 from scenekit.kernels.radiance import RADIANCE, RADIANCE_BACKWARD, radiance
 from scenekit.kernels.rasterize import RASTERIZE, RASTERIZE_BACKWARD, Raster, rasterize
@@ -120,6 +120,7 @@ __all__ = [
     "pack_cells",
     "pinhole_rays",
     "pixel_loss",
+    "pixel_numbers",
     "pixels_at",
     "project",
     "radiance",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -25,6 +26,14 @@ class PixelsAt(NamedTuple):
     cameras: Int[Tensor, " R"]
     positions: Float[Tensor, "R 2"]
     colors: Float[Tensor, "R c"]
+
+
+def pixel_numbers(
+    sizes: Sequence[tuple[int, int]], device: torch.device
+) -> tuple[Int[Tensor, " C1"], Int[Tensor, " C"]]:
+    """``starts`` and ``widths`` of pictures of these widths and heights, as :func:`pixels_at` takes them."""
+    widths, heights = torch.tensor(sizes, device=device).unbind(-1)
+    return torch.cat([widths.new_zeros(1), (widths * heights).cumsum(0)]), widths.contiguous()
 
 
 def pixels_at(

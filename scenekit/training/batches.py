@@ -14,7 +14,7 @@ from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.checks import BadInput
 from scenekit.core.protocols import Batch, Context
 from scenekit.data.store import Images, StoredImages
-from scenekit.kernels.pixels_at import pixels_at
+from scenekit.kernels.pixels_at import pixel_numbers, pixels_at
 from scenekit.training.ray_budget import RayBudget
 
 
@@ -87,9 +87,7 @@ class PixelBatches(RayBudget):
         self._depths = None if views.depths is None else torch.cat([depth.reshape(-1) for depth in views.depths])
         self._normals = None if views.normals is None else torch.cat([n.reshape(-1, 3) for n in views.normals])
         self._chosen = _candidates(views)
-        widths, heights = torch.tensor(views.cameras.sizes, device=self.device).unbind(-1)
-        self._widths = widths.contiguous()
-        self._starts = torch.cat([widths.new_zeros(1), (widths * heights).cumsum(0)])
+        self._starts, self._widths = pixel_numbers(views.cameras.sizes, self.device)
 
     def next(self, context: Context) -> Batch:
         """Uniform over all pixels of all photographs that may be believed."""
