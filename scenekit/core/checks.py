@@ -9,7 +9,15 @@ from torch import Tensor
 
 
 class BadInput(ValueError):  # noqa: N818 - it is not our error: the name says whose
-    """Something from outside is wrong; the message is one sentence and the command line exits with 2."""
+    """Something from outside is wrong; the message is one sentence and the command line exits with 2.
+
+    It may quote names that a stranger chose: what does not print, from line breaks to a terminal's commands, is
+    escaped.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        printable = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in sentence)
+        super().__init__("".join(printable))
 
     @classmethod
     def of(cls, what: str | Path, *, wanted: str, found: str, remedy: str) -> BadInput:

@@ -77,4 +77,5 @@ PIXELS_AT = register(
     _reference,
     fake=_fake,
     cuda=gpu.pixels_at,
+    cuda_dtypes=(torch.float16,),
 )

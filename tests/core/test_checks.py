@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 
@@ -25,3 +27,9 @@ def test_mixed_dtypes_are_refused_by_name() -> None:
 def test_bad_input_is_one_sentence_with_file_wanted_found_and_remedy() -> None:
     sentence = str(BadInput.of("a.json", wanted="poses", found="none", remedy="add some"))
     assert sentence == "a.json: wanted poses, found none; add some"
+
+
+def test_names_that_a_stranger_chose_can_neither_break_the_line_nor_command_a_terminal() -> None:
+    hostile = BadInput.of("a\nb.png", wanted="poses", found="\x1b[2Jname\u2028 \udcff", remedy="add sömé")
+    assert str(hostile) == "a\\nb.png: wanted poses, found \\x1b[2Jname\\u2028 \\udcff; add sömé"
+    assert str(pickle.loads(pickle.dumps(hostile))) == str(hostile)
