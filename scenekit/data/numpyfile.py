@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from tokenize import TokenError
 
-# A header is parsed as Python's source, and says how much to allocate.
-DAMAGED_ARRAY = (OSError, ValueError, EOFError, SyntaxError, TypeError, MemoryError, TokenError)
+# A header is parsed as Python's source, and says how much to allocate. Python 3.12's tokenizer ends in a SystemError
+# where others raise TokenError.
+DAMAGED_ARRAY = (OSError, ValueError, EOFError, SyntaxError, TypeError, MemoryError, TokenError, SystemError)
 DAMAGED_ARRAYS = (*DAMAGED_ARRAY, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 

@@ -45,6 +45,15 @@ def test_a_table_of_another_shape_is_refused(tmp_path: Path) -> None:
         open_capture(root)
 
 
+@pytest.mark.bad_input
+@pytest.mark.parametrize("header", [b"}", b"(3, 17), }" + 40 * b" " + b"-1", b"'shape': (3, 17), }"])
+def test_a_header_that_ends_before_it_begins_is_refused(tmp_path: Path, header: bytes) -> None:
+    file = write_llff(tmp_path, sample()) / "poses_bounds.npy"
+    file.write_bytes(b"\x93NUMPY\x01\x00v\x00 " + header.ljust(116) + b"\n" + bytes(8 * 17))
+    with pytest.raises(BadInput, match="wanted a NumPy array"):
+        open_capture(tmp_path)
+
+
 def test_a_header_of_python_2_is_read_without_a_warning(tmp_path: Path) -> None:
     file = write_llff(tmp_path, sample()) / "poses_bounds.npy"
     data = file.read_bytes()
