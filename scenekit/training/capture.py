@@ -15,8 +15,9 @@ import dataclasses
 import gc
 from collections.abc import Callable, Generator, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeGuard
+from weakref import ReferenceType, ref
 
 import torch
 from torch import Tensor, nn
@@ -34,13 +35,30 @@ LARGE = 2**20  # bytes of a gradient that recordings share
 
 @dataclass(frozen=True)
 class Recording:
-    """One program: its graph, the tensors it reads the look from, what it leaves until another is replayed."""
+    """One program: its graph, the tensors it reads the look from, what it leaves until another is replayed.
+
+    ``held`` are the tensors whose values the inputs hold, and at which version of theirs: cameras are mostly the same.
+    """
 
     graph: torch.cuda.CUDAGraph
     inputs: list[Tensor]
     outcome: Outcome
     numbers: Tensor
     gradients: list[tuple[nn.Parameter, Tensor]]
+    held: dict[int, tuple[ReferenceType[Tensor], int]] = field(default_factory=dict)
+
+    def take(self, look: list[Tensor]) -> None:
+        """Copy the tensors of a look to where the graph reads them, but those that have not changed since."""
+        moved = [i for i, tensor in enumerate(look) if not self._holds(i, tensor)]
+        if not moved:
+            return
+        new = [look[i] for i in moved]
+        torch._foreach_copy_([self.inputs[i] for i in moved], new, non_blocking=True)  # type: ignore[attr-defined]
+        self.held.update((i, (ref(tensor), tensor._version)) for i, tensor in zip(moved, new, strict=True))
+
+    def _holds(self, index: int, tensor: Tensor) -> bool:
+        source, version = self.held.get(index, (None, 0))
+        return source is not None and source() is tensor and version == tensor._version
 
 
 class Recorder:
@@ -74,7 +92,7 @@ class Recorder:
         recording = self._recordings[key]
         if recording is None:
             recording = self._recordings[key] = self._recorded(look, tensors, context)
-        torch._foreach_copy_(recording.inputs, tensors, non_blocking=True)  # type: ignore[attr-defined]
+        recording.take(tensors)
         recording.graph.replay()
         for parameter, gradient in recording.gradients:
             parameter.grad = gradient

@@ -26,6 +26,15 @@ class _Piece(NamedTuple):
         return tensor if self.rows is None else tensor[self.rows]
 
 
+class _State(NamedTuple):
+    """What a step changes of a piece: rows of its parameter, which is at ``place``, and of both moments."""
+
+    place: tuple[int, torch.Size]
+    values: Tensor
+    first: Tensor
+    second: Tensor
+
+
 class Optimizer:
     """Adam with a rate per group; moments follow the rows that densification keeps, copies and makes.
 
@@ -53,6 +62,7 @@ class Optimizer:
             for group in self.groups
             for name, p in group.parameters.items()
         }
+        self._states: dict[int, _State] = {}  # by row of numbers; forgotten when moments are others
 
     def step(self, progress: float, *, guarded: bool = False) -> None:
         """One step for every parameter that has a gradient; the gradients are dropped."""
@@ -87,11 +97,12 @@ class Optimizer:
         taken = [(row, piece) for row, piece in enumerate(self._pieces) if piece.parameter.grad is not None]
         if not taken:
             return
+        states = [self._state(row, piece) for row, piece in taken]
         adam_(
-            [piece.of(piece.parameter.data) for _, piece in taken],
+            [state.values for state in states],
             [piece.of(piece.parameter.grad) for _, piece in taken if piece.parameter.grad is not None],
-            [piece.of(self._moments[piece.name][0]) for _, piece in taken],
-            [piece.of(self._moments[piece.name][1]) for _, piece in taken],
+            [state.first for state in states],
+            [state.second for state in states],
             self._numbers,
             rows=[row for row, _ in taken],
             sparse=[piece.group.sparse for _, piece in taken],
@@ -102,8 +113,19 @@ class Optimizer:
             for _, piece in taken:
                 piece.parameter.grad = None
 
+    def _state(self, row: int, piece: _Piece) -> _State:
+        """What the piece in this row of numbers changes, as long as its parameter stays where it is."""
+        place = piece.parameter.data_ptr(), piece.parameter.shape
+        state = self._states.get(row)
+        if state is None or state.place != place:
+            first, second = self._moments[piece.name]
+            state = _State(place, piece.of(piece.parameter.data), piece.of(first), piece.of(second))
+            self._states[row] = state
+        return state
+
     def apply(self, change: Change) -> None:
         """Give every ``rows`` group its new rows and put replaced values in place, without this step's gradients."""
+        self._states.clear()
         for name, values in change.replaced.items():
             parameter = next(group.parameters[name] for group in self.groups if name in group.parameters)
             parameter.data = values.detach()
@@ -145,6 +167,7 @@ class Optimizer:
             raise ValueError(f"optimizer: wanted {sorted(self._moments)}, found {sorted(state['first'])}")
         self.count = int(state["count"])
         self._moments = {name: (state["first"][name], state["second"][name]) for name in state["first"]}
+        self._states.clear()
 
 
 def _pieces(groups: Sequence[ParameterGroup]) -> Iterator[_Piece]:

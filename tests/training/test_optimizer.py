@@ -56,6 +56,29 @@ def test_parts_of_a_parameter_decay_by_their_own_weights() -> None:
     torch.testing.assert_close(ours.parameters["a"].detach(), torch.cat([part.detach() for part in theirs]))
 
 
+def test_parameters_put_elsewhere_and_loaded_moments_are_followed() -> None:
+    ours = replace(group("a"), decays=((1, 0.5), (2, 0.0)))
+    optimizer = Optimizer([ours])
+    parameter = ours.parameters["a"]
+
+    def step() -> None:
+        parameter.grad = torch.ones(3, 2)
+        optimizer.step(0.0)
+
+    step()
+    kept = {key: value.clone() for key, value in optimizer.state_dict()["first"].items()}
+    before = parameter.data
+    left = before.clone()
+    parameter.data = before.clone()
+    step()
+    assert torch.equal(before, left)
+    assert (parameter.detach() < left).all()
+    optimizer.load_state_dict(optimizer.state_dict() | {"first": kept})
+    loaded = kept["a"].clone()
+    step()
+    assert not torch.equal(kept["a"], loaded)  # the very tensor that was loaded moves on
+
+
 def test_a_change_moves_parameters_and_moments_together() -> None:
     one, other = group("a", rows=True), group("b")
     optimizer = Optimizer([one, other])
