@@ -159,7 +159,11 @@ def _through(size: tuple[int, int], faces: tuple[Face, ...], views: list[_View])
     width, height = size
     channels = views[0].features.shape[-1]
     picture = views[0].features.new_zeros(width * height, channels + 1)
-    for face, view in zip(faces, views, strict=True):
+    # Nothing is read off a face that is known to show nothing: of a panorama that is most of them, unless it is full.
+    # One is read in any case, so that gradients have a way even where all are empty.
+    shown = [index for index, view in enumerate(views) if view.frames[0].room] or [0]
+    for index in shown:
+        face, view = faces[index], views[index]
         picture = picture.index_copy(0, face.pixels, read_off(face, view.features, view.opacities))
     picture = picture.reshape(height, width, channels + 1)
     return _View(picture[..., :-1], picture[..., -1], tuple(frame for view in views for frame in view.frames))
