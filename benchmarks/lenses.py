@@ -6,9 +6,10 @@
 Every lens sees the still life from the same places and as large as the pinhole does. A field and Gaussians are trained
 through each lens with the same steps and seeds, and all are judged on the same held-out pinhole photographs, which none
 has seen; ``own`` are the decibels of the same views through the lens itself. An orthographic camera sees what is near
-no larger than what is far, where a pinhole asks for more than was photographed: there the two differ. A figure is the
-mean over the seeds; each seed's own stands beside it, since fields of so few photographs differ by more between seeds
-than a lens is allowed to cost. Figures go to ``benchmarks/results/lenses.json``.
+no larger than what is far, where a pinhole asks for more than was photographed: there the two differ. So the scenes
+that were trained through the pinhole are judged through every other lens too, which is as strange to them: ``through``
+in its row. A figure is the mean over the seeds; each seed's own stands beside it, since fields of so few photographs
+differ by more between seeds than a lens is allowed to cost. Figures go to ``benchmarks/results/lenses.json``.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ from scenekit.representations.networks import Networks
 from scenekit.training.evaluate import scores
 from scenekit.training.steps import steps
 
+PINHOLE = "pinhole"
 LENSES: dict[str, Lens | None] = {
-    "pinhole": None,
+    PINHOLE: None,
     "opencv": Lens.of("perspective", k1=-0.15, k2=0.05, p1=0.002, p2=-0.001),
     "fisheye": Lens.of("equidistant", k1=0.05, k2=-0.01),
     "thin_prism": Lens.of("equidistant", k1=0.03, p1=0.002, p2=-0.002, s1=0.004, s2=-0.003),
@@ -53,17 +55,22 @@ def capture_of(name: str, side: int) -> Capture:
 def measure(name: str, side: int, counts: dict[str, int], seeds: int) -> dict[str, Any]:
     """Train both through one lens, once for each seed, and judge both through the pinhole."""
     capture, plain = capture_of(name, side), synthetic.make(size=(side, side))
+    others = {other: capture_of(other, side) for other in LENSES if other != name} if name == PINHOLE else {}
     result: dict[str, Any] = {"size": list(capture.cameras.sizes[0])}
     for kind, config, fitting in (("gaussians", Gaussians(max_count=20000), None), ("hash_grid", FIELD, FIELD_FITTING)):
-        each, own = [], []
+        each, own, through = [], [], {other: [] for other in others}
         for seed in range(seeds):
             session = prepare(capture, config, Fitting(steps=counts[kind], seed=seed), fitting)
             for _ in steps(session.training):
                 pass
             each.append(_judged(session.scene, plain))
             own.append(_judged(session.scene, capture))
-        result |= {kind: round(sum(each) / seeds, 2), f"{kind}_own": round(sum(own) / seeds, 2)}
+            for other, photographs in others.items():
+                through[other].append(_judged(session.scene, photographs))
+        result |= {kind: round(fmean(each), 2), f"{kind}_own": round(fmean(own), 2)}
         result[f"{kind}_each"] = [round(psnr, 2) for psnr in each]
+        if others:
+            result[f"{kind}_through"] = {other: round(fmean(found), 2) for other, found in through.items()}
     return result
 
 

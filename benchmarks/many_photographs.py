@@ -1,9 +1,10 @@
 """More photographs than memory: generate them, train on them within a cache, and report what it took.
 
-    python benchmarks/many_photographs.py --images 2000 --cache 2 --steps 300
+    python -m benchmarks.many_photographs [--images 2000] [--cache 2] [--steps 300] [--folder FOLDER]
 
 The photographs (1632x1224, JPEG) show the inside of a patterned box from random places. They are made once in the
-folder given, at an eighth of the size and enlarged: what is measured is memory, not quality.
+folder given, at an eighth of the size and enlarged: what is measured is memory, not quality. What follows other flags
+goes to ``scenekit train``. Figures go to ``benchmarks/results/many_photographs.json``.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -20,13 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.record import call, keep
+
 SIZE = (1632, 1224)
 SMALL = 8
 FOCAL = 1200.0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description="More photographs than memory.")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "scenekit-many-photographs")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--cache", type=float, default=2.0, help="GiB of decoded photographs")
@@ -34,12 +35,11 @@ def main() -> None:
     parser.add_argument("--representation", default="hash_grid")
     options, more = parser.parse_known_args()
     generate(options.folder, options.images)
-    with tempfile.TemporaryDirectory() as run:
-        command = [sys.executable, "-m", "scenekit", "train", str(options.folder), "-r", options.representation]
-        command += ["--cache", str(options.cache), "--steps", str(options.steps), "-o", f"{run}/run", "--json", *more]
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-        log = [json.loads(line) for line in (Path(run) / "run" / "metrics.jsonl").read_text().splitlines()]
-    figures = json.loads(done.stdout)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        arguments = [str(options.folder), "-r", options.representation, "--cache", str(options.cache)]
+        figures = call("train", *arguments, "--steps", str(options.steps), "-o", str(run), "--json", *more)
+        log = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     report = {
         "images": options.images,
         "size": SIZE,
@@ -53,8 +53,9 @@ def main() -> None:
         "cpu_seconds": figures["cpu_seconds"],
         "batch_psnr_first": log[0]["psnr"],
         "batch_psnr_last": log[-1]["psnr"],
+        "scope": f"{options.images} generated photographs at {SIZE[0]}x{SIZE[1]}, full size, cpu",
     }
-    print(json.dumps(report, indent=1))
+    keep("many_photographs", options.representation, report)
 
 
 def generate(folder: Path, count: int) -> None:

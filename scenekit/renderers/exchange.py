@@ -28,28 +28,37 @@ HALF = 2**20  # rows that one column can tell apart; two can a million times as 
 
 @dataclass(frozen=True)
 class Pinhole:
-    """What a splat is projected by; ``near`` is the depth before which nothing is seen, ``blur`` in its own pixels."""
+    """What a splat is projected by.
+
+    Attributes:
+        world_from_camera, intrinsics, size: as cameras have them.
+        near: the depth before which nothing is seen.
+        blur: in its own pixels.
+        unit: times a gradient by its pixels, of a mean over the camera's picture: that gradient by normalised device
+            coordinates, x and y, of a mean over a picture as a pinhole has one.
+    """
 
     world_from_camera: Float[Tensor, "3 4"]
     intrinsics: Float[Tensor, "4"]
     size: tuple[int, int]
     near: float
     blur: float
+    unit: tuple[float, float]
 
 
 def told(share: Share, pinholes: Sequence[Pinhole]) -> list[list[Pinhole]]:
     """Those of every process, by rank; gradients reach ours wherever they are used."""
     counts = _said(share, torch.tensor([[len(pinholes)]])).flatten().tolist()
-    plain = torch.zeros(max(counts), 4, dtype=torch.float64)
+    plain = torch.zeros(max(counts), 6, dtype=torch.float64)
     for row, pinhole in zip(plain, pinholes, strict=False):
-        row.copy_(torch.tensor([*pinhole.size, pinhole.near, pinhole.blur], dtype=torch.float64))
+        row.copy_(torch.tensor([*pinhole.size, pinhole.near, pinhole.blur, *pinhole.unit], dtype=torch.float64))
     plains = _said(share, plain).tolist()
     numbers = torch.stack([torch.cat([p.world_from_camera.flatten(), p.intrinsics]) for p in pinholes])
     every = _Told.apply(torch.nn.functional.pad(numbers, (0, 0, 0, max(counts) - len(pinholes))), share)
     return [
         [
-            Pinhole(pose.view(3, 4), intrinsics, (int(width), int(height)), near, blur)
-            for (pose, intrinsics), (width, height, near, blur) in zip(
+            Pinhole(pose.view(3, 4), intrinsics, (int(width), int(height)), near, blur, (x, y))
+            for (pose, intrinsics), (width, height, near, blur, x, y) in zip(
                 (row.split([12, 4]) for row in every[rank]), plains[rank][:count], strict=False
             )
         ]

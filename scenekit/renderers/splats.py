@@ -77,8 +77,8 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
         seen = projected[0] if places is None else exchanged(context.share, projected, places)
         shown = iter([_view(flat, pinhole.size, with_depth, room) for flat, pinhole in zip(seen, ours, strict=True)])
         views = [_through(cameras.sizes[i], faces[i], [next(shown) for _ in lens]) for i, lens in enumerate(lenses)]
-        sizes = [pinhole.size for each in everyone for pinhole in each]
-        trace = _trace([flat for each in projected for flat in each], sizes, views)
+        units = [pinhole.unit for each in everyone for pinhole in each]
+        trace = _trace([flat for each in projected for flat in each], units, views)
         return _gathered(views, cameras, splats, pixels, trace)
 
     def stage(self, context: Context) -> Hashable:
@@ -101,12 +101,15 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
     def _pinholes(self, camera: Cameras, faces: tuple[Face, ...]) -> list[Pinhole]:
         """What one camera is seen through, whatever lens it has."""
         if not faces:
-            return [Pinhole(camera.world_from_camera[0], camera.intrinsics[0], camera.sizes[0], self.near, BLUR)]
+            width, height = size = camera.sizes[0]
+            pose, intrinsics = camera.world_from_camera[0], camera.intrinsics[0]
+            return [Pinhole(pose, intrinsics, size, self.near, BLUR, (width / 2, height / 2))]
         found = []
         for face in faces:
             one = face.camera(camera)
             blur = BLUR * DENSITY**2  # as wide as in a pinhole's picture, whose pixels are larger
-            found.append(Pinhole(one.world_from_camera[0], one.intrinsics[0], face.size, self.near + face.back, blur))
+            pose, intrinsics, near = one.world_from_camera[0], one.intrinsics[0], self.near + face.back
+            found.append(Pinhole(pose, intrinsics, face.size, near, blur, face.unit))
         return found
 
     def _projected(self, splats: Splats, pinhole: Pinhole) -> Projected:
@@ -159,7 +162,11 @@ def _through(size: tuple[int, int], faces: tuple[Face, ...], views: list[_View])
     width, height = size
     channels = views[0].features.shape[-1]
     picture = views[0].features.new_zeros(width * height, channels + 1)
-    for face, view in zip(faces, views, strict=True):
+    # Nothing is read off a face that is known to show nothing: of a panorama that is most of them, unless it is full.
+    # One is read in any case, so that gradients have a way even where all are empty.
+    shown = [index for index, view in enumerate(views) if view.frames[0].room] or [0]
+    for index in shown:
+        face, view = faces[index], views[index]
         picture = picture.index_copy(0, face.pixels, read_off(face, view.features, view.opacities))
     picture = picture.reshape(height, width, channels + 1)
     return _View(picture[..., :-1], picture[..., -1], tuple(frame for view in views for frame in view.frames))
@@ -194,12 +201,13 @@ def _rows(pixels: Pixels, width: int, height: int) -> Int[Tensor, " R"]:
     return (pixels.cameras * height + v.clamp(0, height - 1)) * width + u.clamp(0, width - 1)
 
 
-def _trace(projected: list[Projected], sizes: list[tuple[int, int]], views: list[_View]) -> dict[str, Any]:
+def _trace(projected: list[Projected], units: list[tuple[float, float]], views: list[_View]) -> dict[str, Any]:
     visible = tuple(flat.depths > 0 for flat in projected)
     return {
         "rows": tuple(flat.rows for flat in projected),
         "visible": visible,
-        "sizes": tuple(sizes),
+        "units": tuple(units),
+        "batch": len(views),
         "splats": sum(seen.sum() for seen in visible),
         "frames": tuple(frame for view in views for frame in view.frames),
     }

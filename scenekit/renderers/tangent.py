@@ -46,6 +46,8 @@ class Face:
         pixels: flat indices of the camera's pixels.
         positions: where their rays meet the face, in its pixels.
         depths: what the face's z is multiplied by to give the camera's depth, for a face at the centre.
+        unit: see :class:`~scenekit.renderers.exchange.Pinhole`; a face of several counts as a picture of its own, of 90
+            degrees, so that what a lens sees elsewhere does not lessen how much a splat is pulled at.
     """
 
     camera_from_face: Float[Tensor, "3 3"]
@@ -55,6 +57,7 @@ class Face:
     pixels: Int[Tensor, " P"]
     positions: Float[Tensor, "P 2"]
     depths: Float[Tensor, " P"]
+    unit: tuple[float, float]
 
     def to(self, device: torch.device) -> Face:
         """With its tensors there."""
@@ -112,27 +115,33 @@ def _cut(lens: Lens, intrinsics: tuple[float, ...], size: tuple[int, int]) -> tu
         return (_far_face(origins, density),)
     if float(directions[:, 2].min()) > math.cos(ONE_FACE):
         every = torch.arange(len(directions))
-        return (_face(torch.eye(3, dtype=torch.float64), every, directions, along, density),)
+        return (_face(torch.eye(3, dtype=torch.float64), every, directions, along, density, None),)
     turns = torch.tensor(CUBE, dtype=torch.float64)
     nearest = (directions @ turns[:, :, 2].T).argmax(-1)
     chosen = [(turns[face], (nearest == face).nonzero().squeeze(-1)) for face in range(len(CUBE))]
-    return tuple(_face(turn, rows, directions, along, density) for turn, rows in chosen if len(rows))
+    # A picture of 90 degrees is twice its focal length wide, half of which is the unit, and has the square of that in
+    # pixels; the gradient is of a mean over the lens's own.
+    unit = density * len(directions) / (2 * density / DENSITY) ** 2
+    return tuple(_face(turn, rows, directions, along, density, unit) for turn, rows in chosen if len(rows))
 
 
-def _face(turn: Tensor, rows: Tensor, directions: Tensor, along: Tensor, density: float) -> Face:
+def _face(turn: Tensor, rows: Tensor, directions: Tensor, along: Tensor, density: float, unit: float | None) -> Face:
+    """With the unit of a picture of its own size where there is none of several."""
     local = directions[rows] @ turn
     plane = density * local[:, :2] / local[:, 2:]
     size, corner = _box(plane)
     intrinsics = torch.tensor([density, density, -corner[0], -corner[1]])
-    return Face(turn, intrinsics, size, 0.0, rows, (plane - corner).float(), (along[rows] / local[:, 2]).float())
+    depths = (along[rows] / local[:, 2]).float()
+    units = (size[0] / 2, size[1] / 2) if unit is None else (unit, unit)
+    return Face(turn, intrinsics, size, 0.0, rows, (plane - corner).float(), depths, units)
 
 
 def _far_face(origins: Tensor, density: float) -> Face:
     plane = density * origins[:, :2]
     size, corner = _box(plane)
     intrinsics = torch.tensor([density * FAR, density * FAR, -corner[0], -corner[1]])
-    rows = torch.arange(len(origins))
-    return Face(torch.eye(3).double(), intrinsics, size, FAR, rows, (plane - corner).float(), torch.ones(len(origins)))
+    rows, depths, unit = torch.arange(len(origins)), torch.ones(len(origins)), (size[0] / 2, size[1] / 2)
+    return Face(torch.eye(3).double(), intrinsics, size, FAR, rows, (plane - corner).float(), depths, unit)
 
 
 def _box(plane: Tensor) -> tuple[tuple[int, int], Tensor]:

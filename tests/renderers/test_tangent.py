@@ -12,6 +12,7 @@ from scenekit.core.cameras import Cameras, every_pixel, look_at
 from scenekit.core.lenses import Lens
 from scenekit.core.protocols import EVAL, Context, Splats
 from scenekit.kernels.rays import rays_of
+from scenekit.renderers import splats
 from scenekit.renderers.splats import SplatRenderer
 from scenekit.renderers.tangent import FAR, Face, cubic, faces_of, linear, read_off
 
@@ -145,6 +146,24 @@ def test_gradients_reach_splats_and_poses_through_every_face() -> None:
     assert [seen.shape for seen in rendering.trace["visible"]] == [(60,)] * 5
 
 
+@pytest.mark.parametrize("unseen", [False, True])
+def test_faces_that_show_nothing_are_not_read(monkeypatch: pytest.MonkeyPatch, unseen: bool) -> None:
+    """All splats lie before the camera; or all in it, where none is seen: then gradients are 0, but there are some."""
+    balls, camera = Balls(), camera_of("panorama", (0.0, 5.0, 0.0))
+    if unseen:
+        balls.means = torch.nn.Parameter(camera.centres.expand(60, 3).clone())
+    faces: list[Face] = []
+    monkeypatch.setattr(splats, "read_off", lambda face, *shown: faces.append(face) or read_off(face, *shown))
+    rendering = SplatRenderer(balls).render(camera, context=Context(True, torch.Generator().manual_seed(0)))
+    rendering.color.square().sum().backward()
+    assert balls.means.grad is not None
+    assert len(faces) == 1
+    assert bool(balls.means.grad.any()) != unseen
+    elsewhere = torch.ones(192 * 96, dtype=torch.bool)
+    elsewhere[faces[0].pixels] = False
+    assert float(rendering.opacity.flatten()[elsewhere].max()) == 0
+
+
 def scattered(count: int, size: tuple[int, int]) -> torch.Tensor:
     """Positions that have two pixel centres to every side."""
     within = torch.rand(count, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -191,7 +210,7 @@ def test_a_cubic_reading_has_the_gradients_of_differences() -> None:
 def plain_face(size: tuple[int, int], positions: torch.Tensor, back: float = 0.0) -> Face:
     every = torch.arange(len(positions))
     depths = torch.ones(len(positions), dtype=positions.dtype)
-    return Face(torch.eye(3).double(), torch.tensor([10.0, 10, 0, 0]), size, back, every, positions, depths)
+    return Face(torch.eye(3).double(), torch.tensor([10.0, 10, 0, 0]), size, back, every, positions, depths, (1.0, 1.0))
 
 
 def block(size: tuple[int, int]) -> torch.Tensor:

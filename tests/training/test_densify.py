@@ -1,7 +1,12 @@
+import math
+
 import pytest
 import torch
 
+from scenekit.core.cameras import Cameras
+from scenekit.core.lenses import Lens
 from scenekit.core.protocols import Change, Context, Rendering
+from scenekit.renderers.splats import SplatRenderer
 from scenekit.representations.gaussians import GaussianModel, Gaussians
 from scenekit.training.controllers import DefaultDensification, Growth, Thresholds
 
@@ -23,7 +28,7 @@ def seen(lengths: list[float], visible: list[bool] | None = None) -> Rendering:
     rows.grad = torch.zeros_like(rows)
     rows.grad[:, 0] = torch.tensor(lengths) / (WIDTH / 2)
     mask = torch.tensor(visible or [True] * len(lengths))
-    trace = {"rows": (rows,), "visible": (mask,), "sizes": ((WIDTH, HEIGHT),)}
+    trace = {"rows": (rows,), "visible": (mask,), "units": ((WIDTH / 2, HEIGHT / 2),), "batch": 1}
     return Rendering(torch.zeros(1, HEIGHT, WIDTH, 3), torch.zeros(1, HEIGHT, WIDTH), trace=trace)
 
 
@@ -40,6 +45,32 @@ def apply(model: GaussianModel, change: Change) -> None:
 
 EVERY = Growth(max_count=100, start=0.0, stop=0.5, every=1)
 SMALL, LARGE = -6.0, -3.0  # exp is below and above a hundredth
+
+
+@pytest.mark.parametrize("width", [96, 480])
+def test_what_a_splat_is_pulled_at_hardly_depends_on_how_much_else_a_lens_sees(width: int) -> None:
+    """Through a panorama or a fisheye with the same pixels a degree, whether one splat lies in one face or another."""
+    renderer = SplatRenderer(model_of([-3.0], [0.9]))
+    with torch.no_grad():
+        renderer.primitives.means.copy_(torch.tensor([[0.05, 0.02, 3.0]]))
+        renderer.primitives.harmonics_dc.fill_(1.0)
+    focal = width / (2 * math.pi)
+    square = round(2 * focal)  # of a pinhole's picture of 90 degrees
+    sizes = {None: (square, square), "equirectangular": (width, width // 2), "equidistant": (width, width)}
+    lengths = []
+    for kind, size in sizes.items():
+        values = torch.tensor([[focal, focal, size[0] / 2, size[1] / 2]])
+        lenses = None if kind is None else (Lens(kind),)
+        context = Context(True, torch.Generator().manual_seed(0), 0.1)
+        rendering = renderer.render(Cameras(torch.eye(4)[None, :3], values, (size,), lenses=lenses), context=context)
+        (
+            rendering.color * (torch.arange(size[0]) - size[0] / 2)[:, None]
+        ).mean().backward()  # pulls all that is seen to the left
+        controller = DefaultDensification(renderer.primitives, Growth(max_count=100, start=0.0, stop=0.5, every=10))
+        controller.after_backward(rendering, context)
+        lengths.append(float(controller.lengths[0]))
+    assert lengths[0] > 0
+    assert lengths == pytest.approx([lengths[0]] * 3, rel=0.15)
 
 
 def test_small_ones_are_cloned_large_ones_split_and_transparent_ones_pruned() -> None:

@@ -64,7 +64,7 @@ class DefaultDensification:
         self.step += 1
         if context.progress >= self.growth.stop:
             return None
-        self._gather(rendering, context.share.of)
+        self._gather(rendering)
         change = None
         if self.growth.due(self.step, context.progress):
             change = self._densified(context)
@@ -90,16 +90,16 @@ class DefaultDensification:
         self.seen = self.model.means.new_zeros(count)
 
     @torch.no_grad()
-    def _gather(self, rendering: Rendering, processes: int) -> None:
+    def _gather(self, rendering: Rendering) -> None:
         if len(self.seen) != len(self.model):  # another controller has dropped rows since: none has a gradient yet
             self._forget_gradients(len(self.model))
-        tables, sizes = rendering.trace["rows"], rendering.trace["sizes"]
-        for rows, visible, (width, height) in zip(tables, rendering.trace["visible"], sizes, strict=True):
+        trace = rendering.trace
+        for rows, visible, (across, down) in zip(trace["rows"], trace["visible"], trace["units"], strict=True):
             if rows.grad is None:
                 continue
             # The loss is a mean over a process's batch; 3DGS's threshold is meant for a batch of one.
-            x, y = (rows.grad[:, :2] * (len(tables) / processes)).unbind(-1)
-            self.lengths += torch.hypot(x * (width / 2), y * (height / 2))
+            x, y = (rows.grad[:, :2] * trace["batch"]).unbind(-1)
+            self.lengths += torch.hypot(x * across, y * down)
             self.seen += visible
 
     @torch.no_grad()
