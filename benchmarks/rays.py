@@ -208,7 +208,7 @@ def _traced(name: str, scope: dict[str, Any], rays: Stretches, cells: Tensor, fi
 
 def _by_reference(rays: Stretches, cells: Tensor, field: GridField, shaded: bool) -> Traced:
     layout, packed = field.layout, RULE.packed(torch.float32, cells.device)
-    grid = (field.table, layout.scales, layout.resolutions, layout.offsets, False, field.density, field.color)
+    grid = (field.table, layout.scales, layout.resolutions, layout.offsets, False, [], "", field.density, field.color)
     return Traced(
         *OPS["trace_hash_grid"].reference(
             *rays, cells, packed, FULL, *grid, field.log_density, 1.0, False, shaded, None, None
