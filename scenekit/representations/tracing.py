@@ -39,6 +39,7 @@ class OnGrid(Protocol):
         ...
 
 
+@runtime_checkable
 class EncodedField(Protocol):
     """An encoding with two networks on it."""
 
