@@ -2,7 +2,8 @@
 
 The scene is one that training leaves behind: a ball of radius 0.5 whose surface is as sharp as a cell of its field and
 which is dense inside; 128^3 cells are occupied in it and just around it, 1024 steps cross the cube. A camera sees it in
-two fifths of its pixels. "march" and "reach" take pixels at random, as training does, "trace" all of a picture.
+two fifths of its pixels. "march" and "reach" take pixels at random, as training does, "trace" all of a picture; rows
+with "neurons" have as many, Gaussians, between the grid and its networks.
 
 Each figure is the median of 30 replays of a recorded graph by CUDA events, after 5 that do not count: the GPU's own
 time, as in a recorded step; what reads a size back cannot be recorded and is timed as it is called. Ours is compared
@@ -17,7 +18,7 @@ import argparse
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -34,6 +35,7 @@ from scenekit.kernels import OPS, GridLayout
 from scenekit.kernels.grid_layout import rows_of
 from scenekit.kernels.lit_counts import lit_counts
 from scenekit.kernels.march import Marched, StepRule, march
+from scenekit.kernels.rbf import Neurons
 from scenekit.kernels.trace_hash_grid import GridField, Stretches, trace_hash_grid
 from scenekit.recipes.device import device_name
 
@@ -41,6 +43,7 @@ REPETITIONS, CHECKED = 30, 256
 RADIUS, CELLS, FULL = 0.5, 128, 1024
 RULE = StepRule(2 * math.sqrt(3) / FULL, 2 * math.sqrt(3) / FULL)
 LAYOUTS = ((8, 4), (16, 2))  # levels, features
+NEURONS_ON = (8, 4)  # the grid that neurons read
 THICK, THIN = 8.5, 2.3  # raw densities inside and, negative, outside
 LIT = 2**18  # samples that "reach" is told for
 
@@ -111,6 +114,21 @@ def ball(levels: int, features: int, dtype: torch.dtype, device: torch.device) -
     return GridField(table.to(device, dtype), layout, *moved, log_density=math.log(0.1), bounds=Bounds())
 
 
+def neurons_of(field: GridField, device: torch.device) -> GridField:
+    """The ball told by two of 32 neurons, which know the inside and the outside by the same feature, and one layer."""
+    g = torch.Generator().manual_seed(1)
+    encoded = field.density[0].shape[1]
+    knows = int(field.density[0][0].argmax())
+    centers, log_precisions = torch.randn(32, encoded, generator=g), torch.randn(32, encoded, generator=g) - 3
+    log_precisions[:2], log_precisions[:2, knows] = -20.0, 2.0
+    centers[0, knows], centers[1, knows] = 1.0, -1.0
+    density = torch.randn(16, 32, generator=g) * (2 / 32) ** 0.5
+    density[0] = 0.0
+    density[0, 0], density[0, 1] = THICK, -THIN
+    neurons = Neurons(centers.to(device), log_precisions.to(device), "gaussian")
+    return replace(field, density=[density.to(device)], neurons=neurons)
+
+
 def march_rows(share: int, device: torch.device) -> Iterator[Row]:
     """Samples of rays: as many as there are, into a capacity, and with counts known beforehand."""
     cells = occupied(device)
@@ -169,6 +187,9 @@ def picture_rows(share: int, device: torch.device) -> Iterator[Row]:
                     "products": products,
                 }
                 yield _traced("trace", scope, rays, cells, field, products)
+                if (levels, features) == NEURONS_ON:
+                    read = neurons_of(field, device)
+                    yield _traced("trace", {**scope, "neurons": 32}, rays, cells, read, products)
 
 
 def reach_rows(share: int, device: torch.device) -> Iterator[Row]:
@@ -180,6 +201,8 @@ def reach_rows(share: int, device: torch.device) -> Iterator[Row]:
             rays = of_training(max(1, count // share), device)
             scope = {"rays": len(rays.near), "L": levels, "F": features, "products": "high"}
             yield _traced("reach", scope, rays, cells, field, "high")
+            if (levels, features) == NEURONS_ON:
+                yield _traced("reach", {**scope, "neurons": 32}, rays, cells, neurons_of(field, device), "high")
 
 
 def _traced(name: str, scope: dict[str, Any], rays: Stretches, cells: Tensor, field: GridField, products: str) -> Row:
@@ -207,8 +230,9 @@ def _traced(name: str, scope: dict[str, Any], rays: Stretches, cells: Tensor, fi
 
 
 def _by_reference(rays: Stretches, cells: Tensor, field: GridField, shaded: bool) -> Traced:
-    layout, packed = field.layout, RULE.packed(torch.float32, cells.device)
-    grid = (field.table, layout.scales, layout.resolutions, layout.offsets, False, field.density, field.color)
+    layout, of, packed = field.layout, field.neurons, RULE.packed(torch.float32, cells.device)
+    neurons = ([], "") if of is None else ([of.centers, of.log_precisions], of.kernel)
+    grid = (field.table, layout.scales, layout.resolutions, layout.offsets, False, *neurons, field.density, field.color)
     return Traced(
         *OPS["trace_hash_grid"].reference(
             *rays, cells, packed, FULL, *grid, field.log_density, 1.0, False, shaded, None, None

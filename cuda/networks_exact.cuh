@@ -21,9 +21,17 @@ class Networks {
     for (int l = 0; l < LEVELS; ++l) {
       float sum[F] = {};
       blend_level(x, table, layout, l, sum);
+      if constexpr (NEURONS) {
+#pragma unroll 1
+        for (int n = 0; n < NEURONS; ++n)
+          encoded_[n] = level_apart(weights_ + BEFORE_NEURONS, l, n, sum, l ? encoded_[n] : 0.0f);
+      } else {
 #pragma unroll
-      for (int f = 0; f < F; ++f) encoded_[l * F + f] = sum[f];
+        for (int f = 0; f < F; ++f) encoded_[l * F + f] = sum[f];
+      }
     }
+#pragma unroll 1
+    for (int n = 0; n < NEURONS; ++n) encoded_[n] = radial<(Radial)RADIAL, float>(encoded_[n]);
   }
 
   __device__ __forceinline__ float density(bool asked) {

@@ -1,6 +1,6 @@
 // The networks of a traced field on tensor cores: 32 samples of a warp at once, operands in half precision, sums in
 // float32. Weights stay in shared memory, and so do the samples' encodings and their directions' harmonics, as squares of
-// mma.cuh; lane l's sample is row l % 16 of strip l / 16.
+// mma.cuh; lane l's sample is row l % 16 of strip l / 16. Neurons stand there too, for all lanes to read the same one.
 //
 // FEATURES divide 8, so that half a square is filled by whole levels.
 #pragma once
@@ -22,12 +22,17 @@ __device__ constexpr int squares_before(int l) {
 
 class Networks {
  public:
-  static constexpr int WORDS = squares_before(LAYERS) * SQUARE, ROOM = 2 * (OF_ENCODING + OF_HARMONICS) * SQUARE;
+  static constexpr int TO_NEURONS = squares_before(LAYERS) * SQUARE;  // words, of which neurons take whole squares
+  static constexpr int WORDS = TO_NEURONS + (OF_NEURONS + SQUARE - 1) / SQUARE * SQUARE;
+  static constexpr int ROOM = 2 * (OF_ENCODING + OF_HARMONICS) * SQUARE;
 
   __device__ Networks(const float* weights, unsigned* shared)
       : weights_(shared), encodings_(shared + WORDS + threadIdx.x / 32 * ROOM),
         harmonics_(encodings_ + 2 * OF_ENCODING * SQUARE) {
     load<0>(weights);
+    if constexpr (NEURONS)
+      for (int i = threadIdx.x; i < OF_NEURONS; i += blockDim.x)
+        weights_[TO_NEURONS + i] = __float_as_uint(__ldg(weights + BEFORE_NEURONS + i));
     for (int i = lane_index(); i < ROOM; i += 32) encodings_[i] = 0;  // channels that nobody fills
     __syncthreads();
   }
@@ -41,6 +46,7 @@ class Networks {
 
   __device__ __forceinline__ void encode(const float* x, const Entry* table, const int* layout) {
     constexpr int TOGETHER = 8 / F;  // as many levels at once as registers hold rows of
+    float neurons[16 * OF_ENCODING] = {};
 #pragma unroll 1
     for (int e = 0; e * TOGETHER < LEVELS; ++e) {
       float channels[8] = {};
@@ -48,7 +54,20 @@ class Networks {
       for (int k = 0; k < TOGETHER; ++k)
         if (LEVELS % TOGETHER == 0 || e * TOGETHER + k < LEVELS)
           blend_level(x, table, layout, e * TOGETHER + k, channels + k * F);
-      put(channels, encodings_, OF_ENCODING, e);
+      if constexpr (NEURONS) {
+#pragma unroll
+        for (int k = 0; k < TOGETHER; ++k)
+          if (LEVELS % TOGETHER == 0 || e * TOGETHER + k < LEVELS)
+            add_apart(e * TOGETHER + k, channels + k * F, neurons);
+      } else {
+        put(channels, encodings_, OF_ENCODING, e);
+      }
+    }
+    if constexpr (NEURONS) {
+#pragma unroll
+      for (int n = 0; n < NEURONS; ++n) neurons[n] = radial<(Radial)RADIAL, float>(neurons[n]);
+#pragma unroll
+      for (int e = 0; e < 2 * OF_ENCODING; ++e) put(neurons + 8 * e, encodings_, OF_ENCODING, e);
     }
   }
 
@@ -82,6 +101,13 @@ class Networks {
   }
 
  private:
+  // Adds to r^2 of every neuron how far the features of level `l` are from its centre.
+  __device__ __forceinline__ void add_apart(int l, const float* features, float* squared) const {
+    const float* neurons = (const float*)(weights_ + TO_NEURONS);
+#pragma unroll
+    for (int n = 0; n < NEURONS; ++n) squared[n] = level_apart(neurons, l, n, features, squared[n]);
+  }
+
   // The e-th eight channels of this lane's sample.
   __device__ static __forceinline__ void put(const float* channels, unsigned* to, int wide, int e) {
     unsigned* square = to + (lane_index() / 16 * wide + e / 2) * SQUARE;

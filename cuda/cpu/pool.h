@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <functional>
 
-#define SCENEKIT_ABI 7
+#define SCENEKIT_ABI 8
 #define SCENEKIT_EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace scenekit {

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "../composite.h"
@@ -14,6 +16,7 @@
 #include "march_loop.h"
 #include "mlp_loop.h"
 #include "pool.h"
+#include "rbf_loop.h"
 
 using namespace scenekit;
 
@@ -34,6 +37,7 @@ struct Rays {
 struct Field {
   const float* table;
   Grid grid;
+  std::optional<Neurons> neurons;
   Network density, color;
   float log_density, per_side;
   int degree;
@@ -62,8 +66,8 @@ class Round {
  public:
   Round(const Rays& rays, const StepRule& rule, const CellBits& occupancy, const Field& field, const Pixels& pixels)
       : rays_(rays), rule_(rule), occupancy_(occupancy), field_(field), pixels_(pixels), work_density_(field.density),
-        work_color_(field.color), encoded_(BLOCK * field.density.widths[0]), features_(BLOCK * feature_count()),
-        inputs_(BLOCK * field.color.widths[0]), colors_(BLOCK * 3 + WIDTH) {
+        work_color_(field.color), blended_(field.neurons ? BLOCK * field.grid.levels * field.grid.features : 0),
+        encoded_(BLOCK * field.density.widths[0]), features_(BLOCK * feature_count()), inputs_(BLOCK * field.color.widths[0]), colors_(BLOCK * 3 + WIDTH) {
     followers_.reserve(SLOTS);
     seen_.reserve(BLOCK);
   }
@@ -75,8 +79,7 @@ class Round {
       fill();
       if (followers_.empty()) return;
       collect();
-      (field_.simplices ? encode_simplices : encode_block)(points_, BLOCK, count_, field_.table, field_.grid,
-                                                           encoded_.data());
+      encode();
       forward_rows(field_.density, encoded_.data(), count_, features_.data(), work_density_);
       find_alphas();
       blend();
@@ -124,6 +127,12 @@ class Round {
       field_position<Wide>(p, field_.contracted, field_.per_side);
       for (int a = 0; a < 3; ++a) store(points_ + a * BLOCK + i, p[a]);
     }
+  }
+
+  void encode() {
+    float* blended = field_.neurons ? blended_.data() : encoded_.data();
+    (field_.simplices ? encode_simplices : encode_block)(points_, BLOCK, count_, field_.table, field_.grid, blended);
+    if (field_.neurons) field_.neurons->answer(blended, count_, encoded_.data());
   }
 
   void find_alphas() {
@@ -194,7 +203,7 @@ class Round {
   const Field& field_;
   const Pixels& pixels_;
   Workspace work_density_, work_color_;
-  std::vector<float> encoded_, features_, inputs_, colors_;
+  std::vector<float> blended_, encoded_, features_, inputs_, colors_;
   std::vector<Follower> followers_;
   std::vector<Seen> seen_;
   // Lanes beyond the count hold what earlier rounds left; nobody reads what comes of them.
@@ -205,18 +214,25 @@ class Round {
 }  // namespace
 
 // `sizes`: max_samples, cascades, grid, powers, features, levels, layers of density and colour, degree, whether
-// contracted, whether colours are wanted, whether cells are simplices. `numbers`: log of the initial density, half the side of the field.
+// contracted, whether colours are wanted, whether cells are simplices, which function neurons are, 0 where there are none.
+// `numbers`: log of the initial density, half the side of the field. Scales and shifts of neurons may be null then.
 SCENEKIT_EXPORT void scenekit_trace_hash_grid(
     const float* origins, const float* directions, const float* near, const float* far, const float* jitter,
     int64_t count, const Word* words, const float* constants, const float* powers, const int64_t* sizes,
     const float* numbers, const float* table, const float* scales, const int64_t* resolutions, const int64_t* offsets,
-    const float* density_weights, const int64_t* density_widths, const float* color_weights,
-    const int64_t* color_widths, float* colors, float* opacities, float* distances, int64_t* samples) {
+    const float* neuron_scales, const float* neuron_shifts, const float* density_weights,
+    const int64_t* density_widths, const float* color_weights, const int64_t* color_widths, float* colors,
+    float* opacities, float* distances, int64_t* samples) {
   Rays rays{origins, directions, near, far, jitter, count, sizes[0]};
   const CellBits occupancy = cell_bits(words, sizes[1], sizes[2]);
   StepRule rule = step_rule(constants, powers, sizes[3]);
+  std::optional<Neurons> neurons;
+  if (sizes[12]) {
+    neurons.emplace(neuron_scales, neuron_shifts, density_widths[0], sizes[4] * sizes[5], (Radial)sizes[12]);
+  }
   Field field{table,
               {sizes[4], sizes[5], scales, resolutions, offsets},
+              std::move(neurons),
               Network(density_weights, density_widths, sizes[6]),
               Network(color_weights, color_widths, sizes[7]),
               numbers[0],

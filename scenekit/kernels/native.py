@@ -19,7 +19,7 @@ from torch import Tensor
 from scenekit import resources
 from scenekit.kernels.choice import ours_serve
 
-ABI = 7  # must equal SCENEKIT_ABI in cuda/cpu/pool.h: a stale library is refused, not called
+ABI = 8  # must equal SCENEKIT_ABI in cuda/cpu/pool.h: a stale library is refused, not called
 
 
 def _instruction_sets() -> tuple[str, ...]:

@@ -1,11 +1,13 @@
 """Radial basis functions: neurons in a space of features, and adaptive ones in the space of points.
 
-Plain torch on every device: the neurons are two matrix products, which no loop of ours beats.
+Plain torch on every device: the neurons are two matrix products, which no loop of ours beats. Where pictures are traced
+in one pass, neurons are ``cuda/rbf.h``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -43,6 +45,27 @@ KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
     "inverse_multiquadric": inverse_multiquadric,
     "wendland_c2": wendland_c2,
 }
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """What :func:`rbf_neurons` takes beside features."""
+
+    centers: Float[Tensor, "K F"]
+    log_precisions: Float[Tensor, "K F"]
+    kernel: str
+
+
+def number_of(kernel: str) -> int:
+    """Which kernel that is in ``cuda/rbf.h``, where none is 0; raises ValueError for an unknown one."""
+    _kernel(kernel)
+    return 1 + list(KERNELS).index(kernel)
+
+
+def scaled(centers: Float[Tensor, "K F"], log_precisions: Float[Tensor, "K F"]) -> tuple[Tensor, Tensor]:
+    """Scales and shifts [K F], so that ``e^b (f - c)^2`` is ``(scale f - shift)^2``."""
+    scales = (0.5 * log_precisions).exp()
+    return scales, scales * centers
 
 
 def rbf_neurons(

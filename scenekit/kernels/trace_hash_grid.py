@@ -1,5 +1,7 @@
 """Pictures of a grid of cubes or simplices in one pass: march, encode, density, transmittance, colour.
 
+Neurons of radial basis functions may stand between the grid and its networks.
+
 Nothing is written between them. The result is that of the operators one after the other: a ray ends where less
 than ``composite.STOP`` of the light is left, and a sample with a weight of at most ``composite.INVISIBLE`` keeps its
 part of opacity and distance but is not asked for its colour. There are no gradients: training asks it only how far
@@ -32,6 +34,7 @@ from scenekit.kernels.march import CONSTANTS, MARCH, StepRule, packed_rule
 from scenekit.kernels.mlp import MLP
 from scenekit.kernels.op import register
 from scenekit.kernels.pack_cells import check_cells, packed_or_now
+from scenekit.kernels.rbf import Neurons, number_of, rbf_neurons, scaled
 from scenekit.kernels.simplex_grid import SIMPLEX_GRID
 from scenekit.kernels.spherical_harmonics import MAX_DEGREE, SPHERICAL_HARMONICS
 
@@ -45,10 +48,11 @@ class GridField:
     Attributes:
         table: rows of all levels [E F]; may be of another floating type than the rest.
         layout: of the table, in three dimensions.
-        density: weights [out in] from the encoding to features, the first of which is the raw density.
+        density: weights [out in] from the encoding, or neurons, to features, the first of which is the raw density.
         color: weights [out in] from features and spherical harmonics of the direction to 3 raw colours.
         log_density: added to the raw density.
         bounds: what part of the scene the table's cube covers.
+        neurons: functions of the encoding; None where it goes to the density network as it is.
     """
 
     table: Float[Tensor, "E F"]
@@ -57,6 +61,7 @@ class GridField:
     color: Sequence[Tensor]
     log_density: float
     bounds: Bounds
+    neurons: Neurons | None = None
 
 
 class Stretches(NamedTuple):
@@ -85,6 +90,8 @@ class _Arguments(NamedTuple):
     resolutions: Sequence[int]
     offsets: Sequence[int]
     simplices: bool
+    neurons: Sequence[Tensor]
+    kernel: str
     density: Sequence[Tensor]
     color: Sequence[Tensor]
     log_density: float
@@ -97,7 +104,7 @@ class _Arguments(NamedTuple):
     @property
     def floats(self) -> list[Tensor]:
         """Every tensor that must be of one kind; the table may be of another."""
-        return [*self[:5], *self.density, *self.color]
+        return [*self[:5], *self.neurons, *self.density, *self.color]
 
     @property
     def harmonics(self) -> int:
@@ -128,7 +135,7 @@ def trace_hash_grid(
     shapes that do not fit together, TypeError where dtypes or devices differ, and RuntimeError where gradients
     are wanted: there are none.
     """
-    layout, bounds, cells = field.layout, field.bounds, check_cells(occupancy)
+    layout, bounds, neurons, cells = field.layout, field.bounds, field.neurons, check_cells(occupancy)
     arguments = _Arguments(
         *rays,
         cells.occupied,
@@ -139,6 +146,8 @@ def trace_hash_grid(
         layout.resolutions,
         layout.offsets,
         layout.simplices,
+        [] if neurons is None else [neurons.centers, neurons.log_precisions],
+        "" if neurons is None else neurons.kernel,
         list(field.density),
         list(field.color),
         field.log_density,
@@ -173,7 +182,7 @@ def _check_networks(a: _Arguments) -> None:
         raise TypeError(f"table: wanted floats on {a.origins.device}, found {a.table.dtype} on {a.table.device}")
     if not a.density or not a.color:
         raise ValueError("density, color: wanted at least one matrix each, found none")
-    width = len(a.scales) * a.table.shape[1]
+    width = _check_neurons(a)
     for name, weights in (("density", a.density), ("color", a.color)):
         for index, weight in enumerate(weights):
             wanted = "in" if name == "color" and index == 0 else width
@@ -184,6 +193,19 @@ def _check_networks(a: _Arguments) -> None:
         raise ValueError(f"color: wanted 3 outputs, found {width}")
     if not 0 <= a.degree <= MAX_DEGREE or (a.degree + 1) ** 2 != a.harmonics:
         raise ValueError(f"color[0]: wanted inputs for features and harmonics of degree 0 to 4, found {a.harmonics}")
+
+
+def _check_neurons(a: _Arguments) -> int:
+    """What the density network takes: as many as there are neurons, or features of the grid."""
+    width = len(a.scales) * a.table.shape[1]
+    if not a.neurons:
+        return width
+    sizes = {"F": width}
+    for name, tensor in zip(("centers", "log_precisions"), a.neurons, strict=True):
+        check_shape(name, tensor, ("K", "F"), sizes)
+        check_same_kind("origins", a.origins, **{name: tensor})
+    number_of(a.kernel)
+    return sizes["K"]
 
 
 def _reference(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -198,6 +220,8 @@ def _reference(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     positions = Bounds(a.extent, a.contracted).normalize(origins[owners] + directions[owners] * distances[:, None])
     grid = SIMPLEX_GRID if a.simplices else HASH_GRID
     encoded = grid.reference(positions, a.table.to(dtype), a.scales, a.resolutions, a.offsets)
+    if a.neurons:
+        encoded = rbf_neurons(encoded, *(x.to(dtype) for x in a.neurons), kernel=a.kernel)
     features = _network(encoded, a.density)
     density = (features[:, 0] + a.log_density).clamp(max=SATURATED).exp()
     alphas = -torch.expm1(-density * deltas)
@@ -234,13 +258,15 @@ def _cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     widths = [torch.tensor([w[0].shape[1], *(x.shape[0] for x in w)]) for w in (a.density, a.color)]
     layers = len(a.density), len(a.color)
     numbers = (a.max_samples, cascades, grid, len(rule) - CONSTANTS, a.table.shape[1], len(a.scales), *layers, a.degree)
-    sizes = torch.tensor([*numbers, int(a.contracted), int(a.shaded), int(a.simplices)])
+    kernel = number_of(a.kernel) if a.neurons else 0
+    sizes = torch.tensor([*numbers, int(a.contracted), int(a.shaded), int(a.simplices), kernel])
     space = torch.tensor([a.log_density, a.extent], dtype=torch.float32)
     layout = packed_layout(tuple(a.scales), tuple(a.resolutions), tuple(a.offsets))
     color, samples = a.near.new_empty(count, 3), torch.empty(count, dtype=torch.int64)
     opacity, distance = (a.near.new_empty(count) for _ in range(2))
     march = (packed_or_now(a.occupancy, a.packed), rule[:CONSTANTS], rule[CONSTANTS:], sizes, space)
-    field = (a.table.contiguous(), *layout, networks[0], widths[0], networks[1], widths[1])
+    neurons = scaled(a.neurons[0].contiguous(), a.neurons[1].contiguous()) if a.neurons else (None, None)
+    field = (a.table.contiguous(), *layout, *neurons, networks[0], widths[0], networks[1], widths[1])
     native.call("trace_hash_grid", *rays, count, *march, *field, color, opacity, distance, samples)
     return color, opacity, distance, samples
 
@@ -248,10 +274,11 @@ def _cpu(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _cuda(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     a = _Arguments(*arguments)
     layout, numbers = (a.scales, a.resolutions, a.offsets), (a.log_density, 0.5 / a.extent, a.contracted, a.shaded)
-    shape = gpu.Shape.of(a.table, a.simplices, a.density, a.color)
+    shape = gpu.Shape.of(a.table, len(a.scales), a.simplices, a.kernel, a.density, a.color)
     if not shape.fits or any(x.dtype != torch.float32 for x in (*a.floats, a.rule)):
         return _reference(*arguments)
-    field = gpu.Field(shape, a.table, layout, [*a.density, *a.color], numbers)
+    neurons = scaled(*a.neurons) if a.neurons else ()
+    field = gpu.Field(shape, a.table, layout, neurons, [*a.density, *a.color], numbers)
     exact = torch.get_float32_matmul_precision() == "highest"
     cells = PackedCells(packed_or_now(a.occupancy, a.packed), *a.occupancy.shape[:2])
     return gpu.trace(a[:5], cells, a.rule, a.max_samples, field, exact=exact, room=a.room)
@@ -267,8 +294,8 @@ def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 TRACE_HASH_GRID = register(
     "trace_hash_grid(Tensor origins, Tensor directions, Tensor near, Tensor far, Tensor jitter, Tensor occupancy, "
     "Tensor rule, int max_samples, Tensor table, float[] scales, int[] resolutions, int[] offsets, "
-    "bool simplices, Tensor[] density, Tensor[] color, float log_density, float extent, bool contracted, bool shaded, "
-    "Tensor? packed, int? room) "
+    "bool simplices, Tensor[] neurons, str kernel, Tensor[] density, Tensor[] color, float log_density, float extent, "
+    "bool contracted, bool shaded, Tensor? packed, int? room) "
     "-> (Tensor colors, Tensor opacities, Tensor distances, Tensor samples)",
     _reference,
     fake=_fake,

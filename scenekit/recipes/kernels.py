@@ -46,8 +46,10 @@ from scenekit.representations.factors import Factors
 from scenekit.representations.gaussians import GaussianModel
 from scenekit.representations.grid_field import GridEncoding, GridRadianceField
 from scenekit.representations.networks import ColorLayers, RadianceNetworks
+from scenekit.representations.radiance import RadianceField
 from scenekit.representations.rbf_encodings import AdaptiveRBFEncoding
 from scenekit.representations.signal import SignalField
+from scenekit.representations.tracing import OnGrid
 from scenekit.representations.triplane import TriplaneEncoding
 
 SLOW = {"radiance_backward": 0, "mlp_half_backward": 1, "radiance": 2, "mlp": 3, "mlp_half": 4, "grid": 5}
@@ -105,10 +107,12 @@ def _adaptive(module: AdaptiveRBFEncoding) -> list[Source]:
     return [nearest.source(module.dimensions, module.neighbors)] if module.neighbors <= nearest.MOST else []
 
 
-def _traced(module: GridRadianceField) -> list[Source]:
-    encoding, networks = module.encoding, module.networks
-    weights = networks.density_weights, networks.color_weights
-    return trace_hash_grid.sources(trace_hash_grid.Shape.of(encoding.table, encoding.layout.simplices, *weights))
+def _traced(module: GridRadianceField | RadianceField) -> list[Source]:
+    if not isinstance(module.encoding, OnGrid):
+        return []
+    (table, layout, neurons), networks = module.encoding.grid_parts, module.networks
+    kernel, weights = "" if neurons is None else neurons.kernel, (networks.density_weights, networks.color_weights)
+    return trace_hash_grid.sources(trace_hash_grid.Shape.of(table, layout.levels, layout.simplices, kernel, *weights))
 
 
 def _rasterized(renderer: SplatRenderer[GaussianModel]) -> list[Source]:
@@ -136,6 +140,7 @@ NEEDED: dict[type[nn.Module], Callable[[Any], list[Source]]] = {
     ColorLayers: _directional,
     GridEncoding: lambda x: [_grid(x.layout.simplices, x.dimensions, x.table)],
     GridRadianceField: _traced,
+    RadianceField: _traced,
     AdaptiveRBFEncoding: _adaptive,
     TriplaneEncoding: lambda x: [_grid(False, 2, x.planes[0])],
     Factors: lambda x: [_grid(False, len(axes), table) for axes, table in zip(x.axes, x.tables, strict=True)],

@@ -14,14 +14,11 @@ from scenekit.core.capabilities import Traced
 from scenekit.core.protocols import ParameterGroup
 from scenekit.core.rays import Rays, Samples, Way
 from scenekit.core.schedules import exponential
-from scenekit.kernels import native
-from scenekit.kernels.gpu import launch
 from scenekit.kernels.grid_layout import GridLayout
 from scenekit.kernels.hash_grid import hash_grid
-from scenekit.kernels.march import StepRule
 from scenekit.kernels.simplex_grid import simplex_grid
-from scenekit.kernels.trace_hash_grid import GridField, Stretches, trace_hash_grid
 from scenekit.representations.networks import Networks, RadianceNetworks
+from scenekit.representations.tracing import GridParts, lit_samples, picture
 
 
 @runtime_checkable
@@ -72,6 +69,11 @@ class GridEncoding(nn.Module):
         table = torch.empty(layout.rows, features)
         self.table = nn.Parameter(table.uniform_(-1e-4, 1e-4, generator=generator))
 
+    @property
+    def grid_parts(self) -> GridParts:
+        """See :class:`~scenekit.representations.tracing.OnGrid`."""
+        return GridParts(self.table, self.layout)
+
     def forward(self, positions: Float[Tensor, "S D"]) -> Float[Tensor, "S F"]:
         """Blends of the vertices around each position in [0, 1]^D, level after level."""
         encode = simplex_grid if self.layout.simplices else hash_grid
@@ -112,32 +114,13 @@ class GridRadianceField(nn.Module):
         """See :class:`~scenekit.core.capabilities.Radiant`."""
         return self.networks.radiance(self.encoding(self.bounds.normalize(samples.positions)), samples.directions)
 
-    @torch.no_grad()
     def trace(self, rays: Rays, way: Way) -> Traced | None:
         """See :class:`~scenekit.core.capabilities.Tracer`; None without native code."""
-        return self._trace(rays, way, shaded=True)
+        return picture(self, rays, way)
 
-    @torch.no_grad()
     def reach(self, rays: Rays, way: Way, room: int | None = None) -> Int[Tensor, " R"] | None:
         """See :class:`~scenekit.core.capabilities.Tracer`; None without native code."""
-        traced = self._trace(rays, way, shaded=False, room=room)
-        return None if traced is None else traced.samples
-
-    def _trace(self, rays: Rays, way: Way, *, shaded: bool, room: int | None = None) -> Traced | None:
-        tensors = rays.origins, self.encoding.table
-        if not (launch.available() if all(x.is_cuda for x in tensors) else native.serves(*tensors)):
-            return None
-        field = GridField(
-            self.encoding.table,
-            self.encoding.layout,
-            tuple(self.networks.density_weights),
-            tuple(self.networks.color_weights),
-            self.networks.log_density,
-            self.bounds,
-        )
-        stretches = Stretches(rays.origins, rays.directions, way.near, way.far, way.jitter)
-        rule, most = StepRule(*way.rule), way.max_samples
-        return trace_hash_grid(stretches, way.occupancy, rule, most, field, shaded=shaded, room=room)
+        return lit_samples(self, rays, way, room)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The encoding's and the networks'."""

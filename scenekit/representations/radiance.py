@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from scenekit.core.bounds import Bounds
+from scenekit.core.capabilities import Traced
 from scenekit.core.protocols import Adaptive, Context, Controller, Encoding, ParameterGroup, Regularized
-from scenekit.core.rays import Samples
+from scenekit.core.rays import Rays, Samples, Way
 from scenekit.representations.adaptation import Adaptation
 from scenekit.representations.networks import RadianceNetworks
+from scenekit.representations.tracing import lit_samples, picture
 
 
 class RadianceField(nn.Module):
@@ -39,6 +41,14 @@ class RadianceField(nn.Module):
     def radiance(self, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S 3"]]:
         """See :class:`~scenekit.core.capabilities.Radiant`."""
         return self.networks.radiance(self.encoding(self.bounds.normalize(samples.positions)), samples.directions)
+
+    def trace(self, rays: Rays, way: Way) -> Traced | None:
+        """See :class:`~scenekit.core.capabilities.Tracer`; None unless its encoding is on a grid."""
+        return picture(self, rays, way)
+
+    def reach(self, rays: Rays, way: Way, room: int | None = None) -> Int[Tensor, " R"] | None:
+        """See :class:`~scenekit.core.capabilities.Tracer`; None unless its encoding is on a grid."""
+        return lit_samples(self, rays, way, room)
 
     def controllers(self) -> list[Controller]:
         """An adaptive encoding moves to where density is, once early in training."""

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from scenekit.core.protocols import ParameterGroup
 from scenekit.core.schedules import exponential
 from scenekit.kernels.nearest import nearest
-from scenekit.kernels.rbf import adaptive_rbf, rbf_neurons
+from scenekit.kernels.rbf import Neurons, adaptive_rbf, rbf_neurons
 from scenekit.representations.grid_field import GridEncoding
 from scenekit.representations.kmeans import weighted_kmeans, whitening_of
+from scenekit.representations.tracing import GridParts
 
 
 def _group(name: str, parameters: dict[str, nn.Parameter], learning_rate: float, *, sparse: bool) -> ParameterGroup:
@@ -34,6 +35,12 @@ class NeuronEncoding(nn.Module):
         centers = torch.empty(functions, grid.features)
         self.centers = nn.Parameter(centers.uniform_(-1e-4, 1e-4, generator=generator))
         self.log_precisions = nn.Parameter(torch.zeros(functions, grid.features))
+
+    @property
+    def grid_parts(self) -> GridParts:
+        """See :class:`~scenekit.representations.tracing.OnGrid`."""
+        neurons = Neurons(self.centers, self.log_precisions, self.kernel)
+        return self.grid.grid_parts._replace(neurons=neurons)
 
     def forward(self, positions: Float[Tensor, "S D"]) -> Float[Tensor, "S F"]:
         """How near the features of each position in [0, 1]^D are to every centre."""

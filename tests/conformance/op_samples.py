@@ -177,7 +177,7 @@ def _traced(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, .
     color = [normal(generator, dtype, 7, 5 + 9), normal(generator, dtype, 3, 7)]
     rays = (origins, towards, near, far + 2, jitter, occupancy, rule, most)
     grid = (table, list(layout.scales), list(layout.resolutions), list(layout.offsets), False)
-    return *rays, *grid, density, color, 0.5, 2.0, True, True, None, None
+    return *rays, *grid, [], "", density, color, 0.5, 2.0, True, True, None, None
 
 
 def _fog(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:

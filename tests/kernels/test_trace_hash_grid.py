@@ -13,6 +13,7 @@ from scenekit.kernels import native
 from scenekit.kernels.grid_layout import GridLayout
 from scenekit.kernels.march import StepRule
 from scenekit.kernels.ray_cube import ray_cube
+from scenekit.kernels.rbf import KERNELS, Neurons
 from scenekit.kernels.simplex_grid import simplex_layout
 from scenekit.kernels.trace_hash_grid import TRACE_HASH_GRID, GridField, Stretches, trace_hash_grid
 
@@ -36,6 +37,16 @@ def field(
     return GridField(table, layout, density, color, log_density, bounds)
 
 
+def of_neurons(of: GridField, kernel: str, count: int = 12) -> GridField:
+    """The field with neurons that its encodings are about as far from as neurons answer to."""
+    generator = torch.Generator().manual_seed(3)
+    (width, encoded) = of.density[0].shape
+    centers = torch.randn(count, encoded, generator=generator)
+    log_precisions = torch.randn(count, encoded, generator=generator) - math.log(4 * encoded)
+    density = [torch.randn(width, count, generator=generator), *of.density[1:]]
+    return replace(of, density=density, neurons=Neurons(centers, log_precisions, kernel))
+
+
 def stretches(count: int, extent: float) -> Stretches:
     generator = torch.Generator().manual_seed(1)
     origins = torch.randn(count, 3, generator=generator) * extent
@@ -51,9 +62,10 @@ def cells(cascades: int, grid: int = 16, share: float = 0.4) -> torch.Tensor:
 
 def plain(rays: Stretches, occupancy: torch.Tensor, rule: StepRule, most: int, of: GridField) -> Traced:
     layout, packed = of.layout, rule.packed(torch.float32, torch.device("cpu"))
-    grid = (of.table, layout.scales, layout.resolutions, layout.offsets, layout.simplices, of.density, of.color)
+    neurons = ([], "") if of.neurons is None else ([of.neurons.centers, of.neurons.log_precisions], of.neurons.kernel)
+    grid = (of.table, layout.scales, layout.resolutions, layout.offsets, layout.simplices, *neurons)
     space = (of.log_density, of.bounds.field_extent, of.bounds.contracted, True, None, None)
-    return Traced(*TRACE_HASH_GRID.reference(*rays, occupancy, packed, most, *grid, *space))
+    return Traced(*TRACE_HASH_GRID.reference(*rays, occupancy, packed, most, *grid, of.density, of.color, *space))
 
 
 def assert_near(found: Traced, wanted: Traced) -> None:
@@ -91,6 +103,48 @@ def test_a_grid_of_simplices_is_seen_as_such():
 def test_any_widths_are_taken(features: int, width: int):
     rays, of = stretches(300, 1.0), field(Bounds(), features=features, width=width)
     assert_near(trace_hash_grid(rays, cells(1), CONE, 200, of), plain(rays, cells(1), CONE, 200, of))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("simplices", [False, True])
+def test_neurons_are_seen_as_such(kernel: str, simplices: bool):
+    rays, of = stretches(3000, 1.0), field(Bounds(), simplices=simplices)
+    found, wanted = (f(rays, cells(1), CONE, 200, of_neurons(of, kernel)) for f in (trace_hash_grid, plain))
+    assert_near(found, wanted)
+    assert (found.colors - trace_hash_grid(rays, cells(1), CONE, 200, of).colors).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_ray_and_a_single_one_see_neurons(count: int):
+    rays, of = stretches(count, 1.0), of_neurons(field(Bounds()), "gaussian")
+    found, wanted = (f(rays, cells(1), CONE, 200, of) for f in (trace_hash_grid, plain))
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize(("features", "count"), [(1, 1), (2, 33), (8, 16)])
+def test_any_number_of_neurons_is_taken(features: int, count: int):
+    rays, of = stretches(300, 1.0), of_neurons(field(Bounds(), features=features), "inverse_quadratic", count)
+    assert_near(trace_hash_grid(rays, cells(1), CONE, 200, of), plain(rays, cells(1), CONE, 200, of))
+
+
+def test_neurons_far_from_the_origin_are_told_apart():
+    """Where the reference's products lose what is left of their difference."""
+    rays, of = stretches(1000, 1.0), of_neurons(field(Bounds()), "gaussian")
+    assert of.neurons is not None
+    near = Neurons(1 + of.neurons.centers / 100, of.neurons.log_precisions + 2 * math.log(100), "gaussian")
+    of = replace(of, table=1 + of.table / 100, neurons=near)
+    exactly = replace(
+        of,
+        table=of.table.double(),
+        density=[w.double() for w in of.density],
+        color=[w.double() for w in of.color],
+        neurons=Neurons(near.centers.double(), near.log_precisions.double(), "gaussian"),
+    )
+    wanted = plain(Stretches(*(x.double() for x in rays)), cells(1), CONE, 200, exactly)
+    assert_near(
+        trace_hash_grid(rays, cells(1), CONE, 200, of), Traced(*(x.float() for x in wanted[:3]), wanted.samples)
+    )
 
 
 def test_a_picture_does_not_hang_on_the_number_of_threads():
@@ -140,8 +194,10 @@ def test_float64_reaches_the_reference():
     assert math.isfinite(traced.colors.sum())
 
 
-def test_a_table_of_halves_is_taken_beside_float32():
+@pytest.mark.parametrize("kernel", ["", "gaussian"])
+def test_a_table_of_halves_is_taken_beside_float32(kernel: str):
     rays, of = stretches(200, 1.0), field(Bounds())
+    of = of_neurons(of, kernel) if kernel else of
     rounded = of.table.to(torch.float16)
     found = trace_hash_grid(rays, cells(1), CONE, 100, replace(of, table=rounded))
     assert found.colors.dtype == torch.float32
@@ -174,3 +230,18 @@ def test_networks_that_do_not_fit_are_named():
     no_harmonics = GridField(of.table, of.layout, of.density, [of.color[0][:, 3:], of.color[1]], 0.0, Bounds())
     with pytest.raises(ValueError, match="harmonics"):
         trace_hash_grid(rays, cells(1), CONE, 10, no_harmonics)
+
+
+@pytest.mark.bad_input
+def test_neurons_that_do_not_fit_are_named():
+    rays, of = stretches(3, 1.0), of_neurons(field(Bounds()), "gaussian")
+    assert of.neurons is not None
+    wrong = {
+        r"centers: wanted shape \[K F\] with F = 16": replace(of.neurons, centers=of.neurons.centers[:, 1:]),
+        "log_precisions": replace(of.neurons, log_precisions=of.neurons.log_precisions[1:]),
+        "kernel: wanted one of gaussian, .*found sinc": replace(of.neurons, kernel="sinc"),
+        r"density\[0\]": replace(of.neurons, **{x: getattr(of.neurons, x)[1:] for x in ("centers", "log_precisions")}),
+    }
+    for message, neurons in wrong.items():
+        with pytest.raises(ValueError, match=message):
+            trace_hash_grid(rays, cells(1), CONE, 10, replace(of, neurons=neurons))

@@ -7,10 +7,13 @@ from scenekit.core.capabilities import Tracer
 from scenekit.core.protocols import EVAL, Context, ParameterGroup, Renderer, Rendering, over_background
 from scenekit.core.rays import Samples
 from scenekit.renderers.volume import Marching, VolumeRenderer
-from scenekit.representations.grid_field import GridRadianceField
 from scenekit.representations.hash_grid import HashGrid
 from scenekit.representations.networks import Networks
+from scenekit.representations.rbf import RBF
 from scenekit.representations.simplex_grid import SimplexGrid
+from scenekit.representations.tracing import OnGrid
+
+TRACED = [HashGrid, SimplexGrid, RBF]
 
 
 class Fog(torch.nn.Module):
@@ -136,15 +139,16 @@ def test_whole_images_of_several_sizes_are_refused() -> None:
 
 
 @pytest.mark.parametrize("bounds", [Bounds(), Bounds(8.0, contracted=True, near=0.1)], ids=str)
-@pytest.mark.parametrize("kind", [HashGrid, SimplexGrid])
+@pytest.mark.parametrize("kind", TRACED)
 def test_a_field_that_traces_shows_what_it_shows_sample_by_sample(
-    bounds: Bounds, kind: type[HashGrid] | type[SimplexGrid]
+    bounds: Bounds, kind: type[HashGrid] | type[SimplexGrid] | type[RBF]
 ) -> None:
     config = kind(levels=3, log2_table=10, finest=64, networks=Networks(width=16, initial_density=2.0))
     field = config.build(bounds, torch.Generator().manual_seed(0))
     assert isinstance(field, Tracer)
+    assert isinstance(field.encoding, OnGrid)
     with torch.no_grad():
-        field.encoding.table.normal_(generator=torch.Generator().manual_seed(1))
+        field.encoding.grid_parts.table.normal_(generator=torch.Generator().manual_seed(1))
     renderer = VolumeRenderer(field, Marching(steps=128, grid=16, chunk=5))
     with torch.no_grad():
         traced = renderer.render(camera())
@@ -157,10 +161,12 @@ def test_a_field_that_traces_shows_what_it_shows_sample_by_sample(
     assert traced.trace["samples"] == plain.trace["samples"]
 
 
-def test_training_asks_for_the_samples_that_are_reached_either_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    field = HashGrid(levels=3, log2_table=10, finest=64, networks=Networks(width=16, initial_density=8.0)).build(
-        Bounds()
-    )
+@pytest.mark.parametrize("kind", TRACED)
+def test_training_asks_for_the_samples_that_are_reached_either_way(
+    kind: type[HashGrid] | type[SimplexGrid] | type[RBF], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks = Networks(width=16, initial_density=8.0)
+    field = kind(levels=3, log2_table=10, finest=64, networks=networks).build(Bounds())
     renderer = VolumeRenderer(field, Marching(steps=128, grid=16))
 
     def trained() -> Rendering:
@@ -168,8 +174,10 @@ def test_training_asks_for_the_samples_that_are_reached_either_way(monkeypatch: 
         return renderer.render(camera(), every_pixel(camera()), context=context)
 
     fused = trained()
-    monkeypatch.setattr(GridRadianceField, "reach", lambda *_: None)
+    asked: list[None] = []
+    monkeypatch.setattr(type(field), "reach", lambda *_: asked.append(None))
     plain = trained()
+    assert asked
     assert fused.color.requires_grad
     for name in ("distances", "deltas", "offsets"):
         assert torch.equal(fused.trace[name], plain.trace[name])

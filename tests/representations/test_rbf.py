@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from scenekit.core.bounds import Bounds
 from scenekit.core.protocols import Adaptive, Encoding, Scheduled
-from scenekit.core.rays import Samples
+from scenekit.core.rays import Cells, Rays, Samples, Way
 from scenekit.data import synthetic
+from scenekit.kernels import native
 from scenekit.recipes import Fitting, VolumeFitting, prepare
 from scenekit.renderers.volume import Marching, VolumeRenderer
 from scenekit.representations.kmeans import spacing_of, weighted_kmeans, whitening_of
@@ -171,3 +172,15 @@ def test_neurons_do_not_adapt():
     field = tiny().build(Bounds())
     assert not isinstance(field.encoding, Adaptive)
     assert field.controllers() == []
+
+
+@pytest.mark.parametrize("kind", ["neurons", "adaptive"])
+def test_neurons_alone_are_traced_in_one_pass(kind: str):
+    if native.library() is None:
+        pytest.skip("no compiled library")
+    field = tiny(kind=kind).build(Bounds())
+    one, cells = torch.ones(1), torch.ones(1, 8, 8, 8, dtype=torch.bool)
+    rays = Rays(torch.tensor([[0.0, 0.0, -2.0]]), torch.tensor([[0.0, 0.0, 1.0]]), one, one)
+    way = Way(one, 3 * one, Cells(cells), 0.5 * one, (0.1, 0.1, 0.0), 40)
+    assert (field.trace(rays, way) is None) == (kind == "adaptive")
+    assert (field.reach(rays, way) is None) == (kind == "adaptive")

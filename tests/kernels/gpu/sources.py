@@ -33,7 +33,12 @@ from scenekit.kernels.gpu.compile import Source
 
 
 def _traced(simplices: bool, harmonics: int, features: int, dtype: torch.dtype, width: int, exact: bool) -> Source:
-    shape = trace_hash_grid.Shape(simplices, features, dtype, (4 * features, width, 15), (15 + harmonics, width, 3))
+    widths = (4 * features, width, 15), (15 + harmonics, width, 3)
+    return trace_hash_grid.source(trace_hash_grid.Shape(4, simplices, features, dtype, "", *widths), exact=exact)
+
+
+def _neurons(simplices: bool, features: int, kernel: str, neurons: int, exact: bool) -> Source:
+    shape = trace_hash_grid.Shape(8, simplices, features, torch.float32, kernel, (neurons, 16), (32, 32, 3))
     return trace_hash_grid.source(shape, exact=exact)
 
 
@@ -89,4 +94,7 @@ SOURCES: list[Source] = [
     *(_traced(False, 16, 2, torch.float32, 64, exact) for exact in (False, True)),
     *(_traced(True, 25, 4, torch.float16, 48, exact) for exact in (False, True)),
     _traced(False, 4, 5, torch.bfloat16, 128, exact=True),
+    *(_neurons(False, 4, kernel, 32, exact) for kernel in ("gaussian", "wendland_c2") for exact in (False, True)),
+    _neurons(True, 1, "inverse_quadratic", 64, exact=False),
+    _neurons(True, 3, "inverse_multiquadric", 250, exact=True),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -16,12 +17,18 @@ from .emulator import COMPILER, emulated
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
 
-TABLE, DENSITY, COLOR, SHADED, ROOM = 8, 13, 14, 18, 20  # places among the arguments
+TABLE, NEURONS, DENSITY, COLOR, SHADED, ROOM = 8, 13, 15, 16, 20, 22  # places among the arguments
 FIELDS = [  # features of a row, width of layers, outputs of the density, degree of harmonics, type of the table
     (2, 64, 16, 3, torch.float32),
     (4, 32, 15, 4, torch.float16),
     (1, 20, 1, 0, torch.bfloat16),
     (8, 48, 20, 1, torch.float16),
+]
+NEURONS_ON = [  # features of a row, neurons, their function, layers of the density
+    (1, 21, "gaussian", 1),
+    (2, 64, "inverse_quadratic", 2),
+    (4, 32, "inverse_multiquadric", 1),
+    (8, 16, "wendland_c2", 2),
 ]
 
 
@@ -38,10 +45,22 @@ def arguments_of(
         return torch.randn(out, inputs, generator=generator) / inputs**0.5
 
     table = torch.randn(layout.rows, features, generator=generator)
-    arguments[TABLE:DENSITY] = [table, layout.scales, layout.resolutions, layout.offsets, simplices]
+    arguments[TABLE:NEURONS] = [table, layout.scales, layout.resolutions, layout.offsets, simplices]
     arguments[DENSITY] = [weights(width, 5 * features), weights(outputs, width)]
     arguments[COLOR] = [weights(width, outputs + (degree + 1) ** 2), weights(width, width), weights(3, width)]
     return arguments
+
+
+def with_neurons(arguments: list[Any], count: int, kernel: str, layers: int) -> list[Any]:
+    """The field of ``arguments_of`` with neurons, and with so many layers of the density network."""
+    generator = torch.Generator().manual_seed(2)
+    width, encoded = arguments[DENSITY][0].shape
+    centers = torch.randn(count, encoded, generator=generator)
+    log_precisions = torch.randn(count, encoded, generator=generator) - math.log(4 * encoded)
+    outputs = arguments[DENSITY][1].shape[0]
+    first = torch.randn(width if layers == 2 else outputs, count, generator=generator) / count**0.5
+    neurons = [[centers, log_precisions], kernel, [first, *arguments[DENSITY][1:layers]]]
+    return [*arguments[:NEURONS], *neurons, *arguments[COLOR:]]
 
 
 def _traced(arguments: list[Any], lanes: int, monkeypatch: pytest.MonkeyPatch, architecture: str = "sm_90") -> Any:
@@ -113,5 +132,37 @@ def test_networks_that_do_not_fit_halves_are_computed_exactly(
     features: int, width: int, monkeypatch: pytest.MonkeyPatch
 ):
     arguments = arguments_of(60, features, width)
+    found = _traced(arguments, 1, monkeypatch)
+    _assert_near(list(found), list(OPS["trace_hash_grid"].reference(*arguments)), 2e-4, "output")
+
+
+@pytest.mark.parametrize("lanes", [1, 8])
+@pytest.mark.parametrize("simplices", [False, True])
+@pytest.mark.parametrize("of", NEURONS_ON, ids=str)
+def test_neurons_are_seen(of: Any, simplices: bool, lanes: int, monkeypatch: pytest.MonkeyPatch):
+    features, *neurons = of
+    arguments = with_neurons(arguments_of(60, features, simplices=simplices), *neurons)
+    found = _traced(arguments, lanes, monkeypatch)
+    _assert_near(list(found), list(OPS["trace_hash_grid"].reference(*arguments)), 2e-4, "output")
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_90"])
+@pytest.mark.parametrize("of", NEURONS_ON, ids=str)
+def test_neurons_before_networks_in_half_precision_see_nearly_the_same(
+    of: Any, architecture: str, monkeypatch: pytest.MonkeyPatch
+):
+    features, *neurons = of
+    arguments = with_neurons(arguments_of(60, features), *neurons)
+    found = _traced(arguments, 8, monkeypatch, architecture)
+    wanted = OPS["trace_hash_grid"].reference(*arguments)
+    assert any(not torch.equal(a, b) for a, b in zip(found, _traced_exactly(arguments, monkeypatch), strict=True))
+    _assert_near(list(found[:3]), list(wanted[:3]), 1e-2, "output")
+    assert (found[3] - wanted[3]).abs().max() <= 1  # a threshold may fall on a rounding
+
+
+@pytest.mark.usefixtures("quick")
+def test_neurons_that_do_not_fit_shared_memory_are_computed_exactly(monkeypatch: pytest.MonkeyPatch):
+    arguments = with_neurons(arguments_of(40), 130, "gaussian", 1)
     found = _traced(arguments, 1, monkeypatch)
     _assert_near(list(found), list(OPS["trace_hash_grid"].reference(*arguments)), 2e-4, "output")
