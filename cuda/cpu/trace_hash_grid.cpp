@@ -67,7 +67,8 @@ class Round {
   Round(const Rays& rays, const StepRule& rule, const CellBits& occupancy, const Field& field, const Pixels& pixels)
       : rays_(rays), rule_(rule), occupancy_(occupancy), field_(field), pixels_(pixels), work_density_(field.density),
         work_color_(field.color), blended_(field.neurons ? BLOCK * field.grid.levels * field.grid.features : 0),
-        encoded_(BLOCK * field.density.widths[0]), features_(BLOCK * feature_count()), inputs_(BLOCK * field.color.widths[0]), colors_(BLOCK * 3 + WIDTH) {
+        encoded_(BLOCK * field.density.widths[0]), features_(BLOCK * feature_count()),
+        inputs_(BLOCK * field.color.widths[0]), colors_(BLOCK * 3 + WIDTH) {
     followers_.reserve(SLOTS);
     seen_.reserve(BLOCK);
   }
@@ -214,8 +215,8 @@ class Round {
 }  // namespace
 
 // `sizes`: max_samples, cascades, grid, powers, features, levels, layers of density and colour, degree, whether
-// contracted, whether colours are wanted, whether cells are simplices, which function neurons are, 0 where there are none.
-// `numbers`: log of the initial density, half the side of the field. Scales and shifts of neurons may be null then.
+// contracted, whether colours are wanted, whether cells are simplices, which function neurons are, 0 where there are none;
+// their scales and shifts are null then. `numbers`: log of the initial density, half the side of the field.
 SCENEKIT_EXPORT void scenekit_trace_hash_grid(
     const float* origins, const float* directions, const float* near, const float* far, const float* jitter,
     int64_t count, const Word* words, const float* constants, const float* powers, const int64_t* sizes,
