@@ -1,9 +1,9 @@
 """Pictures of a grid of cubes or simplices in one pass: march, encode, density, transmittance, colour.
 
 Nothing is written between them. Neurons of radial basis functions may read the encoding before the networks do. The
-result is that of the operators one after the other: a ray ends where less than ``composite.STOP`` of the light is
-left, and a sample with a weight of at most ``composite.INVISIBLE`` keeps its part of opacity and distance but is not
-asked for its colour. There are no gradients: training asks it only how far light reaches.
+result is that of the operators one after the other: a ray ends where less than ``composite.STOP`` of the light is left,
+and a sample with a weight of at most ``composite.INVISIBLE`` keeps its part of opacity and distance but is not asked
+for its colour. There are no gradients: training asks it only how far light reaches.
 """
 
 from __future__ import annotations
