@@ -42,16 +42,17 @@ from scenekit.training.batches import PixelBatches, Views
 
 LIMIT = 1.05
 TINY = 100
+HOST = torch.device("cpu")
 Step = Callable[[], object]
 
 
-def samples(count: int) -> Step:
+def samples(count: int, device: torch.device = HOST) -> Step:
     """A field of a hash grid asked for density and colour, with gradients."""
     generator = torch.Generator().manual_seed(0)
-    field = HashGrid(log2_table=17, networks=Networks(width=32)).build(Bounds(extent=1.0), generator)
+    field = HashGrid(log2_table=17, networks=Networks(width=32)).build(Bounds(extent=1.0), generator).to(device)
     positions = torch.rand(count, 3, generator=generator) * 2 - 1
     directions = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
-    asked = Samples(positions, directions, torch.full((count,), 0.01))
+    asked = Samples(positions.to(device), directions.to(device), torch.full((count,), 0.01, device=device))
 
     def step() -> None:
         density, features = field.density(asked)
@@ -60,25 +61,25 @@ def samples(count: int) -> Step:
     return step
 
 
-def gaussians(count: int) -> Step:
+def gaussians(count: int, device: torch.device = HOST) -> Step:
     """One picture of 64x64 of so many Gaussians, each as large as the room between them, with gradients."""
-    return _pictured(count, 64)
+    return _pictured(count, 64, device)
 
 
-def pixels(count: int) -> Step:
+def pixels(count: int, device: torch.device = HOST) -> Step:
     """One picture of so many pixels of 3000 Gaussians, with gradients."""
-    return _pictured(3000, round(math.sqrt(count)))
+    return _pictured(3000, round(math.sqrt(count)), device)
 
 
-def _pictured(count: int, side: int) -> Step:
+def _pictured(count: int, side: int, device: torch.device) -> Step:
     generator = torch.Generator().manual_seed(0)
     camera = _camera(side)
     bounds = Bounds(extent=1.0)
     cloud = random_cloud(count, bounds, camera, generator)
     model = Gaussians(max_count=count, harmonics_degree=1).build(cloud, bounds, camera, generator)
-    renderer = SplatRenderer(model)
-    context = Context(training=True, generator=generator, progress=0.5)
-    return lambda: renderer.render(camera, context=context).color.sum().backward()
+    renderer, seen_from = SplatRenderer(model).to(device), camera.to(device)
+    context = Context(training=True, generator=torch.Generator(device).manual_seed(0), progress=0.5)
+    return lambda: renderer.render(seen_from, context=context).color.sum().backward()
 
 
 def _camera(side: int) -> Cameras:
