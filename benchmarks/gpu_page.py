@@ -11,8 +11,9 @@ from benchmarks.record import read
 INTRODUCTION = """# On a GPU
 
 Written by `python -m benchmarks.tables` from `benchmarks/results/`: `kernels.json`, which `python -m benchmarks.kernels
---output` writes, `distributed.json` and `signal_fit.json`, which `python -m benchmarks.distributed` and `python -m
-benchmarks.signal_fit --keep` do. README has trainings, frames and Gaussians.
+--output` writes, `encoding_mlp.json`, with `--only "hash_grid + mlp"`, `distributed.json` and `signal_fit.json`, which
+`python -m benchmarks.distributed` and `python -m benchmarks.signal_fit --keep` do. README has trainings, frames and
+Gaussians.
 """
 KERNELS = """## Encodings
 
@@ -20,6 +21,10 @@ Milliseconds of the GPU for 2^20 points, medians of 30 calls by CUDA events, aut
 the gradient of the table; *reference* is the plain torch body on the same GPU. Points are random in the cube; on rays,
 1,024 steps along each; or a surface's, 32 samples in a thin shell seen by neighbouring pixels. The largest error is a
 fraction of the reference's largest value."""
+NETWORK = """## Encoding and a small network
+
+The same for 16 levels of 2 features, 2^19 entries a level, and a network of one hidden layer of 64 with 16 outputs on
+them; *both* has the gradients of table and weights. Products are float32, or of halves with float32 sums."""
 PROCESSES = """## Two GPUs
 
 As many samples or photographs in two processes as in one, each on a GPU of its own. The seconds that NCCL takes
@@ -32,10 +37,11 @@ IMAGE = """## A photograph of 65 megapixels
 def gpu_page() -> str:
     """The whole page."""
     kernels, fits = read("kernels"), read("signal_fit")["rows"]
-    copying = f"{kernels['device']}, which copies {kernels['copy_tb_per_s']:.2f} TB/s, {_versions(kernels)}."
-    parts = [INTRODUCTION.rstrip(), KERNELS, copying, encodings(kernels["rows"])]
+    networks = read("encoding_mlp")
+    parts = [INTRODUCTION.rstrip(), KERNELS, _measured_on(kernels), encodings(kernels["rows"])]
+    parts += [NETWORK, _measured_on(networks), encodings_with_network(networks["rows"])]
     parts += [PROCESSES, processes(read("distributed")["rows"])]
-    parts += [f"{IMAGE}\n\n{_fit(row)}" for row in fits.values()]
+    parts += [IMAGE, *map(_fit, fits.values())]
     return "\n\n".join(parts) + "\n"
 
 
@@ -57,6 +63,28 @@ def encodings(rows: list[Mapping[str, Any]]) -> str:
             )
             for row in rows
             if row["name"] == "hash_grid"
+        ),
+    )
+
+
+def _measured_on(kernels: Mapping[str, Any]) -> str:
+    return f"{kernels['device']}, which copies {kernels['copy_tb_per_s']:.2f} TB/s, {_versions(kernels)}."
+
+
+def encodings_with_network(rows: list[Mapping[str, Any]]) -> str:
+    """One line for each kind of points and products."""
+    return table(
+        ("points", "products", "forward", "both", "reference", "largest error"),
+        (
+            (
+                row["points"],
+                {"highest": "float32", "high": "half"}[row["products"]],
+                f"{row['ours']['forward_ms']:.3f}",
+                f"{row['ours']['both_ms']:.3f}",
+                f"{row['reference']['forward_ms']:.1f} / {row['reference']['both_ms']:.1f}",
+                f"{max(row['largest_errors']):.0e}",
+            )
+            for row in rows
         ),
     )
 
