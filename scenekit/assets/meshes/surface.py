@@ -22,7 +22,7 @@ class Mesh:
         vertices: in ``world``.
         faces: vertices of each triangle.
         colors: sRGB in [0, 1] of each vertex, if it has any.
-        coordinates: of each vertex in the texture, from its lower left corner, in [0, 1].
+        coordinates: of each vertex in the texture, from its lower left corner; beyond [0, 1] it repeats.
         texture: sRGB in [0, 1], the top row first.
     """
 
@@ -62,11 +62,12 @@ def signed_volumes(mesh: Mesh) -> Float[Tensor, " F"]:
 
 
 def texture_colors(texture: Float[Tensor, "T T 3"], coordinates: Float[Tensor, "P 2"]) -> Float[Tensor, "P 3"]:
-    """sRGB at places in a texture, from its lower left corner, in [0, 1]."""
-    places = coordinates * 2 - 1
+    """sRGB at places in a texture, from its lower left corner; beyond [0, 1] it repeats, as files mean it."""
+    inside = (coordinates >= 0) & (coordinates <= 1)  # 1 is the far edge, not the near one again
+    places = torch.where(inside, coordinates, coordinates - coordinates.floor()) * 2 - 1
     places = torch.stack([places[:, 0], -places[:, 1]], -1).float()[None, None]
     picture = texture.permute(2, 0, 1)[None].float()
-    return torch.nn.functional.grid_sample(picture, places, align_corners=False)[0, :, 0].T
+    return torch.nn.functional.grid_sample(picture, places, padding_mode="border", align_corners=False)[0, :, 0].T
 
 
 def library(name: str) -> Any:

@@ -6,7 +6,7 @@ import torch
 from scenekit.assets.meshes import Meshing, mesh
 from scenekit.assets.meshes.compare import compare
 from scenekit.assets.meshes.files import read_mesh, write_mesh
-from scenekit.assets.meshes.surface import Mesh
+from scenekit.assets.meshes.surface import Mesh, texture_colors
 from scenekit.core.checks import BadInput
 
 from .balls import CENTRE, RADIUS, SCALE, color_of, exact_ball
@@ -65,6 +65,20 @@ def test_colors_at_vertices_survive_every_format(tmp_path: Path, truth: Mesh, na
     assert truth.colors is not None
     assert torch.equal(back.faces, truth.faces)
     torch.testing.assert_close(back.colors, truth.colors, atol=0.02, rtol=0)
+
+
+def test_a_texture_repeats_beyond_its_edges_and_ends_at_none():
+    texture = torch.rand(4, 4, 3, generator=torch.Generator().manual_seed(0))
+    middles = torch.cartesian_prod(*2 * [torch.arange(4, dtype=torch.float64) / 4 + 1 / 8])
+    colors = texture_colors(texture, middles)
+    assert torch.equal(colors, texture.flip(0).transpose(0, 1).reshape(16, 3))
+    for shift in (1, -2, 40):
+        torch.testing.assert_close(texture_colors(texture, middles + shift), colors, atol=1e-5, rtol=0)
+    corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], dtype=torch.float64)
+    assert torch.equal(texture_colors(texture, corners), texture[[-1, -1, 0, 0], [0, -1, 0, -1]])
+    # Damaged files have had such coordinates.
+    far = torch.tensor([[1.7014e38, 0.0], [-1.7014e38, -1.0]], dtype=torch.float64)
+    assert texture_colors(texture, far).isfinite().all()
 
 
 @pytest.mark.bad_input
