@@ -63,7 +63,7 @@ def coarsest(codec: Codec, cloud: GaussianCloud, judge: Judge, allowed: float) -
     Raises BadInput where even the finest steps lose more.
     """
     way = _way(_curves(codec, cloud, judge, allowed))
-    reached = judge.lost(_through(codec, cloud, FINEST)[1])
+    reached = judge.compared(_through(codec, cloud, FINEST)[1]).lost
     if reached > allowed:
         raise BadInput.of("--allow-loss", wanted=f"no more than {allowed:g} dB lost",
                           found=f"{reached:.3g} dB lost by a {codec.name} file at its best",
@@ -71,7 +71,7 @@ def coarsest(codec: Codec, cloud: GaussianCloud, judge: Judge, allowed: float) -
     low, high = 0, len(way) - 1
     while low < high:  # what stands at low is known to be allowed
         middle = (low + high + 1) // 2
-        if judge.lost(_through(codec, cloud, way[middle])[1]) <= allowed:
+        if judge.compared(_through(codec, cloud, way[middle])[1]).lost <= allowed:
             low = middle
         else:
             high = middle - 1
@@ -90,10 +90,10 @@ def _curves(codec: Codec, cloud: GaussianCloud, judge: Judge, allowed: float) ->
         curves[part] = []
         for bits in range(MOST_BITS + 1):
             size, found = _through(codec, written, replace(FINEST, **{part: bits}))
-            pictures = judge.pictures(mixed(cloud, found))
-            if bits and judge.lost_by(pictures) > allowed:
+            compared = judge.compared(mixed(cloud, found))
+            if bits and compared.lost > allowed:
                 break
-            curves[part].append(_Point(bits, size, judge.error_of(pictures)))
+            curves[part].append(_Point(bits, size, compared.error))
     return curves
 
 

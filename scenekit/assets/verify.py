@@ -66,6 +66,19 @@ class Views:
     scope: str
 
 
+@dataclass(frozen=True)
+class Compared:
+    """Of a file's pictures: the mean squared error of each against the live scene's, and dB lost, mean over views."""
+
+    errors: tuple[float, ...]
+    lost: float
+
+    @property
+    def error(self) -> float:
+        """Mean over views."""
+        return sum(self.errors) / len(self.errors)
+
+
 class Judge:
     """Compares what a file holds with the scene it was made of, as pictures; the scene's own are rendered once."""
 
@@ -73,38 +86,35 @@ class Judge:
         """Of the live ``scene``, whose frame is ``scene_from_file`` of the file's."""
         self.scene, self.scene_from_file = scene, scene_from_file
         self.views = views_of(scene)
-        self.live = _pictures(scene, self.views)
+        self.live = tuple(_pictures(scene, self.views))
 
-    def pictures(self, cloud: GaussianCloud) -> list[Float[Tensor, "_H _W 3"]]:
-        """Of Gaussians in the frame of the file, one a view."""
+    def compared(self, cloud: GaussianCloud) -> Compared:
+        """What Gaussians in the frame of the file show; no more than one of their pictures is held at a time."""
         renderer = SplatRenderer(model_of(cloud.moved(self.scene_from_file)), antialiased=cloud.antialiased)
-        return _pictures(replace(self.scene, renderer=renderer.to(self.scene.device)), self.views)
+        found = replace(self.scene, renderer=renderer.to(self.scene.device))
+        errors, lost = [], []
+        for index, (picture, whole) in enumerate(zip(_pictures(found, self.views), self.live, strict=True)):
+            errors.append(_error(picture, whole))
+            lost.append(self._lost(index, picture, errors[-1]))
+        return Compared(tuple(errors), sum(lost) / len(lost))
 
-    def lost(self, cloud: GaussianCloud) -> float:
-        """dB lost, as in :class:`Verification`."""
-        return self.lost_by(self.pictures(cloud))
-
-    def lost_by(self, pictures: Sequence[Float[Tensor, "_H _W 3"]]) -> float:
-        """dB lost by these pictures, mean over views."""
-        return _lost(self.scene, self.views, pictures, self.live)
-
-    def errors(self, pictures: Sequence[Float[Tensor, "_H _W 3"]]) -> list[float]:
-        """Mean squared error of each against the live scene's."""
-        return [_error(picture, whole) for picture, whole in zip(pictures, self.live, strict=True)]
-
-    def error_of(self, pictures: Sequence[Float[Tensor, "_H _W 3"]]) -> float:
-        """Mean of :meth:`errors`."""
-        return sum(self.errors(pictures)) / len(pictures)
+    def _lost(self, index: int, picture: Float[Tensor, "H W 3"], error: float) -> float:
+        """dB by which a picture of one view, so far from the live scene's, is further from its photograph."""
+        if not self.views.photographs:
+            return 10 * math.log10(1 + error / 10 ** (-USUAL_PSNR / 10))
+        camera = self.scene.cameras_in_scene(self.views.cameras[index])
+        behind = self.scene.background.colors(camera, None, EVAL).detach().cpu()
+        target = to_bytes(over(self.views.photographs[index].float() / 255, behind))
+        return psnr(to_bytes(self.live[index]), target) - psnr(to_bytes(picture), target)
 
 
 def verify(judge: Judge, wanted: GaussianCloud, found: GaussianCloud) -> Verification:
     """What was ``found`` in a file that was made of ``wanted``, both in its frame and in its order."""
-    pictures = judge.pictures(found)
-    errors = judge.errors(pictures)
-    between = None if max(errors) < IDENTICAL else sum(map(_decibels, errors)) / len(errors)
+    whole = judge.compared(found)
+    between = None if max(whole.errors) < IDENTICAL else sum(map(_decibels, whole.errors)) / len(whole.errors)
     mixtures = _mixtures(wanted, found) if between is not None else ()
-    parts = {name: judge.lost(mixed) for name, mixed in mixtures}
-    return Verification(judge.lost_by(pictures), between, parts, judge.views.scope)
+    parts = {name: judge.compared(mixed).lost for name, mixed in mixtures}
+    return Verification(whole.lost, between, parts, judge.views.scope)
 
 
 def views_of(scene: Scene) -> Views:
@@ -133,22 +143,9 @@ def _spread(rows: Sequence[int]) -> list[int]:
     return [rows[round(index * (len(rows) - 1) / max(1, count - 1))] for index in range(count)]
 
 
-def _pictures(scene: Scene, views: Views) -> list[Float[Tensor, "_H _W 3"]]:
-    return [scene.render(views.cameras[index]).color[0] for index in range(len(views.cameras))]
-
-
-def _lost(scene: Scene, views: Views, pictures: Sequence[Tensor], live: Sequence[Tensor]) -> float:
-    """Mean over views of the dB lost; see :class:`Verification`."""
-    if not views.photographs:
-        usual = 10 ** (-USUAL_PSNR / 10)
-        errors = [_error(picture, whole) for picture, whole in zip(pictures, live, strict=True)]
-        return sum(10 * math.log10(1 + error / usual) for error in errors) / len(errors)
-    losses = []
-    for index, (picture, whole, photograph) in enumerate(zip(pictures, live, views.photographs, strict=True)):
-        behind = scene.background.colors(scene.cameras_in_scene(views.cameras[index]), None, EVAL).detach().cpu()
-        target = to_bytes(over(photograph.float() / 255, behind))
-        losses.append(psnr(to_bytes(whole), target) - psnr(to_bytes(picture), target))
-    return sum(losses) / len(losses)
+def _pictures(scene: Scene, views: Views) -> Iterator[Float[Tensor, "_H _W 3"]]:
+    """One view after another."""
+    return (scene.render(views.cameras[index]).color[0] for index in range(len(views.cameras)))
 
 
 def _mixtures(wanted: GaussianCloud, found: GaussianCloud) -> Iterator[tuple[str, GaussianCloud]]:

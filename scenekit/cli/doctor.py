@@ -68,10 +68,7 @@ def examine() -> dict[str, Any]:
         "cpu_library": native.describe(),
         "gpu": _gpu(),
         "gpu_networks": _networks() if torch.cuda.is_available() else "",
-        "operators": {
-            name: "C library, float32" if compiled and op.cpu is not None else "torch reference"
-            for name, op in OPS.items()
-        },
+        "operators": {name: _on_cpu(op, compiled=compiled) for name, op in OPS.items()},
         "gpu_operators": {name: _on_gpu(op) for name, op in OPS.items()} if torch.cuda.is_available() else {},
         "optional": {work: _remedy(*needs) for work, needs in OPTIONAL.items()},
         "advice": _advice(compiled),
@@ -100,6 +97,13 @@ def _networks() -> str:
         return "half precision on tensor cores, sums in float32"
     always = os.environ.get("SCENEKIT_PRECISION", "") == "float32"
     return "exact float32" if always else "exact float32; in training half precision, sums in float32"
+
+
+def _on_cpu(op: Op, *, compiled: bool) -> str:
+    """Not every operator has a loop of its own: some are quick enough in torch."""
+    if op.cpu is None:
+        return "torch, as it should"
+    return "C library, float32" if compiled else "torch reference"
 
 
 def _on_gpu(op: Op) -> str:

@@ -12,7 +12,7 @@ import tyro
 
 from scenekit.assets.lock import holding
 from scenekit.assets.run import require_new, write_recipe
-from scenekit.cli.options import merged, one_of, parse, take
+from scenekit.cli.options import merged, one_of, parse, take, without
 from scenekit.cli.train import free_folder, report, train_session
 from scenekit.core.checks import BadInput
 from scenekit.data.signals import open_signal
@@ -66,7 +66,7 @@ def _parsed(representation: Any, arguments: list[str]) -> Any:
         ("representation", representation, False),
     )
     about = f"Fit a field to a signal; -r chooses among {', '.join(ENCODERS)}."
-    brief = merged("Fit", ("general", General, False), ("fitting", SignalFitting, False))
+    brief = merged("Fit", ("general", General, False), ("fitting", without(SignalFitting, "network"), False))
     return parse(kind, "fit", arguments, about, brief=brief)
 
 

@@ -50,7 +50,9 @@ def parse(
     if brief is not None and helps(arguments):
         shown = kind if EVERYTHING in arguments else brief
         about += "" if shown is kind else f"\n\n{EVERYTHING} lists the rarer options too."
-        tyro.cli(shown, prog=f"scenekit {command}", args=["--help"], description=about)
+        # Of two flags that say the opposite, one says nothing new: each switch is named once.
+        config = (tyro.conf.FlagCreatePairsOff,)
+        tyro.cli(shown, prog=f"scenekit {command}", args=["--help"], description=about, config=config)
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):

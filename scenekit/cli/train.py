@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
-import sys
 import time
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
@@ -18,14 +16,14 @@ import tyro
 from scenekit.assets.lock import holding
 from scenekit.assets.run import checkpoints, require_new, step_of, write_recipe, write_scene
 from scenekit.assets.saving import Saving
-from scenekit.cli.options import merged, one_of, parse, preset_arguments, presets, say, take
+from scenekit.cli.options import merged, one_of, parse, preset_arguments, presets, say, take, without
 from scenekit.cli.process import with_poses
 from scenekit.cli.processes import joined, launch, launched
 from scenekit.cli.progress import run_steps
 from scenekit.core.checks import BadInput, TrainingDiverged
 from scenekit.core.context import Share
 from scenekit.data import Capture, open_capture
-from scenekit.data.memory import memory_in_reach
+from scenekit.data.memory import memory_in_reach, most_held
 from scenekit.data.store import StoredImages, bytes_of
 from scenekit.data.triangulate import Triangulation
 from scenekit.recipes import Conversion, FitSession, Fitting, Session, Supervision, prepare, resume
@@ -87,7 +85,8 @@ def run(arguments: list[str]) -> None:
         f"Train {name}; -r chooses among {', '.join(REPRESENTATIONS)}; "
         f"--preset NAME fills in flags ({', '.join(presets())})."
     )
-    brief = merged("Train", ("general", General, False), ("fitting", Fitting, False))
+    usual = without(General, "keep_lens", "cache", "memory", "processes")
+    brief = merged("Train", ("general", usual, False), ("fitting", Fitting, False))
     options = parse(kind, "train", [*preset_arguments(preset, name), *rest], description, brief=brief)
     if options.general.processes != 1 and not launched():
         raise SystemExit(launch([*arguments, *_named(options.general, name)], options.general.processes))
@@ -301,8 +300,7 @@ def train_session(
 
 def _peaks(device: torch.device) -> dict[str, int]:
     """The most memory that this process has taken."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = {"peak_memory_bytes": peak if sys.platform == "darwin" else peak * 1024}
+    found = {"peak_memory_bytes": most_held()}
     return found if device.type == "cpu" else found | {"peak_gpu_memory_bytes": torch.cuda.max_memory_allocated(device)}
 
 

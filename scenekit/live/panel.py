@@ -68,7 +68,7 @@ class Panel:
         self._other = gui.add_rgb("colour", (90, 120, 160), visible=False)
         self._angle = gui.add_slider("field of view", NARROWEST, WIDEST, 0.5, self._degrees(stage.field_of_view))
         self._frustums = Frustums(client, stage, self.jump)
-        self._step = gui.add_button_group("photograph", ("previous", "next"))
+        self._step = gui.add_button_group("photograph", ("previous", "next"), hint="where one was taken: a way back")
         self._picture = gui.add_text("picture", "", disabled=True)
         self._note = gui.add_text("against", "", disabled=True, visible=False)
         self._trouble = gui.add_text("trouble", "", disabled=True, multiline=True, visible=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -58,6 +59,20 @@ def test_what_is_not_installed_is_named_with_its_remedy(
     said = capsys.readouterr().out
     assert "needs open3d, xatlas" in said
     assert "OpenUSD                          there" in said
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_only_what_a_compiler_would_mend_is_called_a_reference(
+    *, compiled: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor.native, "library", lambda: SimpleNamespace(_name="c.so") if compiled else None)
+    monkeypatch.setattr(doctor, "ours_serve", lambda: True)
+    facts = doctor.examine()
+    slow = {name for name, server in facts["operators"].items() if server == "torch reference"}
+    assert slow == (set() if compiled else {name for name, op in OPS.items() if op.cpu is not None})
+    monkeypatch.setattr(doctor, "examine", lambda: facts)
+    doctor.run([])
+    assert ("faster: install a C++ compiler" in capsys.readouterr().out) == (not compiled)
 
 
 @pytest.mark.parametrize(("built", "why"), [(False, "is built without CUDA"), (True, "finds no NVIDIA GPU")])

@@ -9,7 +9,7 @@ from scenekit.cli import COMMANDS, main
 from scenekit.cli.examples import EXAMPLES
 from scenekit.cli.options import EVERYTHING
 
-LINES = 50  # of a screen of 100 columns
+LINES = 40  # of a screen of 100 columns
 
 
 def help_of(command: str, capsys: pytest.CaptureFixture[str], flag: str = "--help") -> str:

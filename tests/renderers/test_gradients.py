@@ -28,6 +28,7 @@ from scenekit.representations import REPRESENTATIONS
 from scenekit.training.corrections.cameras import moved
 from tests.conformance.small import SMALL
 
+DEPTH = 0.25  # of a unit of length, beside one of colour: depths are some units
 FIELDS = sorted(name for name, kind in REPRESENTATIONS.items() if kind.renderer == "volume")
 
 
@@ -70,9 +71,12 @@ def agrees(
     weights: list[Tensor] = []
 
     def value() -> Tensor:
-        context = Context(training=True, generator=torch.Generator().manual_seed(3))
+        context = Context(training=True, generator=torch.Generator().manual_seed(3), depth=True)
         rendering = renderer.render(cameras, context=context)
-        pictures = torch.cat([rendering.color, rendering.opacity[..., None]], -1).double()
+        seen = [rendering.color, rendering.opacity[..., None]]
+        if rendering.depth is not None:
+            seen.append(DEPTH * rendering.depth[..., None])
+        pictures = torch.cat(seen, -1).double()
         if not weights:
             weights.append(torch.rand(pictures.shape, generator=torch.Generator().manual_seed(4)).double())
         return (pictures * weights[0]).sum()
