@@ -88,7 +88,8 @@ def _read(
         centres = np.frombuffer(data, np.uint8, section.bucket_bytes * section.buckets, centres_at)
         sizes = np.frombuffer(data, "<u4", section.partial, start)
         step = section.block / 2 / section.scale_range
-        means = (means - section.scale_range) * step + _centres(section, centres, sizes)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite then is left out of the file
+            means = (means - section.scale_range) * step + _centres(section, centres, sizes)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_scales = np.log(table["scale"].astype(np.float32))
     values = table["rest"].astype(np.float32)

@@ -2,7 +2,9 @@
 
 import io
 import json
+import math
 import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 
 from scenekit.assets.splats import CODECS
 from scenekit.assets.splats.codec import Damaged
+from scenekit.assets.splats.files import made_finite
 from scenekit.assets.splats.packing import half_turned
 from scenekit.core.transforms import Similarity, matrix_from_quaternion
 from scenekit.representations.gaussian_cloud import GaussianCloud
@@ -51,6 +54,19 @@ def test_ksplat_of_every_level_and_degree(level: int, degree: int) -> None:
     torch.testing.assert_close(found.log_scales, cloud.log_scales, atol=2e-3, rtol=0)
     assert same_turns(found, cloud)
     torch.testing.assert_close(found.harmonics[:, 1:], cloud.harmonics[:, 1:].clamp(-1, 1), atol=5e-3, rtol=0)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("centre", [0.0, math.inf, -math.inf])
+def test_a_ksplat_of_places_beyond_all_numbers_leaves_them_out(centre: float) -> None:
+    data = bytearray(ksplat(sample_cloud(20, 1), 1))
+    struct.pack_into("<f", data, 4096 + 16, math.inf)  # how large the section's blocks are
+    struct.pack_into("<fff", data, 4096 + 1024 + 2 * 4, centre, centre, centre)  # of the first bucket
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cloud, notes = made_finite(decoded("ksplat", bytes(data)))
+    assert len(cloud) < 20
+    assert "not finite" in notes[0]
 
 
 @pytest.mark.parametrize("version", [1, 2, 4])
