@@ -106,16 +106,23 @@ def small_step(parameter: Tensor) -> float:
 @pytest.mark.parametrize("antialiased", [False, True])
 def test_splats(antialiased: bool) -> None:
     five = Five()
-    agrees(SplatRenderer(five, antialiased=antialiased), camera(), five.parameters, lambda _: 2e-3)
+    agrees(
+        SplatRenderer(five, antialiased=antialiased, depth_in_training=True), camera(), five.parameters, lambda _: 2e-3
+    )
 
 
 BENT = (Lens.of("perspective", k1=-0.05), Lens.of("equidistant", k1=0.02), Lens.of("orthographic"))
 
 
+def has_fine_depth(lens: Lens | None) -> bool:
+    """Parallel rays are seen from so far away that float32 rounds depth, by more than small steps change it."""
+    return lens is None or lens.kind != "orthographic"
+
+
 @pytest.mark.parametrize("lens", BENT, ids=str)
 def test_splats_on_tangent_faces(lens: Lens) -> None:
     five = Five()
-    agrees(SplatRenderer(five), camera(lens), five.parameters, lambda _: 2e-3)
+    agrees(SplatRenderer(five, depth_in_training=has_fine_depth(lens)), camera(lens), five.parameters, lambda _: 2e-3)
 
 
 class Elsewhere:
@@ -147,7 +154,7 @@ def test_splats_seen_by_cameras_that_are_learnt(lens: Lens | None) -> None:
         pose = moved(cameras.world_from_camera, parameters["turn"], parameters["shift"])
         return replace(cameras, world_from_camera=pose, intrinsics=torch.cat([focal, principal], -1))
 
-    renderer: Any = Elsewhere(SplatRenderer(Five()), learnt)
+    renderer: Any = Elsewhere(SplatRenderer(Five(), depth_in_training=has_fine_depth(lens)), learnt)
     agrees(renderer, camera(lens), parameters, lambda _: 2e-3)
 
 
