@@ -31,6 +31,8 @@ WRONG_TYPE = re.compile(
     r"\['(?P<found>.*)'\]"
 )
 FLAG = re.compile(r"(--[\w.-]+)")
+MISSING = re.compile(r"Missing from scenekit \S+: (?P<listed>.*)")
+REQUIRED = "(required)"  # after each of what is missing and what tyro says of it
 MOST_HINTS = 3
 
 
@@ -165,10 +167,20 @@ def _one_sentence(box: str) -> str:
     after_title = itertools.dropwhile(_is_rule, [line for line in lines if line][1:])
     message = " ".join(itertools.takewhile(lambda line: not _is_rule(line) and line != "Got errors:", after_title))
     message = WRONG_TYPE.sub(r"\g<flag>: wanted \g<kind>, found \g<found>", message).rstrip(".")
+    message = MISSING.sub(lambda missing: _missing(missing["listed"]), message)
     hints = itertools.dropwhile(lambda line: not line.startswith("Perhaps you meant"), lines)
     near = [flag[1] for flag in map(FLAG.match, hints) if flag is not None][:MOST_HINTS]
     meant = f"did you mean {' or '.join(near)}? " if near else ""
     return f"{message}; {meant}--help lists the options"
+
+
+def _missing(listed: str) -> str:
+    """What has to be given and was not: arguments by their names, options by their flags."""
+    named = []
+    for each in filter(None, map(str.strip, listed.split(REQUIRED))):
+        flag = FLAG.search(each) if each.startswith("-") else None
+        named.append(each.split()[0] if flag is None else flag[1])
+    return f"wanted {' and '.join(named)}, found none"
 
 
 def one_of(flag: str, choices: Collection[str], found: str) -> BadInput:

@@ -124,6 +124,9 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["view"], "scenekit view: wanted a run or a file, found none"),
         (["render", "no/such/run", "-o", "x.avi"], "x.avi"),
         (["info", "no/such/place"], "no/such/place"),
+        (["info"], "scenekit info: wanted RUN|FILE|CAPTURE, found none; --help"),
+        (["render"], "scenekit render: wanted RUN|FILE and --output, found none; --help"),
+        (["export", "no/such/run"], "scenekit export: wanted OUT, found none; --help"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_exit_code_2(
