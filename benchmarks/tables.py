@@ -18,6 +18,7 @@ from benchmarks.conversion.table import tables as conversion_tables
 from benchmarks.gpu_page import gpu_page
 from benchmarks.limits_page import limits_page
 from benchmarks.markdown import size_of, table
+from benchmarks.photographs_page import photographs_page
 from benchmarks.record import read
 from benchmarks.results_page import TASKS, Task
 
@@ -27,6 +28,7 @@ PAGE = ROOT / "docs" / "results.md"
 CONVERSION = ROOT / "docs" / "conversion.md"
 LIMITS = ROOT / "docs" / "limits.md"
 GPU = ROOT / "docs" / "gpu.md"
+PHOTOGRAPHS = ROOT / "docs" / "photographs.md"
 MIB = 2**20
 
 
@@ -220,6 +222,7 @@ def conversion_page() -> str:
 def published() -> dict[Path, str]:
     """Every page that publishes figures, as the results have it."""
     pages = {PAGE: results_page(), CONVERSION: conversion_page(), LIMITS: limits_page(), GPU: gpu_page()}
+    pages[PHOTOGRAPHS] = photographs_page()
     return {README: with_tables(README.read_text()), **pages}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as again
-from benchmarks import limits_page, record, results_page, tables
+from benchmarks import limits_page, photographs_page, record, results_page, tables
 
 
 @pytest.mark.parametrize("page", tables.published(), ids=lambda page: page.name)
@@ -30,7 +30,7 @@ def test_a_figure_that_was_changed_by_hand_is_found(monkeypatch: pytest.MonkeyPa
 
 
 def test_every_published_row_names_its_machine_its_commit_and_its_scope() -> None:
-    for name in ("corrections", "cpu_training", "results_page", "live", "viewer", "baking"):
+    for name in ("corrections", "cpu_training", "results_page", "live", "viewer", "baking", *photographs_page.RESULTS):
         for row in record.read(name)["rows"].values():
             assert row["scope"]
             assert {"processor", "cores", "torch", "commit"} <= row["machine"].keys()
@@ -61,9 +61,10 @@ def test_rows_of_the_page_are_representations_with_presets() -> None:
 
 
 def test_one_command_runs_every_published_table_again_that_the_machine_can() -> None:
-    assert set(again.COMMANDS) == {*tables.TABLES, results_page.NAME, "conversion", *limits_page.RESULTS}
+    pages = (*limits_page.RESULTS, *photographs_page.RESULTS)
+    assert set(again.COMMANDS) == {*tables.TABLES, results_page.NAME, "conversion", *pages}
     assert again.chosen([], with_gpu=True) == list(again.COMMANDS)
-    wanted = ["live", "viewer", "baking", "cpu_training", "corrections", "results_page", *limits_page.RESULTS]
+    wanted = ["live", "viewer", "baking", "cpu_training", "corrections", "results_page", *pages]
     assert again.chosen([], with_gpu=False) == wanted
     with pytest.raises(SystemExit, match="wanted a GPU for training"):
         again.chosen(["training"], with_gpu=False)
