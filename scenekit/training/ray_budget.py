@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
+MOST_RAYS = 4  # for each sample of the budget: of a panorama around one object a hundredth sees anything
 SPARE = 1.1  # of the rays that fill a step's room, drawn so that it is filled
 
 
@@ -43,7 +44,7 @@ class RayBudget:
 def steered(rays: int, samples: int, measured: int) -> int:
     """How many rays the next batch shall have to meet a budget of samples; changes by at most a factor of 2."""
     wanted = rays * min(2.0, max(0.5, samples / max(1, measured)))
-    return min(max(256, round(wanted / 256) * 256), samples)
+    return min(max(256, round(wanted / 256) * 256), MOST_RAYS * samples)
 
 
 def aimed(now: int, asked: int, samples: int, measured: int, served: float) -> int:
@@ -53,7 +54,7 @@ def aimed(now: int, asked: int, samples: int, measured: int, served: float) -> i
     only where three fifths of them would do, fewer than a size that has just become larger is left with.
     """
     needed = SPARE * asked * served * samples / max(1, measured)
-    wanted = size_above(min(max(256.0, needed), float(samples)))
+    wanted = size_above(min(max(256.0, needed), float(MOST_RAYS * samples)))
     return wanted if wanted > now or needed < 0.6 * now else now
 
 

@@ -1,9 +1,10 @@
+import pytest
 import torch
 
 from scenekit.core.cameras import Cameras
 from scenekit.core.protocols import Context
 from scenekit.training.batches import ImageBatches, PixelBatches, Views
-from scenekit.training.ray_budget import RayBudget, size_above
+from scenekit.training.ray_budget import MOST_RAYS, RayBudget, size_above
 
 
 def some_views() -> Views:
@@ -51,6 +52,17 @@ def test_rays_by_sizes_settle_above_what_has_room_and_stay_there() -> None:
     assert len(set(seen)) <= 3
     assert len(set(seen[6:])) == 1
     assert 1.0 < rays * 12.5 / 2**16 < 1.7
+
+
+@pytest.mark.parametrize("by_sizes", [False, True])
+def test_rays_that_mostly_see_nothing_are_more_than_samples_but_not_without_end(by_sizes: bool) -> None:
+    for share, most in ((0.5, 2 * 2**12), (0.01, MOST_RAYS * 2**12)):  # samples a ray
+        budget, rays = RayBudget(2**12, by_sizes=by_sizes), 0
+        for _ in range(20):
+            rays = budget.counted()
+            budget.feedback(round(rays * share))
+        assert most <= rays < 1.7 * most
+    assert rays == MOST_RAYS * 2**12
 
 
 def test_every_photograph_comes_once_before_any_comes_again() -> None:
