@@ -13,8 +13,12 @@ class BadInput(ValueError):  # noqa: N818 - it is not our error: the name says w
 
     @classmethod
     def of(cls, what: str | Path, *, wanted: str, found: str, remedy: str) -> BadInput:
-        """Build the house's sentence: the file, what was wanted, what was found, what to do."""
-        return cls(f"{what}: wanted {wanted}, found {found}; {remedy}")
+        """Build the house's sentence: the file, what was wanted, what was found, what to do.
+
+        Files may name themselves and what is in them as they like: what cannot be printed becomes a space.
+        """
+        sentence = f"{what}: wanted {wanted}, found {found}; {remedy}"
+        return cls("".join(letter if letter.isprintable() else " " for letter in sentence))
 
 
 class TrainingDiverged(BadInput):

@@ -25,3 +25,5 @@ def test_mixed_dtypes_are_refused_by_name() -> None:
 def test_bad_input_is_one_sentence_with_file_wanted_found_and_remedy() -> None:
     sentence = str(BadInput.of("a.json", wanted="poses", found="none", remedy="add some"))
     assert sentence == "a.json: wanted poses, found none; add some"
+    foreign = str(BadInput.of("a\x1b[2J.json", wanted="poses", found="x\ny", remedy="add some"))
+    assert foreign == "a [2J.json: wanted poses, found x y; add some"
