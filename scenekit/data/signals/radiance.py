@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from scenekit.core.checks import BadInput
 
+LONGEST_RUN = 127
 RESOLUTION = re.compile(rb"^-Y (\d+) \+X (\d+)$")
 
 
@@ -61,6 +63,9 @@ def write_radiance(colors: Float[Tensor, "H W 3"]) -> bytes:
 def _lines(data: np.ndarray, height: int, width: int) -> np.ndarray:
     if 4 * width * height == len(data) and not (8 <= width < 32768 and data[0] == 2 == data[1] and data[2] < 128):
         return data.reshape(height, width, 4)
+    shortest = 4 + 4 * 2 * math.ceil(width / LONGEST_RUN)  # bytes of a line: its head, and two for each run
+    if height * shortest > len(data):
+        raise ValueError("fewer lines")
     lines = np.empty((height, 4, width), dtype=np.uint8)
     place = 0
     for row in range(height):

@@ -89,7 +89,7 @@ def read(path: Path) -> VolumeSignal:
                           remedy="shrink the volume")  # fmt: skip
     if array.dtype.kind not in "uif":
         raise BadInput.of(path, wanted="numbers", found=str(array.dtype), remedy="write it as float32")
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large, or no number in odd bits, is refused below
         values = torch.from_numpy(array.astype(np.float32))
     if not bool(values.isfinite().all()) or (float(values.min()) < 0 and array.ndim == 4):
         raise BadInput.of(path, wanted="densities and colours that are finite and not negative", found="others",
