@@ -25,6 +25,11 @@ NETWORK = """## Encoding and a small network
 
 The same for 16 levels of 2 features, 2^19 entries a level, and a network of one hidden layer of 64 with 16 outputs on
 them; *both* has the gradients of table and weights. Products are float32, or of halves with float32 sums."""
+SIZES = """## Cost against size
+
+One step, forward and back, from the smallest to the largest of four sizes, each ten times the one before
+(`python -m benchmarks.growth_gpu`): milliseconds of the GPU, memory beyond what stood before, and the exponents with
+which they grow in the last decade."""
 PROCESSES = """## Two GPUs
 
 As many samples or photographs in two processes as in one, each on a GPU of its own. The seconds that NCCL takes
@@ -40,6 +45,7 @@ def gpu_page() -> str:
     networks = read("encoding_mlp")
     parts = [INTRODUCTION.rstrip(), KERNELS, _measured_on(kernels), encodings(kernels["rows"])]
     parts += [NETWORK, _measured_on(networks), encodings_with_network(networks["rows"])]
+    parts += [SIZES, growth(read("growth_gpu")["rows"])]
     parts += [PROCESSES, processes(read("distributed")["rows"])]
     parts += [IMAGE, *map(_fit, fits.values())]
     return "\n\n".join(parts) + "\n"
@@ -85,6 +91,25 @@ def encodings_with_network(rows: list[Mapping[str, Any]]) -> str:
                 f"{max(row['largest_errors']):.0e}",
             )
             for row in rows
+        ),
+    )
+
+
+def growth(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """One line for what is counted."""
+    return table(
+        ("counted", "sizes", "milliseconds", "MiB", "time", "memory", "GPU"),
+        (
+            (
+                name,
+                f"{row['points'][0]['size']:,} to {row['points'][-1]['size']:,}",
+                ", ".join(f"{point['milliseconds']:.3g}" for point in row["points"]),
+                ", ".join(f"{point['bytes'] / 2**20:.3g}" for point in row["points"]),
+                f"{row['last_exponent']:.2f}",
+                f"{row['last_memory_exponent']:.2f}",
+                row["device"],
+            )
+            for name, row in rows.items()
         ),
     )
 

@@ -18,8 +18,7 @@ from benchmarks.record import keep
 from scenekit.recipes.device import device_name, device_of
 
 RESULTS = "growth_gpu"
-AXES = {"samples": samples, "gaussians": gaussians, "pixels": pixels}
-SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
+AXES = {"samples": (samples, 10_000), "gaussians": (gaussians, 1000), "pixels": (pixels, 10_000)}  # from how many on
 
 
 def point(step: Step, device: torch.device) -> dict[str, float]:
@@ -34,15 +33,16 @@ def point(step: Step, device: torch.device) -> dict[str, float]:
 
 def measured(axis: str, device: torch.device) -> dict[str, object]:
     """All sizes and the exponents."""
+    prepare, smallest = AXES[axis]
     points = []
-    for size in SIZES:
-        points.append({"size": size, **point(AXES[axis](size, device), device)})
+    for size in (smallest * 10**decade for decade in range(4)):
+        points.append({"size": size, **point(prepare(size, device), device)})
         gc.collect()
         torch.cuda.empty_cache()
     last = [(each["size"], each["milliseconds"], each["bytes"]) for each in points[-2:]]
     sizes, times, grown = zip(*last, strict=True)
     return {
-        "scope": (AXES[axis].__doc__ or "").strip(),
+        "scope": (prepare.__doc__ or "").strip(),
         "device": device_name(device),
         "last_exponent": exponent(sizes, times),
         "last_memory_exponent": exponent(sizes, grown),

@@ -146,6 +146,7 @@ def main() -> None:
         raise SystemExit("training: wanted an NVIDIA GPU and a torch built for it, found none")
     for name in options.names or ROWS:
         trained((*ROWS[name], "--steps", str(WARM_UP)), options.points)
+        gc.collect()  # what is left of it is no part of the row's memory
         session, figures = trained(ROWS[name], options.points)
         row = f"{name} by {serving}" if serving else name
         record.keep(RESULTS, row, {"arguments": " ".join(ROWS[name]), **figures, **judged(session)})

@@ -43,8 +43,8 @@ class Distilling:
     Attributes:
         features_until: progress until which features are matched, where they can be.
         points_until: progress until which densities and colours are matched at points alone, where they can be. What
-            follows needs the time: simplex_grid to hash_grid, lego 800x800, 20 s of an H200, 33.99 dB, and 33.50 from
-            0.5 (teacher 34.23).
+            follows needs the time: simplex_grid to hash_grid, lego 800x800, 20 s of an H200, 33.99 dB, and 33.50 with
+            0.5 (teacher 34.23). An MLP may want 0.5 (26.62 dB from a hash grid).
         density_floor: natural logarithm of the density below which both count as empty; -100 keeps erased regions
             erased.
         density_ceiling: above which both count as opaque.
