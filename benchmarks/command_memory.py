@@ -4,15 +4,16 @@
 
 Files of so many generated Gaussians with harmonics of degree 3 are given to every command that takes one, in a process
 of its own, but not to those that look for surfaces: there are none. Runs are given to all, signals are fitted,
-photographs are given poses. Conversions are short ones of a few representations, with options that two cores can take,
-and predict for themselves. ``off`` is the prediction over the measured peak of resident memory, Python and its
-libraries included, less one. Results go to ``benchmarks/results/command_memory.json``. The promise is 20 %.
+photographs are given poses, ``demo`` is run as it is. Conversions are short ones of a few representations, with options
+that two cores can take, and predict for themselves. Edits leave all or nearly all where it is, and write a ``.splat``,
+``export streamed`` apart, which goes from ``.ply`` to ``.ply``. ``off`` is the prediction over the measured peak of
+resident memory, Python and its libraries included, less one. Results go to ``benchmarks/results/command_memory.json``.
+The promise is 20 %.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -25,11 +26,23 @@ from benchmarks.memory import LIMIT
 from benchmarks.record import call, keep
 from scenekit.assets.run import RECIPE, read_recipe
 from scenekit.assets.splats.files import write_splats
-from scenekit.representations.gaussian_cloud import GaussianCloud
+from scenekit.cli.demo import CAPTURE
+from scenekit.recipes.plans import EDITED
+from scenekit.representations.gaussian_cloud import GaussianCloud, floats_of
 
 TABLE = "command_memory"
 DEGREE = 3
 SURFACES = ("export mesh", "export points")
+ALL = "-1e9,-1e9,-1e9,1e9,1e9,1e9"
+EDITS: dict[str, tuple[str, ...]] = {
+    "--crop": ("--crop", f"box:{ALL}"),
+    "--translate": ("--translate", "1,0,0"),
+    "--rotate": ("--rotate", "x,30"),
+    "--resize": ("--resize", "3"),
+    "--prune": ("--prune", "opacity:0"),
+    "--degree": ("--degree", "3"),
+}
+LOSS = "6"  # dB: harmonics of noise are lost by every palette
 BAKING = ("--bake.steps", "20")
 CONVERSIONS = {
     "gaussians": ("--steps", "150", "--max-count", "20000"),
@@ -37,15 +50,24 @@ CONVERSIONS = {
 }
 
 
+# Starts a command and prints its exit code and the peak of its resident memory. What is counted begins with what the
+# process held that started it, so that one has to be small.
+SMALL = """
+import os, sys
+command = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, used = os.wait4(command, 0)
+print("", os.waitstatus_to_exitcode(status), used.ru_maxrss, sep="\\n")
+"""
+
+
 def peak_bytes(*arguments: str) -> int:
     """Of the resident memory of one scenekit command."""
-    command = [sys.executable, "-m", "scenekit", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise SystemExit(f"scenekit {' '.join(arguments)}: exit code {process.returncode}")
-    return used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    command = [sys.executable, "-S", "-c", SMALL, sys.executable, "-m", "scenekit", *arguments]
+    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    code, peak = map(int, said.splitlines()[-2:])
+    if code != 0:
+        raise SystemExit(f"scenekit {' '.join(arguments)}: exit code {code}")
+    return peak * (1 if sys.platform == "darwin" else 1024)
 
 
 def generated(count: int) -> GaussianCloud:
@@ -63,6 +85,12 @@ def generated(count: int) -> GaussianCloud:
 def command_of(name: str, source: str, folder: Path) -> list[str]:
     """What ``info --plan`` calls ``name``, as it is typed; a .ply is scaled, or it would go block by block."""
     verb, _, kind = name.partition(" ")
+    if kind == "streamed":
+        return [verb, source, *EDITS["--crop"], str(folder / "out.ply")]
+    if kind in EDITED:
+        return [verb, source, *edit(kind, source), str(folder / "out.splat")]
+    if kind.startswith("--allow-loss"):
+        return [verb, source, str(folder / f"out{kind.split()[1]}"), "--allow-loss", LOSS]
     if kind in ("mesh", "points"):
         return [verb, source, str(folder / ("out.glb" if kind == "mesh" else "out.ply")), "--as", kind]
     if kind == ".html":
@@ -72,6 +100,15 @@ def command_of(name: str, source: str, folder: Path) -> list[str]:
     run = ["-o", str(folder / "run")]
     more = {"render": ["-o", str(folder / "out.png")], "import": run, "fit": ["--steps", "20", *run], "process": run}
     return [verb, source, *more.get(verb, [])]
+
+
+def edit(verb: str, source: str) -> tuple[str, ...]:
+    """One that keeps all or nearly all."""
+    if verb == "--budget":
+        facts = call("info", source, "--json")
+        count = facts["parameters"] // floats_of(1, DEGREE) if is_run(source) else facts["gaussians"]
+        return verb, str(max(1, count * 9 // 10))
+    return (verb, source) if verb == "--merge" else EDITS[verb]
 
 
 def is_field(source: str) -> bool:
@@ -89,6 +126,8 @@ def measure(row: str, source: str, scope: str, wanted: Callable[[str], bool]) ->
     for name, predicted in call("info", source, "--plan", "--json").items():
         if name == "view" or name.startswith("convert") or not wanted(name):
             continue
+        if name == "export --merge" and is_run(source):  # a run is merged with files alone
+            continue
         with tempfile.TemporaryDirectory() as folder:
             peak = peak_bytes(*command_of(name, source, Path(folder)))
         publish(f"{row} {name}", predicted, peak, scope)
@@ -101,6 +140,13 @@ def convert(row: str, run: str, scope: str) -> None:
             figures = call("convert", run, "--to", name, *options, "-o", str(Path(folder) / "run"), "--json")
         predicted, peak = (figures["training"][f"{word}_memory_bytes"] for word in ("predicted", "peak"))
         publish(f"{row} convert --to {name}", predicted, peak, f"{scope}, {' '.join(options)}")
+
+
+def demo() -> None:
+    """The command that is given nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        peak = peak_bytes("demo", "-o", str(Path(folder) / "demo"))
+    publish("embedded demo", call("info", CAPTURE, "--plan", "--json")["demo"], peak, "the embedded capture")
 
 
 def publish(row: str, predicted: int, peak: int, scope: str) -> None:
@@ -129,6 +175,8 @@ def main() -> None:
     def wanted(name: str) -> bool:
         return not options.only or name in options.only or name.partition(" ")[0] in options.only
 
+    if wanted("demo"):
+        demo()
     for path in options.paths:
         measure(Path(path).name, path, scope_of(path), wanted)
         if is_run(path) and wanted("convert"):

@@ -43,6 +43,7 @@ from scenekit.training.batches import PixelBatches, Views
 LIMIT = 1.05
 TINY = 100
 HOST = torch.device("cpu")
+FEWEST = 8  # repetitions, of which the least counts: on a machine with other work the first few may all be disturbed
 Step = Callable[[], object]
 
 
@@ -129,7 +130,7 @@ def point(axis: str, count: int) -> dict[str, float]:
     step = AXES[axis].prepare(count)
     times: list[tuple[float, float]] = []
     begun = time.perf_counter()
-    while len(times) < 3 or (time.perf_counter() - begun < 1 and len(times) < 50):
+    while len(times) < FEWEST or (time.perf_counter() - begun < 1 and len(times) < 50):
         start = resource.getrusage(resource.RUSAGE_SELF)
         step()
         end = resource.getrusage(resource.RUSAGE_SELF)

@@ -23,7 +23,9 @@ Written by `python -m benchmarks.tables` from `benchmarks/results`: `memory.json
 not fit; `scenekit info RUN|FILE|CAPTURE --plan` says the same of every command. Promised is {LIMIT:.0%} of the peak of
 the process, Python and its libraries included (`python -m benchmarks.memory`, `python -m benchmarks.command_memory`).
 The factors were fitted to some of these very runs: they say how well one rule holds over sizes, not how well it
-foretells another machine. `--allow-loss` and edits are not predicted, `demo` has no plan, and `view` is not measured.
+foretells another machine. `scenekit info synthetic --plan` says it of `demo`. An edit is predicted for a scene of which
+all stays, before it is written: a format that takes more by itself takes more after an edit too. *Streamed* are edits
+that look at one Gaussian at a time, and `--merge`, from `.ply` to `.ply`. `view` and `--verify` are not measured.
 """
 GROWTH = f"""## Growth
 

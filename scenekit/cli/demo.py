@@ -18,10 +18,13 @@ from scenekit.cli import convert
 from scenekit.cli.options import parse, preset_arguments, say
 from scenekit.cli.train import free_folder, options_type, train_session
 from scenekit.data import Capture, open_capture
+from scenekit.data.memory import memory_in_reach
 from scenekit.recipes import load, prepare, prepare_conversion
 from scenekit.recipes.device import device_name, device_of
+from scenekit.recipes.memory import Plan, training_plan
 from scenekit.training.evaluate import Score, over_white, scores
 
+CAPTURE = "synthetic"
 REPRESENTATIONS_SHOWN = ("gaussians", "hash_grid")
 CONVERTED = ("hash_grid", "gaussians")  # from, to
 MINUTES = 0.5  # of training each
@@ -50,9 +53,17 @@ def run(arguments: list[str]) -> None:
         _shown(folder, options)
 
 
+def plan() -> Plan:
+    """What it takes of main memory on a CPU: what the larger of its two trainings does."""
+    capture, limit = open_capture(CAPTURE), float(memory_in_reach())
+    trainings = (parse(options_type(name), "demo", preset_arguments("demo", name)) for name in REPRESENTATIONS_SHOWN)
+    plans = [training_plan(capture, options.representation, options.family, limit) for options in trainings]
+    return max(plans, key=lambda each: each.total)
+
+
 def _shown(folder: Path, options: Demo) -> None:
     started = time.perf_counter()
-    capture = open_capture("synthetic")
+    capture = open_capture(CAPTURE)
     say(f"rendered {len(capture)} photographs of the synthetic capture in {time.perf_counter() - started:.1f} s")
     results = {name: _trained(name, capture, folder / name, options.minutes) for name in REPRESENTATIONS_SHOWN}
     device = device_name(device_of())

@@ -14,6 +14,7 @@ from scenekit.assets.meshes.files import describe_mesh, is_mesh
 from scenekit.assets.meshes.points import describe_points, is_points
 from scenekit.assets.run import RECIPE, SCENE, checkpoints
 from scenekit.assets.splats.files import is_splats, read_splats
+from scenekit.cli import demo
 from scenekit.cli.options import parse
 from scenekit.data import open_capture
 from scenekit.recipes import load
@@ -43,7 +44,8 @@ def run(arguments: list[str]) -> None:
     """Describe a run, a file or a capture."""
     options = parse(Info, "info", arguments, "What is in a run, a file or a capture.")
     if options.plan:
-        _print_plans(plans_for(options.path), as_json=options.json)
+        shown = {"demo": demo.plan()} if options.path == demo.CAPTURE else {}
+        _print_plans(shown | plans_for(options.path), as_json=options.json)
         return
     facts = describe(options.path)
     if options.json:

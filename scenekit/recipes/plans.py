@@ -7,13 +7,14 @@ photographs. How often and how many is measured (``python -m benchmarks.command_
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from scenekit.assets import usd
 from scenekit.assets.run import RECIPE, SCENE, read_recipe
-from scenekit.assets.splats.files import is_splats, read_splats
+from scenekit.assets.splats.files import codec_of, is_splats, read_splats
+from scenekit.assets.verify import MOST_VIEWS
 from scenekit.core.checks import BadInput
 from scenekit.data import Capture, open_capture, open_recorded
 from scenekit.data.memory import memory_in_reach
@@ -44,6 +45,7 @@ from scenekit.representations import REPRESENTATIONS
 
 FLOAT = 4
 SEEN = 18  # floats of a pixel while a picture is joined from its parts and laid over its background
+COLOR = 3  # floats of a pixel of a picture that is kept
 USUAL_SIZE = (640, 360)  # of films
 
 
@@ -54,6 +56,7 @@ class Use:
     Attributes:
         scene: copies of all that the scene keeps, as it is read, rendered and written.
         pixels: of the largest picture that it renders.
+        views: pictures that it keeps, to hold others against them.
         photographs: bytes of those that it holds.
         opening: bytes that it takes meanwhile to decode them.
         libraries: bytes of what it loads for a format.
@@ -61,6 +64,7 @@ class Use:
 
     scene: float
     pixels: int = 0
+    views: int = 0
     photographs: float = 0.0
     opening: float = 0.0
     libraries: float = 0.0
@@ -68,12 +72,13 @@ class Use:
     def plan(self, scene: float, limit: float) -> Plan:
         """With a scene of so many bytes."""
         held = self.scene * scene
+        pictures = FLOAT * (SEEN + (COMPARED + COLOR * self.views if self.views else 0)) * self.pixels
         parts = {"photographs": self.photographs, "opening them": self.opening, "the scene": held,
-                 "pictures": FLOAT * SEEN * self.pixels, "the process": PROCESS + self.libraries}  # fmt: skip
+                 "pictures": pictures, "the process": PROCESS + self.libraries}  # fmt: skip
         return Plan({name: size for name, size in parts.items() if size}, limit)
 
 
-READ_FILE, READ_RUN = 1.7, 2.0  # copies: the Gaussians while they are read; the weights, and the modules they go into
+READ_FILE, READ_RUN = 0.95, 2.0  # copies: the Gaussians while they are read; the weights, and the modules they go into
 SHOWN = 2.1
 # Copies of Gaussians where they are written in a format, which some make of whole tables first.
 WRITTEN = {
@@ -90,6 +95,20 @@ WRITTEN = {
     ".usdz": 4.3,
 }
 USD_LIBRARY = 75 * 2**20  # bytes, once it is loaded
+# Copies where Gaussians are edited and all of them stay, before anything is written; what is merged is as many again.
+EDITED = {
+    "--crop": 4.2,
+    "--translate": 3.2,
+    "--rotate": 5.0,
+    "--resize": 3.4,
+    "--prune": 4.3,
+    "--merge": 6.3,
+    "--budget": 4.1,
+    "--degree": 3.1,
+}
+STREAMED = 12 * 2**20  # bytes of what is read, edited and written at a time, from .ply to .ply
+ALLOWED = {".spz": 11.1, ".sog": 7.1, ".sogc": 6.4}  # copies where the steps of a file are found by pictures
+COMPARED = 38  # floats of a pixel while a picture of such a file is held against the scene's own
 
 
 def plans_for(path: str) -> dict[str, Plan]:
@@ -100,9 +119,13 @@ def plans_for(path: str) -> dict[str, Plan]:
     if place.is_file() and is_splats(place):
         file = read_splats(place)
         size = FLOAT * file.cloud.floats()
+        scene = scene_of_file(file)
         uses = {"info": Use(READ_FILE), "import": Use(SHOWN)} | _of_splats(SIZE[0] * SIZE[1])
+        uses |= _allowed(Use(0, SIZE[0] * SIZE[1], min(MOST_VIEWS, len(scene.cameras))))
+        if codec_of(place) == "ply":
+            uses["export streamed"] = Use(0, libraries=STREAMED)
         planned = {name: use.plan(size, limit) for name, use in uses.items()}
-        looked = surfaces(scene_of_file(file))
+        looked = surfaces(scene)
         return planned | {name: Plan({"the scene": SHOWN * size, **parts}, limit) for name, parts in looked.items()}
     if str(path) in SYNTHETIC or (place.is_file() and any(kind.sniff(place) for kind in SIGNALS.values())):
         return {"fit": fitting_plan(path, limit)}
@@ -121,7 +144,13 @@ def _of_splats(pixels: int) -> dict[str, Use]:
         f"export {extension}": Use(copies, libraries=USD_LIBRARY if extension in usd.SUFFIXES else 0)
         for extension, copies in WRITTEN.items()
     }
-    return {"render": Use(SHOWN, USUAL_SIZE[0] * USUAL_SIZE[1]), "view": Use(SHOWN, pixels), **exports}
+    edits = {f"export {verb}": Use(copies) for verb, copies in EDITED.items()}
+    return {"render": Use(SHOWN, USUAL_SIZE[0] * USUAL_SIZE[1]), "view": Use(SHOWN, pixels), **exports, **edits}
+
+
+def _allowed(judging: Use) -> dict[str, Use]:
+    """Files that are as small as a loss allows, judged by what ``judging`` holds besides the scene."""
+    return {f"export --allow-loss {kind}": replace(judging, scene=copies) for kind, copies in ALLOWED.items()}
 
 
 def _of_run(run: Path, limit: float) -> dict[str, Plan]:
@@ -134,16 +163,24 @@ def _of_run(run: Path, limit: float) -> dict[str, Plan]:
     pixels = largest(scene.cameras)
     uses = {"info": Use(READ_RUN)}
     capture = _photographs(recipe["capture"])
+    judging = Use(SHOWN, pixels, min(MOST_VIEWS, len(scene.cameras)))
     if capture is not None:
-        uses["evaluate"] = Use(
-            SHOWN, largest(capture.cameras), bytes_of_photographs(capture), bytes_of_opening(capture)
+        judging = Use(
+            SHOWN,
+            largest(capture.cameras),
+            min(MOST_VIEWS, len(capture.test) or len(capture)),
+            bytes_of_photographs(capture),
+            bytes_of_opening(capture),
         )
+        uses["evaluate"] = replace(judging, views=0)
     shown = _of_splats(pixels)
     size = (run / SCENE).stat().st_size
     looked: dict[str, dict[str, float]] = {}
     if not isinstance(scene.renderer, SplatRenderer):
         shown = {name: shown[name] for name in ("render", "view")}
         looked["export .html"] = baked_parts(scene)
+    else:
+        shown |= _allowed(judging)
     planned = {name: use.plan(size, limit) for name, use in (uses | shown).items()}
     looked |= surfaces(scene)
     planned |= {name: Plan({"the scene": SHOWN * size, **parts}, limit) for name, parts in looked.items()}

@@ -9,16 +9,19 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from scenekit.assets.edits import VERBS
 from scenekit.assets.exporters import EXPORTERS
 from scenekit.assets.splats.files import write_splats
+from scenekit.assets.verify import MOST_VIEWS
 from scenekit.cli import main
 from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.data import synthetic
 from scenekit.recipes import export_plans, plans
 from scenekit.recipes.export_plans import LOOKED_AT, PLANES, POINT_KEPT, VERTEX, baked_parts, surfaces
+from scenekit.recipes.imported import SIZE as SHOWN_SIZE
 from scenekit.recipes.memory import PROCESS
-from scenekit.recipes.plans import WRITTEN, plans_for
+from scenekit.recipes.plans import ALLOWED, EDITED, WRITTEN, plans_for
 from scenekit.renderers.volume import VolumeRenderer
 from scenekit.representations import REPRESENTATIONS
 from tests.conformance.small import small_session
@@ -38,6 +41,8 @@ def test_gaussians_are_counted_as_often_as_a_command_holds_them(tmp_path: Path) 
     small, large = (plans_for(str(file_of(count, tmp_path))) for count in (1000, 3000))
     assert small.keys() == large.keys() >= {"info", "import", "render", "view", "export mesh", "export points"}
     for name, plan in large.items():
+        if name == "export streamed":
+            continue
         assert plan.parts["the scene"] == pytest.approx(3 * small[name].parts["the scene"])
         assert (plan.parts["the process"] > PROCESS) == (name in LOADING)
     assert large["export .spz"].parts["the scene"] == pytest.approx(10.9 * 3000 * 59 * 4)
@@ -45,6 +50,26 @@ def test_gaussians_are_counted_as_often_as_a_command_holds_them(tmp_path: Path) 
 
 def test_every_format_of_splats_and_the_page_is_planned() -> None:
     assert EXPORTERS.keys() - {"/"} == WRITTEN.keys()
+    assert {kind for kind, exporter in EXPORTERS.items() if exporter.coarser} == ALLOWED.keys()
+    assert VERBS.keys() == EDITED.keys()
+
+
+def test_files_as_small_as_a_loss_allows_are_planned_with_the_pictures_that_judge_them(tmp_path: Path) -> None:
+    planned = plans_for(str(file_of(1000, tmp_path)))
+    width, height = SHOWN_SIZE
+    kept = MOST_VIEWS * plans.COLOR
+    for kind, copies in ALLOWED.items():
+        parts = planned[f"export --allow-loss {kind}"].parts
+        assert parts["the scene"] == pytest.approx(copies * 1000 * 59 * 4)
+        assert parts["pictures"] == 4 * (plans.SEEN + plans.COMPARED + kept) * width * height
+
+
+def test_edits_from_ply_to_ply_take_the_same_whatever_the_scene(tmp_path: Path) -> None:
+    small, large = (plans_for(str(file_of(count, tmp_path)))["export streamed"] for count in (100, 3000))
+    assert small.total == large.total
+    other = tmp_path / "a.splat"
+    write_splats(other, sample_cloud(100, 0))
+    assert "export streamed" not in plans_for(str(other))
 
 
 def test_a_capture_is_planned_for_every_representation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,6 +78,13 @@ def test_a_capture_is_planned_for_every_representation(tmp_path: Path, capsys: p
     planned = json.loads(capsys.readouterr().out)
     assert planned.keys() == {f"train -r {name}" for name in REPRESENTATIONS}
     assert min(planned.values()) > PROCESS
+
+
+def test_the_demo_is_planned_with_its_capture(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "synthetic", "--plan", "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert planned.keys() == {"demo"} | {f"train -r {name}" for name in REPRESENTATIONS}
+    assert PROCESS < planned["demo"] < planned["train -r hash_grid"]  # whose table and batch are larger
 
 
 def test_a_run_is_planned_with_its_photographs_as_long_as_they_are_there(
