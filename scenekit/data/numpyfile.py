@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from tokenize import TokenError
 
 # A header is parsed as Python's source, and says how much to allocate.
-DAMAGED_ARRAY = (OSError, ValueError, EOFError, SyntaxError, TypeError, MemoryError, TokenError)
+DAMAGED_ARRAY = (OSError, ValueError, OverflowError, EOFError, SyntaxError, TypeError, MemoryError, TokenError)
 DAMAGED_ARRAYS = (*DAMAGED_ARRAY, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
