@@ -11,7 +11,17 @@ from tokenize import TokenError
 
 # A header is parsed as Python's source, and says how much to allocate. Python 3.12's tokenizer ends in a SystemError
 # where others raise TokenError.
-DAMAGED_ARRAY = (OSError, ValueError, EOFError, SyntaxError, TypeError, MemoryError, TokenError, SystemError)
+DAMAGED_ARRAY = (
+    OSError,
+    ValueError,
+    OverflowError,
+    EOFError,
+    SyntaxError,
+    TypeError,
+    MemoryError,
+    TokenError,
+    SystemError,
+)
 DAMAGED_ARRAYS = (*DAMAGED_ARRAY, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 

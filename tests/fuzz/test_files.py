@@ -74,6 +74,8 @@ FOUND: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
     "an unfinished array in an archive": ("distances", archive_of, "distances of a surface"),
     "numbers too large": ("volume_npy", too_large, "finite"),
     "bits that are no number": ("volume_npy", signalling, "finite"),
+    "sizes left out": ("volume_nrrd", lambda data: data.replace(b"sizes: 5", b"sizes: \n5"), "positive sizes"),
+    "a side below nothing": ("volume_npy", lambda data: data.replace(b"5, 4)", b"5,-4)"), "one array of numbers"),
     "five billion lines": (
         "panorama_hdr",
         lambda data: data.replace(b"-Y 4 +X 8", b"-Y 4999999999 +X 8"),
@@ -113,3 +115,9 @@ def test_a_picture_that_memory_does_not_hold_is_refused(tmp_path: Path, monkeypa
     monkeypatch.setattr(pixels, "_values", full)
     with pytest.raises(BadInput, match="found none that can be read \\(MemoryError\\)"):
         pixels.read_picture(file)
+
+
+def test_a_volume_whose_range_float32_does_not_hold_is_grey_all_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "a.npy"
+    np.save(file, np.linspace(-3e38, 3e38, 8, dtype=np.float32).reshape(2, 2, 2))
+    FILES["volume_npy"].read(file)

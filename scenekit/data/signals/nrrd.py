@@ -45,7 +45,7 @@ def read_nrrd(path: Path) -> np.ndarray:
         sizes = [0]
     kind = np.dtype(("<" if fields.get("endian", "little") == "little" else ">") + code)
     wanted = math.prod(sizes) * kind.itemsize
-    if min(sizes) < 1 or wanted > LARGEST_BYTES:
+    if min(sizes, default=0) < 1 or wanted > LARGEST_BYTES:
         raise _bad(path, f"positive sizes of at most {LARGEST_BYTES >> 30} GiB together", fields["sizes"])
     raw = _decoded(path, fields["encoding"], body, wanted)
     if len(raw) < wanted:

@@ -113,7 +113,7 @@ def _grey(path: Path, values: Tensor) -> VolumeSignal:
     low, high = float(values.min()), float(values.max())
     if high <= low:
         raise BadInput.of(path, wanted="values that differ", found="one value everywhere", remedy="check the file")
-    grey = ((values - low) / (high - low))[..., None]
+    grey = ((values / 2 - low / 2) / (high / 2 - low / 2))[..., None]  # the whole range may be more than float32 holds
     return VolumeSignal(str(path), grey.expand(*grey.shape[:3], 4).contiguous(), GREY_DENSITY)
 
 
