@@ -34,31 +34,38 @@ LARGE = 2**20  # bytes of a gradient that recordings share
 
 
 @dataclass(frozen=True)
-class Recording:
-    """One program: its graph, the tensors it reads the look from, what it leaves until another is replayed.
+class Inputs:
+    """The tensors that a graph reads a look from.
 
-    ``held`` are the tensors whose values the inputs hold, and at which version of theirs: cameras are mostly the same.
+    ``held`` are those whose values they hold, and at which version of theirs: cameras are mostly the same.
     """
 
-    graph: torch.cuda.CUDAGraph
-    inputs: list[Tensor]
-    outcome: Outcome
-    numbers: Tensor
-    gradients: list[tuple[nn.Parameter, Tensor]]
+    tensors: list[Tensor]
     held: dict[int, tuple[ReferenceType[Tensor], int]] = field(default_factory=dict)
 
     def take(self, look: list[Tensor]) -> None:
-        """Copy the tensors of a look to where the graph reads them, but those that have not changed since."""
+        """Copy the tensors of a look, but those that have not changed since."""
         moved = [i for i, tensor in enumerate(look) if not self._holds(i, tensor)]
         if not moved:
             return
         new = [look[i] for i in moved]
-        torch._foreach_copy_([self.inputs[i] for i in moved], new, non_blocking=True)  # type: ignore[attr-defined]
+        torch._foreach_copy_([self.tensors[i] for i in moved], new, non_blocking=True)  # type: ignore[attr-defined]
         self.held.update((i, (ref(tensor), tensor._version)) for i, tensor in zip(moved, new, strict=True))
 
     def _holds(self, index: int, tensor: Tensor) -> bool:
         source, version = self.held.get(index, (None, 0))
         return source is not None and source() is tensor and version == tensor._version
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One program: its graph, the tensors it reads the look from, what it leaves until another is replayed."""
+
+    graph: torch.cuda.CUDAGraph
+    inputs: Inputs
+    outcome: Outcome
+    numbers: Tensor
+    gradients: list[tuple[nn.Parameter, Tensor]]
 
 
 class Recorder:
@@ -92,7 +99,7 @@ class Recorder:
         recording = self._recordings[key]
         if recording is None:
             recording = self._recordings[key] = self._recorded(look, tensors, context)
-        recording.take(tensors)
+        recording.inputs.take(tensors)
         recording.graph.replay()
         for parameter, gradient in recording.gradients:
             parameter.grad = gradient
@@ -119,7 +126,7 @@ class Recorder:
         gradients = [(p, _lent(p.grad)) for p in learning if p.grad is not None]
         for parameter in learning:
             parameter.grad = None
-        return Recording(graph, inputs, outcome, numbers, gradients)
+        return Recording(graph, Inputs(inputs), outcome, numbers, gradients)
 
     @contextmanager
     def _aside(self) -> Generator[None]:

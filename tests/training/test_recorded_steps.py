@@ -18,7 +18,7 @@ from scenekit.renderers.splats import SplatRenderer
 from scenekit.renderers.tile_room import Frame
 from scenekit.renderers.volume import VolumeRenderer
 from scenekit.representations import REPRESENTATIONS
-from scenekit.training.capture import MOST_RECORDINGS, Recorder, Recording, rebuilt
+from scenekit.training.capture import MOST_RECORDINGS, Inputs, Recorder, rebuilt
 from scenekit.training.photographs import Photographs
 from scenekit.training.readings import numbers_of
 
@@ -80,8 +80,7 @@ def test_recordings_that_are_long_out_of_use_or_of_moved_parameters_go() -> None
 
 
 def test_a_recording_copies_what_has_changed_since_it_was_last_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    unused: Any = None
-    recording = Recording(unused, [torch.empty(2), torch.empty(3)], unused, unused, [])
+    inputs = Inputs([torch.empty(2), torch.empty(3)])
     copies: list[int] = []
     copy = torch._foreach_copy_
 
@@ -92,17 +91,17 @@ def test_a_recording_copies_what_has_changed_since_it_was_last_looked_at(monkeyp
     monkeypatch.setattr(torch, "_foreach_copy_", counted)
     cameras = torch.arange(2.0)
     looks = [torch.full((3,), float(value)) for value in range(4)]
-    recording.take([cameras, looks[0]])
-    recording.take([cameras, looks[1]])
+    inputs.take([cameras, looks[0]])
+    inputs.take([cameras, looks[1]])
     assert copies == [2, 1]
-    assert recording.inputs[0].tolist() == [0, 1]
-    assert recording.inputs[1].tolist() == [1, 1, 1]
-    recording.take([cameras, looks[1]])
+    assert inputs.tensors[0].tolist() == [0, 1]
+    assert inputs.tensors[1].tolist() == [1, 1, 1]
+    inputs.take([cameras, looks[1]])
     cameras += 1  # in place: the same tensor, other numbers
-    recording.take([cameras, looks[1]])
+    inputs.take([cameras, looks[1]])
     assert copies == [2, 1, 1]
-    assert recording.inputs[0].tolist() == [1, 2]
+    assert inputs.tensors[0].tolist() == [1, 2]
     looks[2] += 0
-    recording.take([cameras.clone(), looks[2]])  # another tensor, whatever its numbers
+    inputs.take([cameras.clone(), looks[2]])  # another tensor, whatever its numbers
     assert copies == [2, 1, 1, 2]
-    assert recording.inputs[1].tolist() == [2, 2, 2]
+    assert inputs.tensors[1].tolist() == [2, 2, 2]
