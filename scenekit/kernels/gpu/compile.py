@@ -24,6 +24,7 @@ from scenekit import resources
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 _LOCKS: dict[str, threading.Lock] = {}
+_IMPORTING = threading.RLock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +55,12 @@ def _the_source(file: str, macros: tuple[tuple[str, str], ...]) -> Source:
 
 
 def library(name: str) -> Any:
-    """The module ``cuda.<name>``, which has no type stubs; imported late, for it loads the CUDA driver's bindings."""
-    return importlib.import_module(f"cuda.{name}")
+    """The module ``cuda.<name>``, which has no type stubs; imported late, for it loads the CUDA driver's bindings.
+
+    One thread at a time: ``cuda.core`` puts another module in its own place, which others would find half made.
+    """
+    with _IMPORTING:
+        return importlib.import_module(f"cuda.{name}")
 
 
 def missing() -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -37,3 +39,19 @@ def test_a_compiler_error_names_the_source(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(compiling, "_texts", lambda: {"wrong.cu": "this is no code"})
     with pytest.raises(RuntimeError, match=r"wrong\.cu"):
         compiling.compile_cubin(compiling.Source.of("wrong"), "sm_90")
+
+
+def test_threads_import_a_library_one_after_another(monkeypatch: pytest.MonkeyPatch):
+    inside, together = [0], [0]
+
+    def slow(name: str) -> str:
+        inside[0] += 1
+        together[0] = max(together[0], inside[0])
+        time.sleep(0.01)
+        inside[0] -= 1
+        return name
+
+    monkeypatch.setattr(compiling.importlib, "import_module", slow)
+    with ThreadPoolExecutor(4) as threads:
+        assert set(threads.map(compiling.library, ["core"] * 8)) == {"cuda.core"}
+    assert together == [1]
