@@ -45,6 +45,7 @@ from scenekit.representations.dense_grid import DenseGridField
 from scenekit.representations.factors import Factors
 from scenekit.representations.gaussians import GaussianModel
 from scenekit.representations.grid_field import GridEncoding, GridRadianceField
+from scenekit.representations.mlp import FrequencyNetwork
 from scenekit.representations.networks import ColorLayers, RadianceNetworks
 from scenekit.representations.radiance import RadianceField
 from scenekit.representations.rbf_encodings import AdaptiveRBFEncoding
@@ -130,6 +131,7 @@ NETWORKS: dict[type[nn.Module], Callable[[Any], Sequence[Sequence[torch.Tensor]]
     RadianceNetworks: lambda x: [x.density_weights, x.color_weights],
     ColorLayers: lambda x: [x.color_weights],
     SignalField: lambda x: [x.weights],
+    FrequencyNetwork: lambda x: [x.weights[: x.skip], x.weights[x.skip :]] if x.skip else [x.weights],
 }
 
 # Of single pixels' rays, from which pixels they are to how far off they were.

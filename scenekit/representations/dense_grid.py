@@ -33,7 +33,9 @@ class DenseGrid:
         harmonics_degree: of the colour; 0 to 3.
         initial_density: everywhere at the start, per scene unit.
         density_smoothness, color_smoothness: how strongly neighbours are drawn together, at most 1/6; 0 for not at all.
-        learning_rate: at the start; it ends at a tenth.
+        density_learning_rate: of the raw density, per scene unit; it ends at a tenth. The faster, the harder surfaces
+            become: many views of an object bear 20, few of a whole room do not.
+        learning_rate: of the colours; it ends at a tenth.
     """
 
     renderer: ClassVar[str] = "volume"
@@ -46,6 +48,7 @@ class DenseGrid:
     initial_density: float = 0.1
     density_smoothness: float = 0.02
     color_smoothness: float = 0.02
+    density_learning_rate: float = 0.5
     learning_rate: float = 0.05
 
     def __post_init__(self) -> None:
@@ -62,9 +65,6 @@ class DenseGrid:
 class DenseGridField(nn.Module):
     """Density and colour of a dense grid within a box; see :class:`DenseGrid`."""
 
-    # Raw densities are learnt in these units, so that one rate suits densities and colours alike.
-    DENSITY_SCALE = 10.0
-
     def __init__(self, config: DenseGrid, bounds: Bounds) -> None:
         super().__init__()
         self.config = config
@@ -72,7 +72,7 @@ class DenseGridField(nn.Module):
         self.cells = cells_between(float(config.coarsest), float(config.resolution), len(config.grow_at))
         self.box = Box()
         rows = rows_of(3, self.cells[0])
-        fog = _inverse_softplus(config.initial_density) / self.DENSITY_SCALE
+        fog = _inverse_softplus(config.initial_density)
         self.densities = nn.Parameter(torch.full((rows, 1), fog))
         self.colors = nn.Parameter(torch.zeros(rows, 3 * (config.harmonics_degree + 1) ** 2))
         take_other_sizes(self, {"densities": 3, "colors": 3})
@@ -93,7 +93,7 @@ class DenseGridField(nn.Module):
         return (harmonic_colors(coefficients, samples.directions, self.config.harmonics_degree) / C0).sigmoid()
 
     def _activated(self, raw: Float[Tensor, "S 1"]) -> Float[Tensor, " S"]:
-        return nn.functional.softplus(raw[:, 0] * self.DENSITY_SCALE)
+        return nn.functional.softplus(raw[:, 0])
 
     def controllers(self) -> list[Controller]:
         """See :class:`~scenekit.core.protocols.Scheduled`."""
@@ -113,9 +113,17 @@ class DenseGridField(nn.Module):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Cells that nothing touched keep their moments."""
-        rate = exponential(self.config.learning_rate, self.config.learning_rate / 10, warm_up=0.01)
-        tables = {"densities": self.densities, "colors": self.colors}
-        return [ParameterGroup("tables", tables, rate, betas=(0.9, 0.99), sparse=True)]
+        rates = {"densities": self.config.density_learning_rate, "colors": self.config.learning_rate}
+        return [
+            ParameterGroup(
+                name,
+                {name: self.get_parameter(name)},
+                exponential(rate, rate / 10, warm_up=0.01),
+                betas=(0.9, 0.99),
+                sparse=True,
+            )
+            for name, rate in rates.items()
+        ]
 
 
 def _inverse_softplus(value: float) -> float:

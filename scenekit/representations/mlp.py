@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -14,11 +13,10 @@ from torch import Tensor, nn
 from scenekit.core.bounds import Bounds
 from scenekit.core.protocols import ParameterGroup
 from scenekit.core.schedules import exponential
+from scenekit.kernels.mlp import mlp
 from scenekit.representations.networks import Networks
 from scenekit.representations.radiance import RadianceField
-
-HIDDEN_OMEGA = 30.0  # of SIREN's layers after the first
-FIRST_OMEGA = 30.0 / 512  # of the first, for each cell that shall be told apart: SIREN has 30 for 512 pixels
+from scenekit.representations.sines import SineNetwork
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Mlp:
         skip: layer that is given the frequencies once more; 0 for none. SIREN has none.
         features: that come out.
         networks: what makes density and colour of the features.
-        learning_rate: at the start; it ends at a hundredth.
+        learning_rate: until half of the training; it ends at a hundredth.
     """
 
     renderer: ClassVar[str] = "volume"
@@ -66,61 +64,68 @@ class MlpEncoding(nn.Module):
         self.config = config
         self.dimensions = dimensions
         self.features = config.features
-        self.frequencies = max(1, round(math.log2(max(2.0, finest)))) if config.activation == "relu" else 0
-        self.omega = FIRST_OMEGA * finest
-        inputs = dimensions * (1 + 2 * self.frequencies)
-        self.skip = config.skip if config.activation == "relu" and 0 < config.skip < config.layers else 0
-        widths = [inputs, *[config.width] * config.layers, config.features]
-        again = [inputs if self.skip and layer == self.skip else 0 for layer in range(len(widths))]
-        self.layers = nn.ModuleList(
-            _linear(width + more, out, _limit(config, layer, width + more), generator)
-            for layer, ((width, out), more) in enumerate(zip(itertools.pairwise(widths), again, strict=False))
-        )
+        if config.activation == "relu":
+            self.network = FrequencyNetwork(config, dimensions, finest, config.features, generator)
+        else:
+            self.network = SineNetwork(dimensions, finest, config.width, config.layers, config.features, generator)
 
     def forward(self, positions: Float[Tensor, "S D"]) -> Float[Tensor, "S F"]:
         """The last layer's outputs, without an activation."""
-        centred = 2 * positions - 1
-        return self._relu(centred) if self.config.activation == "relu" else self._siren(centred)
-
-    def _relu(self, centred: Tensor) -> Tensor:
-        encoded = frequencies(centred, self.frequencies)
-        *hidden, last = self.layers
-        x = encoded
-        for index, layer in enumerate(hidden):
-            x = torch.relu(layer(torch.cat([x, encoded], -1) if self.skip and index == self.skip else x))
-        return last(x)
-
-    def _siren(self, centred: Tensor) -> Tensor:
-        first, *hidden, last = self.layers
-        x = torch.sin(self.omega * first(centred))
-        for layer in hidden:
-            x = torch.sin(HIDDEN_OMEGA * layer(x))
-        return last(x)
+        return self.network(2 * positions - 1)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """All layers alike."""
-        rate = exponential(self.config.learning_rate, self.config.learning_rate / 100, warm_up=0.02)
+        rate = exponential(self.config.learning_rate, self.config.learning_rate / 100, warm_up=0.02, hold=0.5)
         weights = {f"encoding.{name}": p for name, p in self.named_parameters()}
         return [ParameterGroup("encoding", weights, rate, betas=(0.9, 0.99))]
 
 
-def frequencies(positions: Float[Tensor, "S D"], count: int) -> Float[Tensor, "S E"]:
-    """``[x, sin(2^k pi x), cos(2^k pi x)]`` for k < count (NeRF, eq. 4)."""
-    factors = math.pi * 2.0 ** torch.arange(count, dtype=positions.dtype, device=positions.device)
-    angles = (positions[:, None, :] * factors[:, None]).flatten(1)
-    return torch.cat([positions, angles.sin(), angles.cos()], -1)
+class FrequencyNetwork(nn.Module):
+    """ReLU layers over sines and cosines (NeRF).
+
+    Biases are the weights of the constants among the frequencies, so that all of it is what the fused network takes.
+    """
+
+    def __init__(
+        self, config: Mlp, inputs: int, finest: float, outputs: int, generator: torch.Generator | None
+    ) -> None:
+        super().__init__()
+        self.frequencies = max(1, round(math.log2(max(2.0, finest))))
+        self.skip = config.skip if 0 < config.skip < config.layers else 0
+        encoded = inputs * (1 + 2 * self.frequencies)
+        widths = [encoded, *[config.width] * config.layers]
+        widths[self.skip] += encoded if self.skip else 0
+        outs = [*[config.width] * config.layers, outputs]
+        waves, phases = octaves(self.frequencies)
+        self.waves: Tensor
+        self.phases: Tensor
+        self.register_buffer("waves", waves, persistent=False)
+        self.register_buffer("phases", phases, persistent=False)
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.empty(out, width).uniform_(-1, 1, generator=generator) * math.sqrt(6 / width))  # He's
+            for width, out in zip(widths, outs, strict=True)
+        )
+
+    def forward(self, centred: Float[Tensor, "S D"]) -> Float[Tensor, "S F"]:
+        """Of points in [-1, 1]."""
+        encoded = frequencies(centred, self.waves, self.phases)
+        weights = tuple(self.weights)
+        if not self.skip:
+            return mlp(encoded, weights)
+        before = torch.relu(mlp(encoded, weights[: self.skip]))
+        return mlp(torch.cat([before, encoded], -1), weights[self.skip :])
 
 
-def _limit(config: Mlp, layer: int, inputs: int) -> float:
-    """Half the width of the uniform start: He's for ReLU, SIREN's own for sines."""
-    if config.activation == "relu":
-        return math.sqrt(6 / inputs)
-    return 1 / inputs if layer == 0 else math.sqrt(6 / inputs) / HIDDEN_OMEGA
+def octaves(count: int) -> tuple[Float[Tensor, " W"], Float[Tensor, " W"]]:
+    """Waves and phases of a constant, of ``sin(2^k pi x)`` and of ``cos(2^k pi x)``, k < count (NeRF, eq. 4)."""
+    waves = math.pi * 2.0 ** torch.arange(count)
+    ahead = torch.full_like(waves, math.pi / 2)
+    constant = torch.zeros(1), ahead[:1]
+    return torch.cat([constant[0], waves, waves]), torch.cat([constant[1], torch.zeros_like(waves), ahead])
 
 
-def _linear(inputs: int, outputs: int, limit: float, generator: torch.Generator | None) -> nn.Linear:
-    layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")  # torch's own start draws elsewhere
-    with torch.no_grad():
-        layer.weight.uniform_(-limit, limit, generator=generator)
-        layer.bias.uniform_(-1 / math.sqrt(inputs), 1 / math.sqrt(inputs), generator=generator)
-    return layer
+def frequencies(
+    positions: Float[Tensor, "S D"], waves: Float[Tensor, " W"], phases: Float[Tensor, " W"]
+) -> Float[Tensor, "S E"]:
+    """``sin(w x + p)`` of every wave and its phase, for each coordinate: in two passes over what comes out."""
+    return torch.addcmul(phases[:, None], positions[:, None, :], waves[:, None]).sin().flatten(1)

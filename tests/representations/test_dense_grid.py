@@ -43,7 +43,7 @@ def test_it_begins_as_grey_fog() -> None:
 def test_growing_keeps_values_and_shrinking_cuts_what_is_empty() -> None:
     field = DenseGrid(coarsest=16, resolution=40, grow_at=(0.2, 0.4), initial_density=0.01).build(Bounds())
     with torch.no_grad():
-        field.densities.unflatten(0, (18, 18, 18))[5:9, 6:10, 9:13] = 3.0
+        field.densities.unflatten(0, (18, 18, 18))[5:9, 6:10, 9:13] = 30.0
         field.colors.normal_(generator=generator())
     lit = samples(torch.tensor([[0.25, -0.2, -0.3], [0.3, -0.15, -0.28]]))
     before, before_color = field.density(lit)[0], field.color(torch.zeros(2, 1), lit)

@@ -9,8 +9,9 @@ from scenekit.core.bounds import Bounds
 from scenekit.core.protocols import Encoding, Field
 from scenekit.core.rays import Samples
 from scenekit.representations.hash_grid import HashGrid
-from scenekit.representations.mlp import Mlp, MlpEncoding, frequencies
+from scenekit.representations.mlp import FrequencyNetwork, Mlp, MlpEncoding, frequencies, octaves
 from scenekit.representations.networks import RadianceNetworks
+from scenekit.representations.sines import HIDDEN_OMEGA, SineNetwork
 
 Activation = Literal["relu", "siren"]
 
@@ -23,27 +24,43 @@ def small(activation: Activation) -> Mlp:
     return Mlp(activation=activation, finest=16, width=24, layers=3, skip=2)
 
 
-def test_frequencies_are_the_position_and_its_octaves() -> None:
+def relu_network(config: Mlp, bounds: Bounds) -> FrequencyNetwork:
+    encoding = config.build(bounds, generator()).encoding
+    assert isinstance(encoding, MlpEncoding)
+    assert isinstance(encoding.network, FrequencyNetwork)
+    return encoding.network
+
+
+@pytest.mark.parametrize("skip", [0, 2])
+def test_the_relu_network_is_its_layers_one_after_another(skip: int) -> None:
+    network = relu_network(Mlp(finest=16, width=24, layers=3, skip=skip), Bounds()).double()
+    x = 2 * torch.rand(40, 3, generator=generator(), dtype=torch.float64) - 1
+    encoded = frequencies(x, network.waves, network.phases)
+    first, second, third, last = network.weights
+    h = torch.relu(torch.relu(encoded @ first.T) @ second.T)
+    h = torch.relu((torch.cat([h, encoded], -1) if skip else h) @ third.T)
+    torch.testing.assert_close(network(x), h @ last.T)
+
+
+def test_frequencies_are_a_constant_and_the_octaves_of_every_coordinate() -> None:
     x = torch.tensor([[0.3, -0.7]], dtype=torch.float64)
-    found = frequencies(x, 3)[0]
+    found = frequencies(x, *(part.double() for part in octaves(3)))[0]
     assert found.shape == (2 * (1 + 2 * 3),)
-    assert torch.equal(found[:2], x[0])
-    octaves = torch.tensor([math.pi * 2**k for k in range(3)], dtype=torch.float64)
-    torch.testing.assert_close(found[2:8], (octaves[:, None] * x).sin().flatten())
-    torch.testing.assert_close(found[8:], (octaves[:, None] * x).cos().flatten())
+    torch.testing.assert_close(found[:2], torch.ones(2, dtype=torch.float64))
+    waves = torch.tensor([math.pi * 2**k for k in range(3)], dtype=torch.float64)
+    torch.testing.assert_close(found[2:8], (waves[:, None] * x).sin().flatten(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(found[8:], (waves[:, None] * x).cos().flatten(), rtol=0, atol=1e-6)
 
 
 def test_a_scene_in_the_inner_cube_has_the_ten_frequencies_of_nerf_and_a_larger_one_more() -> None:
     config = Mlp(width=8, layers=2)
     for extent, expected in ((1.0, 10), (4.0, 12)):
-        encoding = config.build(Bounds(extent=extent), generator()).encoding
-        assert isinstance(encoding, MlpEncoding)
-        assert encoding.frequencies == expected
+        network = relu_network(config, Bounds(extent=extent))
+        assert network.frequencies == expected
 
 
 def test_nerf_s_size_and_its_skip() -> None:
-    encoding = Mlp().encoding(3, 1024, generator())
-    shapes = [tuple(layer.weight.shape) for layer in encoding.layers]  # type: ignore[union-attr]
+    shapes = [tuple(weight.shape) for weight in relu_network(Mlp(), Bounds()).weights]
     assert shapes[0] == (256, 63)
     assert shapes[4] == (256, 256 + 63)
     assert shapes[-1] == (28, 256)
@@ -64,13 +81,14 @@ def test_it_encodes_points_of_any_dimension(activation: Activation, dimensions: 
 
 
 def test_sirens_start_with_activations_that_neither_fade_nor_saturate() -> None:
-    encoding = Mlp(activation="siren", width=256, layers=6).encoding(3, 512, generator())
+    network = Mlp(activation="siren", width=256, layers=6).encoding(3, 512, generator()).network
+    assert isinstance(network, SineNetwork)
     x = 2 * torch.rand(2000, 3, generator=generator()) - 1
-    first, *hidden, _ = encoding.layers
-    x = torch.sin(encoding.omega * first(x))
+    first, *hidden, _ = network.layers
+    x = torch.sin(network.omega * first(x))
     spreads = []
     for layer in hidden:
-        x = torch.sin(30 * layer(x))
+        x = torch.sin(HIDDEN_OMEGA * layer(x))
         spreads.append(float(x.detach().std()))
     assert all(0.6 < spread < 0.8 for spread in spreads), spreads  # arcsine distribution: 1 / sqrt(2)
 

@@ -17,7 +17,7 @@ from scenekit.kernels.rays import rays_of
 from scenekit.renderers.background import GivenBackground
 from scenekit.renderers.scene import Scene
 from scenekit.renderers.volume import Marching, VolumeRenderer
-from scenekit.representations.dense_grid import DenseGrid, DenseGridField
+from scenekit.representations.dense_grid import DenseGrid
 
 RADIUS = 0.6  # in scene
 SCALE = 0.5  # of scene_from_world: the ball's radius in world is RADIUS / SCALE
@@ -83,7 +83,7 @@ def field_ball(resolution: int = 64) -> Scene:
     x, y, z = torch.meshgrid(axis, axis, axis, indexing="ij")
     distance = (x * x + y * y + z * z).sqrt()
     shell = torch.minimum(RADIUS - distance, distance - 0.3)
-    raw = (LEVEL + 3000 * shell) / DenseGridField.DENSITY_SCALE  # so steep that what is seen lies at the level too
+    raw = LEVEL + 3000 * shell  # so steep that what is seen lies at the level too
     order = raw.permute(2, 1, 0).reshape(-1, 1)
     field.densities.data.copy_(order)
     renderer.occupancy.update(renderer.field, renderer.occupancy.cells, torch.Generator().manual_seed(0))
