@@ -94,14 +94,14 @@ def process(inputs: Inputs, output: Path, settings: Settings, report: Report) ->
     """
     wanted = _request(inputs, settings)
     done = _finished(output, wanted)
-    if done is not None:
-        return done
-    with holding(output):
-        _check_place(output)
-        return _made(inputs, output, settings, wanted, report)
+    if done is None or (output / LOCK).exists():  # of a process that is at it, or was killed at its very end
+        with holding(output):
+            done = _finished(output, wanted) or _made(inputs, output, settings, wanted, report)
+    return done
 
 
 def _made(inputs: Inputs, output: Path, settings: Settings, wanted: dict[str, Any], report: Report) -> dict[str, Any]:
+    _check_place(output)
     started = time.perf_counter(), time.process_time()
     if not inputs.source.exists():
         raise BadInput.of(

@@ -130,6 +130,15 @@ def test_two_processes_in_one_capture_are_refused(tmp_path: Path) -> None:
         process(inputs, tmp_path / "capture", QUICK, SILENT)
 
 
+def test_a_process_that_was_killed_once_all_was_done_leaves_no_lock_for_good(made: Path, tmp_path: Path) -> None:
+    capture = tmp_path / "capture"
+    shutil.copytree(made, capture)
+    (capture / ".lock").write_text(str(DEAD))
+    inputs = Inputs(made.parent / "photographs", distance=Distance("p0.png", "p7.png", 3.0))
+    assert process(inputs, capture, QUICK, SILENT)["registered"] == COUNT
+    assert not (capture / ".lock").exists()
+
+
 def test_a_sideways_photograph_is_turned_and_its_focal_length_used(tmp_path: Path) -> None:
     photographs = tmp_path / "photographs"
     photographs.mkdir()
