@@ -215,6 +215,8 @@ def test_a_checkpoint_holds_what_was_copied_though_training_goes_on(tmp_path: Pa
         assert torch.equal(found["a"]["table"], torch.arange(500.0) + step)
         assert found["index"] == step
     assert 0 < saving.blocked < saving.cost
+    assert saving.count == 3
+    assert saving.blocked < saving.stalled < saving.spent
 
 
 @pytest.mark.bad_input
