@@ -40,7 +40,7 @@ def test_commands_ended_at_random_moments_and_resumed_leave_the_bits_of_undistur
             "export mesh.obj", "process photographs"]  # fmt: skip
     done = subprocess.run([*command, *jobs], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("same bits") == len(jobs)
+    assert done.stdout.count("same bits") + done.stdout.count("left out") == len(jobs), done.stdout
 
 
 def test_every_kind_of_tensor_comes_back_and_other_programs_read_the_file(tmp_path: Path) -> None:

@@ -350,7 +350,7 @@ def main() -> None:
         trials = {
             name: Trial(job, root / "beside", root / f"{i}", chance) for i, (name, job) in enumerate(chosen.items())
         }
-        for index in range(options.kills):
+        for index in range(options.kills if trials else 0):
             while not list(trials.values())[index % len(trials)].disturb():
                 pass
         for name, trial in trials.items():
