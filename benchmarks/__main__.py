@@ -3,8 +3,9 @@
     SCENEKIT_DATA=/folder/of/captures python -m benchmarks [NAME ...]
 
 NAME is a results file: training, rasterizer, conversion (which want a GPU), live, viewer, baking, cpu_training,
-corrections, results_page, memory, command_memory, growth, registration, lenses or many_photographs; all that this
-machine can run where none is given. Afterwards the pages are written anew, so that ``git diff`` is what has changed.
+corrections, results_page, memory, command_memory, growth, checkpoints, registration, lenses or
+many_photographs; all that this machine can run where none is given. Afterwards the pages are written anew, so that
+``git diff`` is what has changed.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "memory": ("benchmarks.memory",),
     "command_memory": ("benchmarks.command_memory",),
     "growth": ("benchmarks.growth",),
+    "checkpoints": ("benchmarks.checkpoints",),
     "registration": ("benchmarks.registration",),
     "lenses": ("benchmarks.lenses",),
     "many_photographs": ("benchmarks.many_photographs",),

@@ -10,12 +10,13 @@ from benchmarks.growth import LIMIT as EXPONENT
 from benchmarks.markdown import table
 from benchmarks.memory import LIMIT
 from benchmarks.record import read
+from scenekit.assets.saving import EVERY, LARGEST_SHARE
 
-RESULTS = ("memory", "command_memory", "growth")
+RESULTS = ("memory", "command_memory", "growth", "checkpoints")
 INTRODUCTION = f"""# Limits
 
-Written by `python -m benchmarks.tables` from `benchmarks/results`: `memory.json`, `command_memory.json` and
-`growth.json`, which hold machine, commit and scope of every row.
+Written by `python -m benchmarks.tables` from `benchmarks/results`: `memory.json`, `command_memory.json`,
+`growth.json` and `checkpoints.json`, which hold machine, commit and scope of every row.
 
 ## Main memory
 
@@ -33,11 +34,19 @@ Over three decades of what work is counted in, one thread of a CPU (`python -m b
 which time and memory grow, over all and in the last decade, where fixed costs weigh least. Linear is an exponent of 1;
 promised is {EXPONENT}. *Computing* leaves out the time that the kernel takes to clear pages.
 """
+CHECKPOINTS = f"""## Checkpoints
+
+A checkpoint is copied between two steps and written by a thread (`python -m benchmarks.checkpoints`): promised is that
+training stands still for less than {LARGEST_SHARE:.0%} of its time. Checkpoints come once in {EVERY:.0f} seconds, and
+rarer where copy and writing together would take more than that. Trainings of fox are whole ones on a CPU; a state is
+what a larger one keeps, its share that of the time between two checkpoints.
+"""
 
 
 def limits_page() -> str:
     """The whole page."""
-    return f"{INTRODUCTION}\n{commands()}\n\n{trainings()}\n\n{GROWTH}\n{growth()}\n"
+    memory = f"{INTRODUCTION}\n{commands()}\n\n{trainings()}"
+    return f"{memory}\n\n{GROWTH}\n{growth()}\n\n{CHECKPOINTS}\n{checkpoints()}\n"
 
 
 def commands() -> str:
@@ -93,5 +102,22 @@ def growth() -> str:
                 f"{row['last_memory_exponent']:.2f}",
             )
             for name, row in read("growth")["rows"].items()
+        ),
+    )
+
+
+def checkpoints() -> str:
+    """A row for each training and state."""
+    return table(
+        ("of", "a checkpoint", "training stands still for", "share", "with the CPU time of writing"),
+        (
+            (
+                name,
+                f"{row['bytes'] / 2**20:.1f} MiB",
+                f"{1000 * row['stalled_seconds']:.1f} ms",
+                f"{row['stalled_share']:.3%}",
+                f"{row['stalled_and_cpu_share']:.2%}",
+            )
+            for name, row in read("checkpoints")["rows"].items()
         ),
     )

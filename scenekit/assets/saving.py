@@ -24,12 +24,18 @@ class Saving:
     Attributes:
         cost: seconds that the newest checkpoint took of the training: its copy, and the CPU time of its writing.
         blocked: seconds of that in which training stood still.
+        count: of checkpoints so far.
+        stalled: seconds in which training stood still for all of them.
+        spent: those and the CPU time of writing them all.
     """
 
     def __init__(self, run: Path) -> None:
         self.run = run
         self.cost = 0.0
         self.blocked = 0.0
+        self.count = 0
+        self.stalled = 0.0
+        self.spent = 0.0
         self._copies: dict[str, Tensor] = {}
         self._writing: Thread | None = None
         self._failed: Exception | None = None
@@ -44,10 +50,15 @@ class Saving:
 
     def save(self, step: int, state: Mapping[str, Any]) -> None:
         """Copy ``state`` and have it written; returns as soon as the state may change again."""
+        asked = time.perf_counter()
         self.wait()
         began = time.perf_counter()
         copied = self._copied(state, "")
-        self.blocked = self.cost = time.perf_counter() - began
+        ended = time.perf_counter()
+        self.blocked = self.cost = ended - began
+        self.count += 1
+        self.stalled += ended - asked
+        self.spent += ended - asked
         self._saved = time.monotonic()
         self._writing = Thread(target=self._write, args=(step, copied), name="checkpoint", daemon=True)
         self._writing.start()
@@ -73,7 +84,9 @@ class Saving:
             write_checkpoint(self.run, step, state)
         except Exception as error:  # said by the thread that trains
             self._failed = error
-        self.cost += time.thread_time() - began
+        wrote = time.thread_time() - began
+        self.cost += wrote
+        self.spent += wrote
 
     def _copied(self, state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         """Into the same memory every time: memory that is new to a process costs more than what is copied to it."""

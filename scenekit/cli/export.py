@@ -49,10 +49,10 @@ class Export:
         up: axis of the file that is to point up (write --up=-y for one that points down); as in the world if not given.
         scale: units of the file in a unit of the world.
         kind: splats, a mesh, or points on surfaces; where not given, what suits the scene and the file.
-        against: a known surface to compare a mesh with, in the frame of the file.
+        against: a known surface in the file's frame, to compare a mesh with.
         meshing: how a mesh is made, or points, one for each cell of its grid.
         verify: read the file back, render it at the run's cameras and say how much it lost.
-        beside: other runs, splat files, meshes and points (.ply) that a page shows as well.
+        beside: other runs, splats, meshes and points (.ply) on the same page.
         allow_loss: dB that a .spz, .sog or .sogc may lose: its steps are made as coarse as pictures can bear.
         device: where it is rendered, to make pages and meshes of and to verify: auto, cpu, cuda or cuda:NUMBER.
         json: print one JSON object.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +19,8 @@ from scenekit.data.signals import open_signal
 from scenekit.recipes import FitSession, SignalFitting, prepare_fit, resume_fit
 from scenekit.recipes.fit import ENCODERS
 from scenekit.recipes.signals import default_representation
+
+RADIANCE = ("network", "networks")  # make densities and colours of features; a fit has a network of its own
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,19 @@ def run(arguments: list[str]) -> None:
 
 def _parsed(representation: Any, arguments: list[str]) -> Any:
     """All options; ``representation`` is its dataclass, or a value that gives the defaults of its flags."""
+    start = representation() if isinstance(representation, type) else representation
+    encoding = without(type(start), *RADIANCE)
+    flags = encoding(**{item.name: getattr(start, item.name) for item in fields(encoding)})
     kind = merged(
         "Fit",
         ("general", General, False),
         ("fitting", SignalFitting, False),
-        ("representation", representation, False),
+        ("representation", flags, False),
     )
     about = f"Fit a field to a signal; -r chooses among {', '.join(ENCODERS)}."
     brief = merged("Fit", ("general", General, False), ("fitting", without(SignalFitting, "network"), False))
-    return parse(kind, "fit", arguments, about, brief=brief)
+    options = parse(kind, "fit", arguments, about, brief=brief)
+    return replace(options, representation=replace(start, **vars(options.representation)))
 
 
 def _begun(options: Any, name: str | None, arguments: list[str], held: ExitStack) -> tuple[FitSession, Path]:

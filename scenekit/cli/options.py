@@ -49,12 +49,12 @@ def parse(
     ``brief`` holds the options that fit a screen, for ``--help``; ``--help-all`` then lists those of ``kind``.
     """
     about = f"{description}\n\nExample: {EXAMPLES[command]}"
-    if brief is not None and helps(arguments):
-        shown = kind if EVERYTHING in arguments else brief
-        about += "" if shown is kind else f"\n\n{EVERYTHING} lists the rarer options too."
+    if helps(arguments):
+        shown = kind if brief is None or EVERYTHING in arguments else brief
+        about += "" if shown is kind else f"\n{EVERYTHING} lists the rarer options too."
         # Of two flags that say the opposite, one says nothing new: each switch is named once.
         config = (tyro.conf.FlagCreatePairsOff,)
-        tyro.cli(shown, prog=f"scenekit {command}", args=["--help"], description=about, config=config)
+        tyro.cli(_terse(shown), prog=f"scenekit {command}", args=["--help"], description=about, config=config)
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
@@ -95,6 +95,49 @@ def merged(name: str, *parts: tuple[str, Any, bool]) -> type[Any]:
         for field, kind, make, prefixed in map(_part, parts)
     ]
     return dataclasses.make_dataclass(name, fields, frozen=True)
+
+
+def _terse(kind: type[Any], start: Any = None) -> type[Any]:
+    """The same options less what fills a screen and tells nothing: None as a value, and defaults that say no more.
+
+    ``start`` has the defaults, where they are not those of ``kind``.
+    """
+    hints = typing.get_type_hints(kind, include_extras=True)
+    fields = []
+    for item in dataclasses.fields(kind):
+        hint = hints[item.name]
+        plain, *told = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
+        default = _default_of(item) if start is None else getattr(start, item.name)
+        if isinstance(plain, type) and dataclasses.is_dataclass(plain):
+            plain = _terse(plain, default)
+            made = dataclasses.field(default_factory=plain)
+        else:
+            made = dataclasses.field(default=default)
+        told = [tyro.conf.arg(metavar=_metavar(plain), help_behavior_hint=_shown), *told]
+        fields.append((item.name, Annotated[plain, *told], made))
+    return dataclasses.make_dataclass(kind.__name__, fields, namespace={"__doc__": kind.__doc__}, frozen=True)
+
+
+def _default_of(item: dataclasses.Field[Any]) -> Any:
+    return item.default_factory() if callable(item.default_factory) else item.default
+
+
+def _metavar(hint: Any) -> str | None:
+    """Of what may be None: what else it may be. tyro names all others well."""
+    kinds = [each for each in typing.get_args(hint) if each is not type(None)]
+    return None if type(None) not in typing.get_args(hint) else "|".join(map(_named, kinds))
+
+
+def _named(hint: Any) -> str:
+    inner = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return f"{{{','.join(inner)}}}"
+    return " ".join(map(_named, inner)) if inner else hint.__name__.upper()
+
+
+def _shown(value: str) -> str:
+    """The default, unless it is nothing; a switch turns what it names over."""
+    return "" if value in ("", "''", "None", "True", "False") else f"(default: {value})"
 
 
 def _part(part: tuple[str, Any, bool]) -> tuple[str, type[Any], Callable[[], Any], bool]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from scenekit.cli.options import say
+from scenekit.core.signals import answering
 
 
 class Terminated(KeyboardInterrupt):
@@ -31,26 +32,16 @@ def terminating() -> Iterator[None]:
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """The first signal that comes in the body is answered at its end, by then all is whole; a second one at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     came: list[int] = []
 
-    def remember(number: int, frame: FrameType | None) -> None:
+    def remember(number: int) -> None:
         if came:
             raise KeyboardInterrupt
         came.append(number)
         say("stopping when this step is done; once more to stop at once, without its work")
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    answered = [number for number, handler in before.items() if callable(handler)]
-    for number in answered:
-        signal.signal(number, remember)
-    try:
+    with answering(remember):
         yield
-    finally:
-        for number in answered:
-            signal.signal(number, before[number])
     if came:
         raise Terminated if came[0] == signal.SIGTERM else KeyboardInterrupt
 

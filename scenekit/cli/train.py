@@ -292,6 +292,11 @@ def train_session(
         "steps_this_time": training.index - first,
         "seconds": round(training.seconds, 2),
         "cpu_seconds": round(time.process_time() - cpu, 2),
+        "checkpoints": {
+            "count": saving.count,
+            "stalled_seconds": round(saving.stalled, 4),
+            "stalled_and_cpu_seconds": round(saving.spent, 4),
+        },
         "last_step": None if step is None else {"psnr": round(step.psnr, 2), step.unit: step.work},
         **_peaks(training.generator.device),
         "device": device_name(training.generator.device),

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from scenekit.assets.atomic import replacing
+from scenekit.assets.lock import LOCK, holding
 from scenekit.core.checks import BadInput
 from scenekit.core.transforms import invert_rigid
 from scenekit.data import READERS
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 Report = Callable[[str, int, int], None]
 WORK = "work"
 BEGUN = "request.json"
+MODEL = Path("sparse", "0")
 FEWEST = 2
 SMALLEST_SHARE = 0.5  # of the photographs: a model that explains fewer is only kept when asked to
 
@@ -87,13 +89,19 @@ def process(inputs: Inputs, output: Path, settings: Settings, report: Report) ->
     Work that an earlier, killed process left in ``output`` is taken over; a finished capture of the same
     photographs and settings is returned as it is. ``report(stage, done, total)`` follows the progress.
 
-    Raises BadInput for sources that cannot serve, and where no photograph or only a minor group finds its
-    place; what was done until then stays in ``output``.
+    Raises BadInput for sources that cannot serve, where another process works in ``output``, and where no
+    photograph or only a minor group finds its place; what was done until then stays in ``output``.
     """
     wanted = _request(inputs, settings)
     done = _finished(output, wanted)
-    if done is not None:
-        return done
+    if done is None or (output / LOCK).exists():  # of a process that is at it, or was killed at its very end
+        with holding(output):
+            done = _finished(output, wanted) or _made(inputs, output, settings, wanted, report)
+    return done
+
+
+def _made(inputs: Inputs, output: Path, settings: Settings, wanted: dict[str, Any], report: Report) -> dict[str, Any]:
+    _check_place(output)
     started = time.perf_counter(), time.process_time()
     if not inputs.source.exists():
         raise BadInput.of(
@@ -139,7 +147,7 @@ def _request(inputs: Inputs, settings: Settings) -> dict[str, Any]:
 
 
 def _finished(output: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
-    if (output / REPORT).is_file() and (output / "sparse" / "0").is_dir():
+    if (output / REPORT).is_file() and (output / MODEL).is_dir():
         figures = read_json_object(output / REPORT)
         if figures.get("request") == wanted["request"]:
             return figures
@@ -149,7 +157,15 @@ def _finished(output: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
             found="a capture made of other photographs or with other settings",
             remedy="choose another place with -o",
         )
-    foreign = [file.name for file in output.iterdir() if file.name not in ("images", WORK)] if output.is_dir() else []
+    return None
+
+
+def _check_place(output: Path) -> None:
+    """Refuse a folder that holds what is not ours."""
+    ours = {"images", WORK, LOCK}
+    if (output / WORK / BEGUN).is_file():
+        ours.add(MODEL.parts[0])  # of a process that was killed before its report was written
+    foreign = [file.name for file in output.iterdir() if file.name not in ours]
     if foreign:
         raise BadInput.of(
             output,
@@ -157,7 +173,6 @@ def _finished(output: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
             found=f"other files in it ({foreign[0]})",
             remedy="choose another place with -o",
         )
-    return None
 
 
 def _photographs(inputs: Inputs, output: Path, report: Report) -> tuple[list[Prepared], dict[str, str]]:
@@ -201,7 +216,7 @@ def _frames(inputs: Inputs, output: Path, report: Report) -> list[Path]:
         with replacing(record) as temporary:
             temporary.write_text(json.dumps({"key": key, "chosen": chosen}))
     folder = output / "images"
-    names = frames.keep_frames(inputs.source, chosen, folder, lambda a, b: report("taking frames", a, b))
+    names = frames.keep_frames(inputs.source, chosen, folder, output / WORK, lambda a, b: report("taking frames", a, b))
     return [folder / name for name in names]
 
 
@@ -258,7 +273,7 @@ def _notes(photographs: Sequence[Prepared]) -> list[str]:
 
 
 def _write(output: Path, model: pycolmap.Reconstruction, figures: dict[str, Any]) -> None:
-    with replacing(output / "sparse" / "0") as temporary:
+    with replacing(output / MODEL) as temporary:
         temporary.mkdir()
         model.write_binary(str(temporary))
     with replacing(output / REPORT) as temporary:

@@ -8,6 +8,7 @@ from PIL import Image
 import scenekit as sk
 from scenekit.cli import main
 from scenekit.data.signals.radiance import radiance_size, write_radiance
+from scenekit.recipes.fit import ENCODERS
 
 SMALL = ["--batch-points", "2048", "--network.width", "16"]
 
@@ -46,6 +47,16 @@ def test_fit_evaluate_info_and_render_work_on_an_image(tmp_path: Path, capsys: p
     assert np.abs(found - wanted).mean() < 10
     assert main(["render", str(run), "-o", str(out), "--size", "8x4"]) == 0
     assert Image.open(out).size == (8, 4)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_every_representation_that_fits_is_one_flag_away(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    file, kind = str(picture(tmp_path / "a.png")), ["--panorama"] if name == "sphere" else []
+    assert main(["fit", file, *kind, "-r", name, "-o", str(run), "--steps", "1", "--json", *SMALL]) == 0
+    assert figures(capsys)["representation"] == name
 
 
 def test_a_panorama_is_fitted_by_a_sphere_and_comes_back_as_linear_light(

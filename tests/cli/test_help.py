@@ -1,5 +1,6 @@
 """``--help`` of every command: a screen, with an example that means what it says."""
 
+import math
 import re
 import tomllib
 
@@ -9,7 +10,7 @@ from scenekit.cli import COMMANDS, main
 from scenekit.cli.examples import EXAMPLES
 from scenekit.cli.options import EVERYTHING
 
-LINES = 40  # of a screen of 100 columns
+COLUMNS, LINES = 80, 40  # of a screen
 
 
 def help_of(command: str, capsys: pytest.CaptureFixture[str], flag: str = "--help") -> str:
@@ -23,9 +24,11 @@ def help_of(command: str, capsys: pytest.CaptureFixture[str], flag: str = "--hel
 def test_help_fits_a_screen_and_has_an_example(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", str(COLUMNS))
     text = help_of(command, capsys)
-    assert len(text.splitlines()) <= LINES
+    assert sum(max(1, math.ceil(len(line) / COLUMNS)) for line in text.splitlines()) <= LINES
+    for nothing in ("None", "default: False", "default: True", "default: )", "default: ''"):
+        assert nothing not in text
     assert f"Example: {EXAMPLES[command]}" in text
     assert not re.search(r"\b(PATH|STR)$", text.splitlines()[0]), "what is given by place has a name"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 
 import scenekit as sk
+from scenekit.assets.lock import holding
 from scenekit.core.checks import BadInput
 from scenekit.data.registration import search as searching
 from scenekit.data.registration.settings import Settings
@@ -22,6 +24,7 @@ from scenekit.representations import Gaussians
 from tests.data.textured import COUNT, FOCAL, pictures, pose, render, write_photographs, write_video
 
 QUICK = Settings(features=1500, tries=1)
+DEAD = 2**22 + 1  # no process has that number
 SILENT = lambda *_: None  # noqa: E731
 
 
@@ -105,6 +108,35 @@ def test_a_killed_process_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("scenekit.data.registration.photographs._write", killed)  # nothing is prepared again
     assert process(inputs, tmp_path / "capture", QUICK, SILENT)["registered"] == COUNT
     assert searching.found(database, COUNT).features == features
+
+
+def test_a_process_that_was_killed_before_its_report_goes_on_to_the_same_capture(made: Path, tmp_path: Path) -> None:
+    capture = tmp_path / "capture"
+    shutil.copytree(made, capture)
+    inputs = Inputs(made.parent / "photographs", distance=Distance("p0.png", "p7.png", 3.0))
+    (capture / "process.json").rename(capture / f".process.json.{DEAD}.new")
+    (capture / "sparse" / f".0.{DEAD}.new").mkdir()
+    process(inputs, capture, QUICK, SILENT)
+    assert sorted(file.name for file in capture.iterdir()) == ["images", "process.json", "sparse", "work"]
+    assert [folder.name for folder in (capture / "sparse").iterdir()] == ["0"]
+    for file in (made / "sparse" / "0").iterdir():
+        assert (capture / "sparse" / "0" / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+@pytest.mark.bad_input
+def test_two_processes_in_one_capture_are_refused(tmp_path: Path) -> None:
+    inputs = Inputs(write_photographs(tmp_path / "photographs"))
+    with holding(tmp_path / "capture"), pytest.raises(BadInput, match="no other process writes"):
+        process(inputs, tmp_path / "capture", QUICK, SILENT)
+
+
+def test_a_process_that_was_killed_once_all_was_done_leaves_no_lock_for_good(made: Path, tmp_path: Path) -> None:
+    capture = tmp_path / "capture"
+    shutil.copytree(made, capture)
+    (capture / ".lock").write_text(str(DEAD))
+    inputs = Inputs(made.parent / "photographs", distance=Distance("p0.png", "p7.png", 3.0))
+    assert process(inputs, capture, QUICK, SILENT)["registered"] == COUNT
+    assert not (capture / ".lock").exists()
 
 
 def test_a_sideways_photograph_is_turned_and_its_focal_length_used(tmp_path: Path) -> None:

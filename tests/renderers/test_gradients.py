@@ -1,13 +1,14 @@
 """Gradients of whole renderings against central differences, for every renderer and each kind of parameter.
 
 Scenes are small and away from discontinuities: nothing ends early, no splat overtakes another or ends within the
-frame. Values are float32, as in training, so that the native operators are what is tested; differences of a weighted
-sum of pixels along a random direction agree to two hundredths.
+frame. Gradients are float32, as in training, so that the native operators are what is tested; differences of a weighted
+sum of pixels along a random direction agree to two hundredths. Where differences are taken of the references in
+float64, which do not round them away, they agree to a ten-thousandth.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -39,9 +40,14 @@ def camera(lens: Lens | None = None, size: tuple[int, int] = (20, 16)) -> Camera
 
 
 class Five:
-    """Five hand-placed splats, apart in depth, so large that none ends (at an alpha of 1/255) within the frame."""
+    """Five hand-placed splats, apart in depth, so large that none ends (at an alpha of 1/255) within the frame.
 
-    def __init__(self) -> None:
+    Coefficients of each degree of their harmonics are a parameter of their own: small gradients of the high ones would
+    pass unseen beside those of the low ones.
+    """
+
+    def __init__(self, degree: int = 1, dtype: torch.dtype = torch.float32) -> None:
+        self.degree = degree
         generator = torch.Generator().manual_seed(0)
         self.parameters = {
             "means": torch.tensor(
@@ -50,29 +56,53 @@ class Five:
             "quaternions": torch.randn(5, 4, generator=generator),
             "log_scales": torch.randn(5, 3, generator=generator) * 0.1 + 0.3,
             "opacity_logits": torch.randn(5, generator=generator) * 0.5,
-            "harmonics": torch.randn(5, 4, 3, generator=generator) * 0.2 + torch.tensor([1.0, 0, 0, 0])[:, None],
         }
-        for value in self.parameters.values():
-            value.requires_grad_()
+        harmonics = torch.randn(5, (degree + 1) ** 2, 3, generator=generator) * 0.2
+        harmonics[:, 0] += 1
+        for each, coefficients in enumerate(harmonics.split([2 * n + 1 for n in range(degree + 1)], 1)):
+            self.parameters[f"harmonics of degree {each}"] = coefficients
+        for name, value in self.parameters.items():
+            self.parameters[name] = value.to(dtype, copy=True).requires_grad_()
 
     def splats(self, cameras: Cameras, context: Context) -> Splats:
         given = self.parameters
+        first, *rest = (given[f"harmonics of degree {n}"] for n in range(self.degree + 1))
         return Splats(given["means"], torch.nn.functional.normalize(given["quaternions"], dim=-1),
                       given["log_scales"].exp(), given["opacity_logits"].sigmoid(),
-                      given["harmonics"][:, :1], given["harmonics"][:, 1:], 1)  # fmt: skip
+                      first, torch.cat(rest, 1), self.degree)  # fmt: skip
 
     def parameter_groups(self) -> list[ParameterGroup]:
         return []
 
 
+class Shown(NamedTuple):
+    """A renderer, the cameras it shows, and the parameters that its pictures depend on."""
+
+    renderer: Renderer
+    cameras: Cameras
+    parameters: dict[str, Tensor]
+
+
 def agrees(
     renderer: Renderer, cameras: Cameras, parameters: dict[str, Tensor], step: Callable[[Tensor], float]
 ) -> None:
+    shown = Shown(renderer, cameras, parameters)
+    compare(shown, shown, step, within=0.02)
+
+
+def agrees_with_float64(shown: Callable[[torch.dtype], Shown]) -> None:
+    """Gradients of float32 and differences of float64."""
+    compare(shown(torch.float32), shown(torch.float64), lambda _: 1e-5, within=1e-4, near_zero=1e-6)
+
+
+def compare(
+    tested: Shown, differences_of: Shown, step: Callable[[Tensor], float], *, within: float, near_zero: float = 1e-3
+) -> None:
     weights: list[Tensor] = []
 
-    def value() -> Tensor:
+    def value(shown: Shown) -> Tensor:
         context = Context(training=True, generator=torch.Generator().manual_seed(3), depth=True)
-        rendering = renderer.render(cameras, context=context)
+        rendering = shown.renderer.render(shown.cameras, context=context)
         seen = [rendering.color, rendering.opacity[..., None]]
         if rendering.depth is not None:
             seen.append(DEPTH * rendering.depth[..., None])
@@ -81,22 +111,23 @@ def agrees(
             weights.append(torch.rand(pictures.shape, generator=torch.Generator().manual_seed(4)).double())
         return (pictures * weights[0]).sum()
 
-    gradients = torch.autograd.grad(value(), list(parameters.values()), allow_unused=True)
-    for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
+    gradients = torch.autograd.grad(value(tested), list(tested.parameters.values()), allow_unused=True)
+    for (name, parameter), gradient in zip(differences_of.parameters.items(), gradients, strict=True):
         assert gradient is not None, name
         assert gradient.isfinite().all(), name
         # Mostly along the gradient: where a random direction happens to change nothing, rounding would be compared.
         across = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(5))
         direction = gradient / gradient.norm().clamp(min=1e-12) + 0.5 * across / across.norm()
+        direction = direction.to(parameter.dtype)
         size, start = step(parameter), parameter.detach().clone()
         ends = []
         with torch.no_grad():
             for sign in (1, -1):
                 parameter.copy_(start + sign * size * direction)
-                ends.append(float(value()))
+                ends.append(float(value(differences_of)))
             parameter.copy_(start)
         expected = (ends[0] - ends[1]) / (2 * size)
-        assert float((gradient * direction).sum()) == pytest.approx(expected, rel=0.02, abs=1e-3), name
+        assert float((gradient * direction).sum()) == pytest.approx(expected, rel=within, abs=near_zero), name
 
 
 def small_step(parameter: Tensor) -> float:
@@ -109,6 +140,22 @@ def test_splats(antialiased: bool) -> None:
     agrees(
         SplatRenderer(five, antialiased=antialiased, depth_in_training=True), camera(), five.parameters, lambda _: 2e-3
     )
+
+
+def in_dtype(cameras: Cameras, dtype: torch.dtype) -> Cameras:
+    return replace(cameras, world_from_camera=cameras.world_from_camera.to(dtype),
+                   intrinsics=cameras.intrinsics.to(dtype))  # fmt: skip
+
+
+@pytest.mark.parametrize("degree", [2, 3])
+@pytest.mark.parametrize("antialiased", [False, True])
+def test_splats_of_higher_harmonics(degree: int, antialiased: bool) -> None:
+    def shown(dtype: torch.dtype) -> Shown:
+        five = Five(degree, dtype)
+        renderer = SplatRenderer(five, antialiased=antialiased, depth_in_training=True)
+        return Shown(renderer, in_dtype(camera(), dtype), five.parameters)
+
+    agrees_with_float64(shown)
 
 
 BENT = (Lens.of("perspective", k1=-0.05), Lens.of("equidistant", k1=0.02), Lens.of("orthographic"))
@@ -141,12 +188,10 @@ class Elsewhere:
         )
 
 
-@pytest.mark.parametrize("lens", [None, *BENT], ids=str)
-def test_splats_seen_by_cameras_that_are_learnt(lens: Lens | None) -> None:
-    parameters = {"turn": torch.zeros(1, 3), "shift": torch.zeros(1, 3), "focal": torch.zeros(1, 2),
-                  "principal": torch.zeros(1, 2)}  # fmt: skip
-    for value in parameters.values():
-        value.requires_grad_()
+def seen_by_learnt_cameras(inner: Renderer, cameras: Cameras) -> Shown:
+    zeros = {"turn": (1, 3), "shift": (1, 3), "focal": (1, 2), "principal": (1, 2)}
+    dtype = cameras.intrinsics.dtype
+    parameters = {name: torch.zeros(size, dtype=dtype, requires_grad=True) for name, size in zeros.items()}
 
     def learnt(cameras: Cameras) -> Cameras:
         focal = cameras.intrinsics[:, :2] * parameters["focal"].exp()
@@ -154,8 +199,23 @@ def test_splats_seen_by_cameras_that_are_learnt(lens: Lens | None) -> None:
         pose = moved(cameras.world_from_camera, parameters["turn"], parameters["shift"])
         return replace(cameras, world_from_camera=pose, intrinsics=torch.cat([focal, principal], -1))
 
-    renderer: Any = Elsewhere(SplatRenderer(Five(), depth_in_training=has_fine_depth(lens)), learnt)
-    agrees(renderer, camera(lens), parameters, lambda _: 2e-3)
+    renderer: Any = Elsewhere(inner, learnt)
+    return Shown(renderer, cameras, parameters)
+
+
+@pytest.mark.parametrize("lens", [None, *BENT], ids=str)
+def test_splats_seen_by_cameras_that_are_learnt(lens: Lens | None) -> None:
+    renderer = SplatRenderer(Five(), depth_in_training=has_fine_depth(lens))
+    agrees(*seen_by_learnt_cameras(renderer, camera(lens)), lambda _: 2e-3)
+
+
+@pytest.mark.parametrize("degree", [2, 3])
+def test_splats_of_higher_harmonics_seen_by_cameras_that_are_learnt(degree: int) -> None:
+    def shown(dtype: torch.dtype) -> Shown:
+        renderer = SplatRenderer(Five(degree, dtype), depth_in_training=True)
+        return seen_by_learnt_cameras(renderer, in_dtype(camera(), dtype))
+
+    agrees_with_float64(shown)
 
 
 @pytest.mark.parametrize("name", ["learned", "sphere"])

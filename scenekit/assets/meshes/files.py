@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,12 @@ from scenekit.assets.atomic import replacing
 from scenekit.assets.meshes.cleaning import is_closed
 from scenekit.assets.meshes.surface import Mesh, library
 from scenekit.core.checks import BadInput
+from scenekit.core.signals import put_off
 from scenekit.core.tone import linear_from_srgb, srgb_from_linear
 from scenekit.data.ply import read_header
 
 SUFFIXES = (".glb", ".ply", ".obj")
+DIGEST = 12  # letters of the name of a texture
 GLB_HEAD = struct.Struct("<4s4I")  # magic, version, size; size and kind of the first chunk, JSON
 
 
@@ -33,20 +37,37 @@ def check_mesh_target(target: Path, *, texture: bool) -> None:
 
 
 def write_mesh(target: Path, mesh: Mesh) -> None:
-    """Write the mesh, its colours or its texture; an OBJ gets its material and picture beside it."""
+    """Write the mesh, its colours or its texture; an OBJ gets its material and picture beside it.
+
+    These are named after what is in the picture and written first, so that an OBJ never shows another's: neither one
+    beside it in the folder, nor the one that it replaces.
+    """
     check_mesh_target(target, texture=mesh.texture is not None)
     suffix = target.suffix.lower()
-    made = _to_trimesh(mesh, linear=suffix == ".glb")
+    name = _material_name(target, mesh)
+    beside: dict[str, bytes] = {}
+    with put_off():
+        made = _to_trimesh(mesh, name, linear=suffix == ".glb")
+        if suffix == ".obj":
+            data, beside = library("trimesh.exchange.obj").export_obj(
+                made, return_texture=True, mtl_name=f"{name}.mtl", include_normals=False
+            )
+        else:
+            data = made.export(file_type=suffix[1:])
+    for file, content in {**beside, target.name: data}.items():
+        with replacing(target.with_name(file)) as temporary:
+            temporary.write_bytes(content if isinstance(content, bytes) else content.encode())
     if suffix == ".obj":
-        text, beside = library("trimesh.exchange.obj").export_obj(
-            made, return_texture=True, mtl_name=f"{target.stem}.mtl", include_normals=False
-        )
-        parts = {target.name: text.encode(), **beside}
-    else:
-        parts = {target.name: made.export(file_type=suffix[1:])}
-    for name, data in parts.items():
-        with replacing(target.with_name(name)) as file:
-            file.write_bytes(data if isinstance(data, bytes) else data.encode())
+        earlier = re.compile(re.escape(name[:-DIGEST]) + rf"[0-9a-f]{{{DIGEST}}}\.(mtl|png)")
+        for file in target.parent.iterdir():
+            if earlier.fullmatch(file.name) and file.name not in beside:
+                file.unlink()
+
+
+def _material_name(target: Path, mesh: Mesh) -> str:
+    """Of letters that every program takes in an OBJ, the texture's digest last."""
+    pixels = b"" if mesh.texture is None else mesh.texture.numpy().tobytes()
+    return f"{re.sub(r'[^0-9A-Za-z_.-]', '_', target.stem)}-{hashlib.sha256(pixels).hexdigest()[:DIGEST]}"
 
 
 def is_mesh(source: Path) -> bool:
@@ -94,7 +115,8 @@ def read_mesh(source: Path) -> Mesh:
     """
     trimesh = library("trimesh")
     try:
-        found = trimesh.load(source, force="mesh", process=False)
+        with put_off():
+            found = trimesh.load(source, force="mesh", process=False)
         faces = torch.from_numpy(np.array(found.faces, dtype=np.int64))
         vertices = torch.from_numpy(np.array(found.vertices, dtype=np.float64))
     except Exception as error:  # trimesh has no errors of its own for damaged files
@@ -126,14 +148,14 @@ def _appearance(visual: Any, linear: bool) -> tuple[Tensor | None, Tensor | None
     return None, None, None
 
 
-def _to_trimesh(mesh: Mesh, *, linear: bool) -> Any:
+def _to_trimesh(mesh: Mesh, name: str, *, linear: bool) -> Any:
     trimesh = library("trimesh")
     visual = None
     if mesh.texture is not None and mesh.coordinates is not None:
         image = Image.fromarray((mesh.texture * 255).round().to(torch.uint8).numpy())
         material = trimesh.visual.material.PBRMaterial(
             baseColorTexture=image, metallicFactor=0.0, roughnessFactor=1.0, doubleSided=True
-        ) if linear else trimesh.visual.material.SimpleMaterial(image=image)  # fmt: skip
+        ) if linear else trimesh.visual.material.SimpleMaterial(image=image, name=name)  # fmt: skip
         visual = trimesh.visual.TextureVisuals(uv=mesh.coordinates.numpy(), material=material)
     elif mesh.colors is not None:
         # glTF keeps linear light at vertices; textures stay sRGB.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenekit.core.checks import BadInput
+from scenekit.data.registration.appearing import appearing
 from scenekit.data.registration.photographs import Prepared
 from scenekit.data.registration.settings import OPENCV_IMAGES, Settings, Try
 
@@ -55,10 +56,8 @@ def create(
 
     if path.is_file():
         return
-    partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)
     groups = _shared(photographs, "per-image" if per_image else settings.intrinsics)
-    with pycolmap.Database.open(str(partial)) as database:
+    with appearing(path) as partial, pycolmap.Database.open(str(partial)) as database:
         for number, members in enumerate(groups, 1):
             camera = _camera(photographs[members[0]], len(members), settings)
             camera.camera_id = number
@@ -77,7 +76,6 @@ def create(
                 database.write_frame(frame, use_frame_id=True)
         if like is not None and like.is_file():
             _take_features(like, database, len(photographs))
-    partial.replace(path)
 
 
 def _take_features(source: Path, database: pycolmap.Database, count: int) -> None:

@@ -6,6 +6,7 @@ Frames are counted as they are decoded, so that the two passes (small and grey t
 from __future__ import annotations
 
 import itertools
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ JUDGED_SIDE = 480  # pixels: blur that matters shows here, and grain does not
 STILL_SIDE = 24
 STILL_DIFFERENCE = 1.0  # of 255, on average: less than compression noise is no motion
 KEPT_AT_ONCE = 25
+DECODED = ".decoded-"  # begins the name of a folder that is there for as long as frames are decoded into it
 
 
 def choose_frames(video: Path, most: int, report: Callable[[int, int], None] | None = None) -> list[int]:
@@ -53,17 +55,25 @@ def choose_frames(video: Path, most: int, report: Callable[[int, int], None] | N
     return chosen
 
 
-def keep_frames(video: Path, chosen: list[int], folder: Path, report: Callable[[int, int], None]) -> list[str]:
-    """Write the frames as JPEG into ``folder``, those that are there already excepted; returns their names."""
+def keep_frames(
+    video: Path, chosen: list[int], folder: Path, work: Path, report: Callable[[int, int], None]
+) -> list[str]:
+    """Write the frames as JPEG into ``folder``, those that are there already excepted; returns their names.
+
+    They are decoded into a folder of ``work`` that no other call shares: the decoder of a killed process may still
+    be writing.
+    """
     names = [f"frame-{number:06d}.jpg" for number in chosen]
     missing = [number for number, name in zip(chosen, names, strict=True) if not (folder / name).is_file()]
     report(len(names) - len(missing), len(names))
     folder.mkdir(parents=True, exist_ok=True)
     for stale in {file.name for file in folder.glob("frame-*.jpg")} - set(names):  # of another choice
         (folder / stale).unlink()
+    for left in work.glob(f"{DECODED}*"):
+        shutil.rmtree(left, ignore_errors=True)
     for start in range(0, len(missing), KEPT_AT_ONCE):
         some = missing[start : start + KEPT_AT_ONCE]
-        with tempfile.TemporaryDirectory(dir=folder.parent) as partial:
+        with tempfile.TemporaryDirectory(dir=work, prefix=DECODED) as partial:
             choice = "+".join(f"eq(n\\,{number})" for number in some)
             _ffmpeg(
                 video,

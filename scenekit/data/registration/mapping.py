@@ -21,8 +21,8 @@ LOOSE_POINTS, LOOSE_RATIO, LOOSE_MATCHES = 15, 0.15, 10
 
 def map_images(
     database: Path, images: Path, models: Path, how: Try, settings: Settings, report: Callable[[int, int], None]
-) -> list[pycolmap.Reconstruction]:
-    """All models that can be made, the one with the most photographs first; also written into ``models``."""
+) -> None:
+    """Write all models that can be made into ``models``, a folder each."""
     from scenekit.data.colmap_library import pycolmap
 
     models.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def map_images(
         report(placed, 0)
 
     options = _options(how, settings)
-    found = pycolmap.incremental_mapping(
+    pycolmap.incremental_mapping(
         database_path=str(database),
         image_path=str(images),
         output_path=str(models),
@@ -47,7 +47,6 @@ def map_images(
         initial_image_pair_callback=begun,
         next_image_callback=another,
     )
-    return sorted(found.values(), key=lambda model: (-model.num_reg_images(), -len(model.points3D)))
 
 
 def _options(how: Try, settings: Settings) -> pycolmap.IncrementalPipelineOptions:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from scenekit.core.checks import BadInput
 from scenekit.data import decode
+from scenekit.data.registration.appearing import appearing
 from scenekit.data.registration.photographs import Prepared
 
 
@@ -54,6 +55,5 @@ def _prepare(file: Path, photograph: Prepared, target: Path) -> None:
         )
     seen = image.getchannel("A") if image.mode == "RGBA" else image.convert("L")
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    Image.fromarray(np.where(np.asarray(seen) > 127, 255, 0).astype(np.uint8)).save(partial, format="PNG")
-    partial.replace(target)
+    with appearing(target) as partial:
+        Image.fromarray(np.where(np.asarray(seen) > 127, 255, 0).astype(np.uint8)).save(partial, format="PNG")

@@ -13,6 +13,7 @@ from PIL import Image
 from scenekit.core.checks import BadInput
 from scenekit.data import decode
 from scenekit.data.exif import Exif, read_exif
+from scenekit.data.registration.appearing import appearing
 
 KEPT_AS_THEY_ARE = (".jpg", ".jpeg", ".png")
 PLAIN_MODES = ("RGB", "RGBA", "L")
@@ -111,17 +112,15 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 def _write(source: Path | Image.Image, target: Path) -> None:
     """Whole or not at all, so that what is there can be relied on after a kill."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
     try:
-        if isinstance(source, Path):
-            shutil.copyfile(source, partial)
-        elif target.suffix == ".jpg":
-            source.convert("RGB").save(partial, format="JPEG", quality=JPEG_QUALITY, subsampling=0)
-        else:
-            source.save(partial, format="PNG")
-        partial.replace(target)
+        with appearing(target) as partial:
+            if isinstance(source, Path):
+                shutil.copyfile(source, partial)
+            elif target.suffix == ".jpg":
+                source.convert("RGB").save(partial, format="JPEG", quality=JPEG_QUALITY, subsampling=0)
+            else:
+                source.save(partial, format="PNG")
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise BadInput.of(
             target,
             wanted="to write it",

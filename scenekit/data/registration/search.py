@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from scenekit.data.colmap import quiet
 from scenekit.data.registration import pairs
+from scenekit.data.registration.appearing import appearing
 from scenekit.data.registration.database import Found, check_pycolmap, create, descriptors, extract, found, match
 from scenekit.data.registration.mapping import map_images
 from scenekit.data.registration.photographs import Prepared
@@ -98,15 +99,14 @@ def _attempt(photographs: Sequence[Prepared], place: Place, how: Try, settings: 
     match(database, names, chosen, how, settings, lambda done, total: report("matching pairs", done, total))
     models = place.work / f"models-{_digest(how)}"
     if not models.is_dir():
-        partial = models.with_name(f".{models.name}.partial")
         count = len(names)
-        made = map_images(
-            database, place.images, partial, how, settings, lambda done, _: report("placing cameras", done, count)
-        )
-        partial.replace(models)
-    else:
-        made = [pycolmap.Reconstruction(str(folder)) for folder in sorted(models.iterdir()) if folder.is_dir()]
-        made.sort(key=lambda model: (-model.num_reg_images(), -len(model.points3D)))
+        with appearing(models) as partial:
+            map_images(
+                database, place.images, partial, how, settings, lambda done, _: report("placing cameras", done, count)
+            )
+    # Read back though they may just have been made: reading rounds, and a resumed search must not differ.
+    made = [pycolmap.Reconstruction(str(folder)) for folder in sorted(models.iterdir()) if folder.is_dir()]
+    made.sort(key=lambda model: (-model.num_reg_images(), -len(model.points3D)))
     return Outcome(made, how, found(database, len(names)), 1)
 
 

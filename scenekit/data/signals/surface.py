@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from scenekit.core.checks import BadInput
+from scenekit.core.signals import put_off
 from scenekit.data.signals.distances import FILLED, SUFFIX, Frame, SampledSurface, read_distances
 from scenekit.data.signals.signal import Facts, Points, Signal
 
@@ -148,7 +149,8 @@ def read(path: Path) -> SurfaceSignal | SampledSurface:
 def _mesh(path: Path) -> trimesh.Trimesh:
     trimesh = _needed("trimesh", str(path))
     try:
-        mesh = trimesh.load_mesh(path, skip_materials=True)
+        with put_off():
+            mesh = trimesh.load_mesh(path, skip_materials=True)
     except Exception as error:  # readers of a dozen formats raise whatever they meet
         raise BadInput.of(path, wanted="a mesh", found=f"none that can be read ({' '.join(str(error).split())})",
                           remedy="replace the file") from None  # fmt: skip

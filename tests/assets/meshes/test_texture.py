@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,22 @@ def test_a_textured_file_read_back_is_the_same_mesh(tmp_path: Path, textured: Me
     assert compare(back, truth, samples=5000).texture_psnr == pytest.approx(
         compare(textured, truth, samples=5000).texture_psnr, abs=0.2
     )
+
+
+def test_an_obj_shows_its_own_picture_beside_others_and_in_the_place_of_another(tmp_path: Path, textured: Mesh):
+    assert textured.texture is not None
+    darker = dataclasses.replace(textured, texture=textured.texture / 2)
+    for name, made in (("a ball.obj", textured), ("b.obj", darker)):
+        write_mesh(tmp_path / name, made)
+    for name, made in (("a ball.obj", textured), ("b.obj", darker)):
+        shown = read_mesh(tmp_path / name).texture
+        assert shown is not None
+        torch.testing.assert_close(shown, made.texture, atol=0.5 / 255 + 1e-6, rtol=0)
+    write_mesh(tmp_path / "a ball.obj", darker)
+    shown = read_mesh(tmp_path / "a ball.obj").texture
+    assert shown is not None
+    torch.testing.assert_close(shown, darker.texture, atol=0.5 / 255 + 1e-6, rtol=0)
+    assert sorted(file.suffix for file in tmp_path.iterdir()) == [".mtl", ".mtl", ".obj", ".obj", ".png", ".png"]
 
 
 @pytest.mark.parametrize("name", ["ball.glb", "ball.ply", "ball.obj"])

@@ -29,7 +29,7 @@ def test_chosen_frames_are_kept_whole_and_are_the_right_ones(tmp_path: Path) -> 
     frames = moving(set())
     video = write_video(tmp_path / "a.mp4", frames)
     seen: list[tuple[int, int]] = []
-    names = keep_frames(video, [2, 9], tmp_path / "images", lambda done, total: seen.append((done, total)))
+    names = keep_frames(video, [2, 9], tmp_path / "images", tmp_path, lambda done, total: seen.append((done, total)))
     assert names == ["frame-000002.jpg", "frame-000009.jpg"]
     assert seen[-1] == (2, 2)
     for name, number in zip(names, (2, 9), strict=True):
@@ -41,11 +41,13 @@ def test_chosen_frames_are_kept_whole_and_are_the_right_ones(tmp_path: Path) -> 
 def test_kept_frames_are_not_taken_again_and_those_of_another_choice_go(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", moving(set()))
     folder = tmp_path / "images"
-    keep_frames(video, [2, 5], folder, lambda *_: None)
+    keep_frames(video, [2, 5], folder, tmp_path, lambda *_: None)
     before = (folder / "frame-000002.jpg").stat().st_mtime_ns
-    keep_frames(video, [2, 9], folder, lambda *_: None)
+    (tmp_path / ".decoded-by-a-killed-process").mkdir()
+    keep_frames(video, [2, 9], folder, tmp_path, lambda *_: None)
     assert (folder / "frame-000002.jpg").stat().st_mtime_ns == before
     assert sorted(file.name for file in folder.iterdir()) == ["frame-000002.jpg", "frame-000009.jpg"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.mp4", "images"]
 
 
 @pytest.mark.bad_input
