@@ -68,7 +68,7 @@ def _span(sizes: list[int]) -> str:
 def trainings() -> str:
     """Short trainings of several sizes."""
     return table(
-        ("training", "predicted", "peak", "off"),
+        ("training, three times", "predicted", "farthest peak", "off"),
         (
             (name, f"{row['predicted_mib']} MiB", f"{row['peak_mib']} MiB", f"{row['off']:+.1%}")
             for name, row in read("memory")["rows"].items()
