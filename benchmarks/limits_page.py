@@ -25,7 +25,8 @@ the process, Python and its libraries included (`python -m benchmarks.memory`, `
 The factors were fitted to some of these very runs: they say how well one rule holds over sizes, not how well it
 foretells another machine. `scenekit info synthetic --plan` says it of `demo`. An edit is predicted for a scene of which
 all stays, before it is written: a format that takes more by itself takes more after an edit too. *Streamed* are edits
-that look at one Gaussian at a time, and `--merge`, from `.ply` to `.ply`. `view` and `--verify` are not measured.
+that look at one Gaussian at a time, and `--merge`, from `.ply` to `.ply`. `view` is looked at from one browser of
+1280x720; `--verify` is that of a `.sog`.
 """
 GROWTH = f"""## Growth
 
