@@ -4,16 +4,18 @@
 
 Files of so many generated Gaussians with harmonics of degree 3 are given to every command that takes one, in a process
 of its own, but not to those that look for surfaces: there are none. Runs are given to all, signals are fitted,
-photographs are given poses, ``demo`` is run as it is. Conversions are short ones of a few representations, with options
-that two cores can take, and predict for themselves. Edits leave all or nearly all where it is, and write a ``.splat``,
-``export streamed`` apart, which goes from ``.ply`` to ``.ply``. ``off`` is the prediction over the measured peak of
-resident memory, Python and its libraries included, less one. Results go to ``benchmarks/results/command_memory.json``.
-The promise is 20 %.
+photographs are given poses, ``demo`` is run as it is; ``view`` is looked at with headless Chromium. Conversions are
+short ones of a few representations, with options that two cores can take, and predict for themselves.Edits leave all
+or nearly all where it is, and write a ``.splat``, ``export streamed`` apart, which goes from ``.ply`` to ``.ply``; a
+``.sog`` is verified. ``off`` is the prediction over the measured peak of resident memory, Python and its libraries
+included, less one. Results go to ``benchmarks/results/command_memory.json``. The promise is 20 %.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,12 +24,13 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.live import Browsers
 from benchmarks.memory import LIMIT
 from benchmarks.record import call, keep
 from scenekit.assets.run import RECIPE, read_recipe
 from scenekit.assets.splats.files import write_splats
 from scenekit.cli.demo import CAPTURE
-from scenekit.recipes.plans import EDITED
+from scenekit.recipes.plans import EDITED, WINDOW
 from scenekit.representations.gaussian_cloud import GaussianCloud, floats_of
 
 TABLE = "command_memory"
@@ -43,6 +46,7 @@ EDITS: dict[str, tuple[str, ...]] = {
     "--degree": ("--degree", "3"),
 }
 LOSS = "6"  # dB: harmonics of noise are lost by every palette
+MOVES = 40  # of a pointer in a browser that looks at what ``view`` shows
 BAKING = ("--bake.steps", "20")
 CONVERSIONS = {
     "gaussians": ("--steps", "150", "--max-count", "20000"),
@@ -50,24 +54,46 @@ CONVERSIONS = {
 }
 
 
-# Starts a command and prints its exit code and the peak of its resident memory. What is counted begins with what the
-# process held that started it, so that one has to be small.
+# Starts a command and prints its number, then its exit code and the peak of its resident memory. What is counted begins
+# with what the process held that started it, so that one has to be small.
 SMALL = """
 import os, sys
 command = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+print(command, flush=True)
 _, status, used = os.wait4(command, 0)
 print("", os.waitstatus_to_exitcode(status), used.ru_maxrss, sep="\\n")
 """
 
 
-def peak_bytes(*arguments: str) -> int:
-    """Of the resident memory of one scenekit command."""
+def peak_bytes(*arguments: str, until: Callable[[str], None] | None = None) -> int:
+    """Of the resident memory of one scenekit command; one that serves is interrupted once ``until`` has its address."""
     command = [sys.executable, "-S", "-c", SMALL, sys.executable, "-m", "scenekit", *arguments]
-    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
-    code, peak = map(int, said.splitlines()[-2:])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        number = int(process.stdout.readline())
+        if until is not None:
+            try:
+                until(process.stdout.readline().split()[-1])
+            finally:
+                os.kill(number, signal.SIGINT)
+        code, peak = map(int, process.stdout.read().splitlines()[-2:])
     if code != 0:
         raise SystemExit(f"scenekit {' '.join(arguments)}: exit code {code}")
     return peak * (1 if sys.platform == "darwin" else 1024)
+
+
+def looked_around(address: str) -> None:
+    """One page in which a pointer drags the scene about."""
+    width, height = WINDOW
+    with Browsers(address, WINDOW, 1) as browsers:
+        (page,) = browsers.pages
+        page.mouse.move(width * 0.3, height * 0.6)
+        page.mouse.down()
+        for move in range(MOVES):
+            page.mouse.move(width * (0.3 + 0.4 * move / MOVES), height * 0.6)
+            page.wait_for_timeout(100)
+        page.mouse.up()
+        page.wait_for_timeout(2000)
 
 
 def generated(count: int) -> GaussianCloud:
@@ -89,6 +115,8 @@ def command_of(name: str, source: str, folder: Path) -> list[str]:
         return [verb, source, *EDITS["--crop"], str(folder / "out.ply")]
     if kind in EDITED:
         return [verb, source, *edit(kind, source), str(folder / "out.splat")]
+    if kind == "--verify":
+        return [verb, source, str(folder / "out.sog"), "--verify"]
     if kind.startswith("--allow-loss"):
         return [verb, source, str(folder / f"out{kind.split()[1]}"), "--allow-loss", LOSS]
     if kind in ("mesh", "points"):
@@ -122,14 +150,15 @@ def is_run(source: str) -> bool:
 
 
 def measure(row: str, source: str, scope: str, wanted: Callable[[str], bool]) -> None:
-    """Every command that is planned and ends by itself."""
+    """Every command that is planned."""
     for name, predicted in call("info", source, "--plan", "--json").items():
-        if name == "view" or name.startswith("convert") or not wanted(name):
+        if name.startswith("convert") or not wanted(name):
             continue
         if name == "export --merge" and is_run(source):  # a run is merged with files alone
             continue
         with tempfile.TemporaryDirectory() as folder:
-            peak = peak_bytes(*command_of(name, source, Path(folder)))
+            until = looked_around if name == "view" else None
+            peak = peak_bytes(*command_of(name, source, Path(folder)), until=until)
         publish(f"{row} {name}", predicted, peak, scope)
 
 

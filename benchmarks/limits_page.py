@@ -26,7 +26,8 @@ the process, Python and its libraries included (`python -m benchmarks.memory`, `
 The factors were fitted to some of these very runs: they say how well one rule holds over sizes, not how well it
 foretells another machine. `scenekit info synthetic --plan` says it of `demo`. An edit is predicted for a scene of which
 all stays, before it is written: a format that takes more by itself takes more after an edit too. *Streamed* are edits
-that look at one Gaussian at a time, and `--merge`, from `.ply` to `.ply`. `view` and `--verify` are not measured.
+that look at one Gaussian at a time, and `--merge`, from `.ply` to `.ply`. `view` is looked at from one browser of
+1280x720; `--verify` is that of a `.sog`.
 """
 GROWTH = f"""## Growth
 
@@ -77,7 +78,7 @@ def _span(sizes: list[int]) -> str:
 def trainings() -> str:
     """Short trainings of several sizes."""
     return table(
-        ("training", "predicted", "peak", "off"),
+        ("training, three times", "predicted", "farthest peak", "off"),
         (
             (name, f"{row['predicted_mib']} MiB", f"{row['peak_mib']} MiB", f"{row['off']:+.1%}")
             for name, row in read("memory")["rows"].items()

@@ -2,9 +2,11 @@
 
     SCENEKIT_DATA=/folder/of/captures python -m benchmarks.memory [ROW ...]
 
-Every row is a short training in a process of its own; ``off`` is the prediction over the measured peak, less one; on a
-GPU ``gpu_off`` is the same of its own memory, as far as torch gave it out. Rows ``...-gpu`` need one.
-Results go to ``benchmarks/results/memory.json``. The promise is 20 %.
+Every row is a short training, three times, in a process of its own; ``off`` is the prediction over the measured peak,
+less one, in the run where that is the farthest from nothing, and ``peaks_mib`` holds all; on a GPU ``gpu_off`` is the
+same of its own memory, as far as torch gave it out. What is predicted is as many Gaussians as there may be: of bonsai
+there are so many from the start. Rows ``...-gpu`` need one. Results go to ``benchmarks/results/memory.json``. The
+promise is 20 %.
 """
 
 from __future__ import annotations
@@ -19,11 +21,13 @@ import torch
 from benchmarks.record import call, data, keep
 
 LIMIT = 0.2
+RUNS = 3
 SPLATS = ("gaussians", "--steps", "120", "--downscale")
 FIELD = ("hash_grid", "--log2-table", "17", "--networks.width", "32", "--steps", "25", "--downscale")
 ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "gaussians-small": ("synthetic", (*SPLATS, "2", "--max-count", "10000")),
     "gaussians-medium": ("bonsai", (*SPLATS, "2", "--max-count", "40000")),
+    "gaussians-large": ("bonsai", (*SPLATS, "1", "--max-count", "60000")),
     "hash_grid-small": ("synthetic", (*FIELD, "2", "--batch-samples", "32768")),
     "hash_grid-medium": ("bonsai", (*FIELD, "2", "--batch-samples", "131072")),
     "hash_grid-large-batch": ("synthetic", (*FIELD, "2", "--batch-samples", "524288")),
@@ -36,17 +40,25 @@ ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 def measure(capture: str, options: tuple[str, ...]) -> dict[str, Any]:
     path = capture if capture == "synthetic" else str(data() / capture)
-    with tempfile.TemporaryDirectory() as folder:
-        trained = call("train", path, "-r", *options, "-o", str(Path(folder) / "run"), "--json")
+    runs = [trained(path, options) for _ in range(RUNS)]
     found: dict[str, Any] = {"limit": LIMIT}
     for kind, prefix in (("memory", ""), ("gpu_memory", "gpu_")):
-        if f"peak_{kind}_bytes" in trained:
-            peak, predicted = trained[f"peak_{kind}_bytes"], trained[f"predicted_{kind}_bytes"]
+        if f"peak_{kind}_bytes" in runs[0]:
+            predicted = runs[0][f"predicted_{kind}_bytes"]
+            peaks = [run[f"peak_{kind}_bytes"] for run in runs]
+            worst = max(peaks, key=lambda peak: abs(predicted / peak - 1))
             found[f"{prefix}predicted_mib"] = round(predicted / 2**20)
-            found[f"{prefix}peak_mib"] = round(peak / 2**20)
-            found[f"{prefix}off"] = round(predicted / peak - 1, 3)
-    scope = f"{capture}, -r {' '.join(options)}; peak resident memory of the training process, {trained['device']}"
-    return found | {"scope": scope}
+            found[f"{prefix}peak_mib"] = round(worst / 2**20)
+            found[f"{prefix}off"] = round(predicted / worst - 1, 3)
+            found[f"{prefix}peaks_mib"] = [round(peak / 2**20) for peak in peaks]
+    scope = f"{capture}, -r {' '.join(options)}; peak resident memory of the training process, the one of {RUNS} runs"
+    return found | {"scope": f"{scope} that is farthest from the prediction, {runs[0]['device']}"}
+
+
+def trained(path: str, options: tuple[str, ...]) -> dict[str, Any]:
+    """Figures of one training."""
+    with tempfile.TemporaryDirectory() as folder:
+        return call("train", path, "-r", *options, "-o", str(Path(folder) / "run"), "--json")
 
 
 def main(wanted: list[str]) -> None:

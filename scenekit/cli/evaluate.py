@@ -25,6 +25,8 @@ from scenekit.renderers.scene import Scene
 from scenekit.training.evaluate import Score, over_white, scores
 from scenekit.training.held_out import fitted_pose, following, right_half
 
+RENDERS = "renders"
+
 
 @dataclass(frozen=True)
 class Evaluate:
@@ -70,6 +72,8 @@ def run(arguments: list[str]) -> None:
     if "uncorrected" in result:
         print(f"{'uncorrected':40} {result['uncorrected']['psnr']:6.2f} dB  SSIM {result['uncorrected']['ssim']:.4f}")
     say(f"scope: {result['scope']}")
+    if options.pictures:
+        say(f"pictures, rendered on the left and photographed on the right: {options.run / RENDERS}")
 
 
 def _report_signal(figures: dict[str, Any], *, as_json: bool) -> None:
@@ -94,7 +98,7 @@ def evaluate(scene: Scene, options: Evaluate) -> dict[str, Any]:
         views = _scored(scene, capture, chosen, cameras, exposure=options.fit_exposure, fit=True)
     if options.pictures:
         for index, view in zip(chosen, views, strict=True):
-            save_beside(inside(options.run, "renders") / f"{Path(view.name).stem}.png", view, capture.images[index])
+            save_beside(inside(options.run, RENDERS) / f"{Path(view.name).stem}.png", view, capture.images[index])
     result: dict[str, Any] = _means(views)
     if views is not plain:
         result["uncorrected"] = _means(plain)

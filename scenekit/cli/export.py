@@ -35,6 +35,7 @@ from scenekit.recipes.load import load_run
 from scenekit.renderers.scene import Scene
 from scenekit.renderers.splats import SplatRenderer
 from scenekit.renderers.volume import VolumeRenderer
+from scenekit.representations.gaussians import GaussianModel
 
 VERIFIED = ("psnr_lost", "psnr_between", "psnr_lost_by_part", "scope")
 
@@ -146,10 +147,11 @@ def _written(options: Export, edits: Sequence[Edit]) -> dict[str, Any]:
     source.scene.to(device)
     kind = _kind(options, source)
     if kind == "splats":
+        before = {"gaussians_before_edits": _gaussians(source)} if edits else {}
         source = edited(source, edits)
         if exporter_of(options.target).page:
             source = _for_page(source, options)
-        return export(
+        facts = export(
             source,
             options.target,
             up=options.up,
@@ -157,6 +159,7 @@ def _written(options: Export, edits: Sequence[Edit]) -> dict[str, Any]:
             verify=options.verify,
             allow_loss=options.allow_loss,
         )
+        return facts | before
     if judged:
         raise BadInput.of("--verify" if options.verify else "--allow-loss", wanted="a file of splats", found=kind,
                           remedy="compare a mesh with --against FILE")  # fmt: skip
@@ -169,6 +172,13 @@ def _written(options: Export, edits: Sequence[Edit]) -> dict[str, Any]:
     if kind == "points":
         return export_points(scene, options.target, options.meshing, file_from_world=frame, box=box)
     return export_mesh(scene, options.target, options.meshing, file_from_world=frame, box=box, against=options.against)
+
+
+def _gaussians(source: Source) -> int:
+    """How many there are; 0 where a scene is made of something else, which no edit of theirs takes."""
+    renderer = source.scene.renderer
+    model = renderer.primitives if isinstance(renderer, SplatRenderer) else None
+    return len(model) if isinstance(model, GaussianModel) else 0
 
 
 def _kind(options: Export, source: Source) -> Literal["splats", "mesh", "points"]:

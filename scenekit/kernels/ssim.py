@@ -203,14 +203,17 @@ class _L1Dssim(torch.autograd.Function):
         ctx.save_for_backward(images, targets, maps)
         ctx.weight, ctx.wanted = weight, wanted
         ctx.mark_non_differentiable(maps)
+        ctx.set_materialize_grads(False)  # else the maps would get zeros, nine floats a pixel
         return l1, dssim, maps
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, l1: Tensor, dssim: Tensor, *_: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         _refuse_target(ctx.needs_input_grad[1])
         assert ctx.wanted, "l1_dssim: no maps were wanted, so there is no gradient"
-        return torch.ops.scenekit.l1_dssim_backward(l1, dssim, *ctx.saved_tensors, ctx.weight), None, None, None
+        images = ctx.saved_tensors[0]
+        terms = [images.new_zeros(()) if gradient is None else gradient for gradient in gradients[:2]]
+        return torch.ops.scenekit.l1_dssim_backward(*terms, *ctx.saved_tensors, ctx.weight), None, None, None
 
 
 L1_DSSIM = register(

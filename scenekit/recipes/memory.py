@@ -26,10 +26,12 @@ from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
 from scenekit.recipes.load import configs_of
 from scenekit.recipes.train import Session
+from scenekit.renderers.background import SphereBackground
 from scenekit.renderers.occupancy import JUDGED
 from scenekit.renderers.scene import Scene
 from scenekit.renderers.volume import VolumeRenderer
 from scenekit.representations.gaussians import Gaussians
+from scenekit.training.corrections import BilateralGrids, DepthPrior, Exposures, NormalPrior
 from scenekit.training.hosted import Hosted
 from scenekit.training.photographs import Photographs
 
@@ -55,9 +57,22 @@ PICTURE_BYTES = 10  # of a pixel of a teacher's picture: colour, opacity and dep
 TAUGHT = 2  # of a teacher's parameters: as they were read, and in the modules that they went into
 SAMPLE_FLOATS = 600  # of a volume's sample on its way forward and back: features, two networks, their gradients
 USUAL_FEATURES, FEATURE_FLOATS = 32, 20  # features within that; of each more: planes keep what they are multiplied from
-PIXEL_FLOATS = 220  # of a pixel of a rendered photograph: colours, loss with its blurred images, gradients
-PAIR_BYTES = 64  # of a splat in a tile
-PAIRS_A_SPLAT = 8
+# Floats of a pixel when splats are compared with a photograph: it, with alpha and over its background, 7; colours,
+# opacity, what is let through and how many splats were open, 6; what is over the background, 4; three maps of SSIM, 9;
+# squared differences, 6. `tests/recipes/test_step_memory.py` counts these, and what corrections and a sky add to them.
+COMPARED_FLOATS = 32
+ADDED_FLOATS: dict[type, int] = {
+    Exposures: 21,
+    BilateralGrids: 51,
+    DepthPrior: 14,
+    NormalPrior: 34,
+    SphereBackground: 448,
+}
+BLENDED_FLOATS = 16  # later, on the way back through blending: the photograph, what was blended, as much of gradients
+PAIR_BYTES = 72  # of a splat in a tile then: sixteen sums over its pixels, where they go, and its place in the list
+# Of Gaussians of fox, lego and bonsai, some 1.3 to 1.5 a splat, as each is somewhere, and 0.2 to 1.2 a pixel on top.
+PAIRS_A_SPLAT, PAIRS_A_PIXEL = 1.5, 0.6
+SPLAT_FLOATS = 50  # what a camera sees of a splat, twelve, as it is packed for the tiles, and the gradients of both
 
 
 @dataclass(frozen=True)
@@ -114,10 +129,9 @@ def plans_of(session: Session, limit: float | None = None) -> list[Plan]:
     representation, family_fitting = configs_of(session.scene.recipe, "recipe")
     images, companions = _photographs(capture, renderer), _companions(capture)
     copy = bytes_learnt(renderer, representation, processes)
-    cells, step = (
-        cells_of(renderer, family_fitting),
-        step_of(renderer, representation, family_fitting, largest(capture.cameras)),
-    )
+    pixels = largest(capture.cameras)
+    cells = cells_of(renderer, family_fitting)
+    step = step_of(renderer, representation, family_fitting, pixels, _added(session))
     limit = memory_in_reach() if limit is None else limit
     device = session.scene.device
     if device.type == "cpu":
@@ -258,15 +272,24 @@ def cells_kept(renderer: Renderer) -> float:
     return float(sum(tensor.numel() * tensor.element_size() for tensor in renderer.occupancy.state_dict().values()))
 
 
-def step_of(renderer: Renderer, representation: Any, family_fitting: Any, pixels: int) -> float:
-    """Bytes of one step forward and back, over photographs of so many pixels."""
+def _added(session: Session) -> int:
+    """Floats of a pixel that corrections and a background add where whole photographs are compared."""
+    parts = (*session.corrections, session.scene.background)
+    return sum(floats for kind, floats in ADDED_FLOATS.items() for part in parts if isinstance(part, kind))
+
+
+def step_of(renderer: Renderer, representation: Any, family_fitting: Any, pixels: int, added: int = 0) -> float:
+    """Bytes of one step forward and back, over photographs of so many pixels; ``added`` floats a pixel of these."""
     if renderer.batching == "pixels":
         asked = family_fitting.batch_samples if isinstance(family_fitting, VolumeFitting) else 0
         layers = [x for x in renderer.modules() if isinstance(x, nn.Linear)] if isinstance(renderer, nn.Module) else []
         # Fused networks keep nothing on the way; of others autograd keeps every layer's outputs.
         wide = 2 * sum(layer.out_features for layer in layers) + FEATURE_FLOATS * _more_features(renderer)
         return float(4 * (SAMPLE_FLOATS + wide) * asked)
-    return float(4 * PIXEL_FLOATS * pixels + PAIR_BYTES * PAIRS_A_SPLAT * _most_splats(representation))
+    splats = _most_splats(representation)
+    compared = 4 * (COMPARED_FLOATS + added) * pixels
+    pairs = PAIRS_A_SPLAT * splats + PAIRS_A_PIXEL * pixels
+    return max(compared, 4 * (BLENDED_FLOATS * pixels + SPLAT_FLOATS * splats) + PAIR_BYTES * pairs)
 
 
 def _more_features(renderer: Renderer) -> int:

@@ -47,6 +47,9 @@ FLOAT = 4
 SEEN = 18  # floats of a pixel while a picture is joined from its parts and laid over its background
 COLOR = 3  # floats of a pixel of a picture that is kept
 USUAL_SIZE = (640, 360)  # of films
+WINDOW = (1280, 720)  # of a browser that looks at a scene
+VIEWER = 30 * 2**20  # bytes of what serves it
+SENT = 1.5  # pictures at a time there: one is still on its way while the next is made
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ EDITED = {
 }
 STREAMED = 12 * 2**20  # bytes of what is read, edited and written at a time, from .ply to .ply
 ALLOWED = {".spz": 11.1, ".sog": 7.1, ".sogc": 6.4}  # copies where the steps of a file are found by pictures
+VERIFIED = 6.4  # copies while a file that was read back is held against the scene, part by part
 COMPARED = 38  # floats of a pixel while a picture of such a file is held against the scene's own
 
 
@@ -120,8 +124,8 @@ def plans_for(path: str) -> dict[str, Plan]:
         file = read_splats(place)
         size = FLOAT * file.cloud.floats()
         scene = scene_of_file(file)
-        uses = {"info": Use(READ_FILE), "import": Use(SHOWN)} | _of_splats(SIZE[0] * SIZE[1])
-        uses |= _allowed(Use(0, SIZE[0] * SIZE[1], min(MOST_VIEWS, len(scene.cameras))))
+        uses = {"info": Use(READ_FILE), "import": Use(SHOWN)} | _of_splats()
+        uses |= _judged(Use(0, SIZE[0] * SIZE[1], min(MOST_VIEWS, len(scene.cameras))))
         if codec_of(place) == "ply":
             uses["export streamed"] = Use(0, libraries=STREAMED)
         planned = {name: use.plan(size, limit) for name, use in uses.items()}
@@ -138,19 +142,24 @@ def plans_for(path: str) -> dict[str, Plan]:
     }
 
 
-def _of_splats(pixels: int) -> dict[str, Use]:
-    """What is done with Gaussians; pictures of ``pixels`` are for the browser."""
+def _of_splats() -> dict[str, Use]:
+    """What is done with Gaussians."""
     exports = {
         f"export {extension}": Use(copies, libraries=USD_LIBRARY if extension in usd.SUFFIXES else 0)
         for extension, copies in WRITTEN.items()
     }
     edits = {f"export {verb}": Use(copies) for verb, copies in EDITED.items()}
-    return {"render": Use(SHOWN, USUAL_SIZE[0] * USUAL_SIZE[1]), "view": Use(SHOWN, pixels), **exports, **edits}
+    shown = {
+        "render": Use(SHOWN, USUAL_SIZE[0] * USUAL_SIZE[1]),
+        "view": Use(SHOWN, round(SENT * WINDOW[0] * WINDOW[1]), libraries=VIEWER),
+    }
+    return {**shown, **exports, **edits}
 
 
-def _allowed(judging: Use) -> dict[str, Use]:
-    """Files that are as small as a loss allows, judged by what ``judging`` holds besides the scene."""
-    return {f"export --allow-loss {kind}": replace(judging, scene=copies) for kind, copies in ALLOWED.items()}
+def _judged(judging: Use) -> dict[str, Use]:
+    """Files that are verified or as small as a loss allows, by what ``judging`` holds besides the scene."""
+    allowed = {f"export --allow-loss {kind}": replace(judging, scene=copies) for kind, copies in ALLOWED.items()}
+    return {"export --verify": replace(judging, scene=VERIFIED), **allowed}
 
 
 def _of_run(run: Path, limit: float) -> dict[str, Plan]:
@@ -173,14 +182,14 @@ def _of_run(run: Path, limit: float) -> dict[str, Plan]:
             bytes_of_opening(capture),
         )
         uses["evaluate"] = replace(judging, views=0)
-    shown = _of_splats(pixels)
+    shown = _of_splats()
     size = (run / SCENE).stat().st_size
     looked: dict[str, dict[str, float]] = {}
     if not isinstance(scene.renderer, SplatRenderer):
         shown = {name: shown[name] for name in ("render", "view")}
         looked["export .html"] = baked_parts(scene)
     else:
-        shown |= _allowed(judging)
+        shown |= _judged(judging)
     planned = {name: use.plan(size, limit) for name, use in (uses | shown).items()}
     looked |= surfaces(scene)
     planned |= {name: Plan({"the scene": SHOWN * size, **parts}, limit) for name, parts in looked.items()}

@@ -32,6 +32,8 @@ def test_train_evaluate_info_and_render_work_on_one_run(tmp_path: Path, capsys: 
     assert result["psnr"] == pytest.approx(sum(image["psnr"] for image in result["images"]) / 3)
     assert "32x32" in result["scope"]
     assert len(list((run / "renders").glob("*.png"))) == 3
+    assert main(["evaluate", str(run), "--pictures"]) == 0
+    assert str(run / "renders") in capsys.readouterr().err
 
     assert main(["info", str(run), "--json"]) == 0
     facts = figures(capsys)

@@ -68,6 +68,17 @@ def test_a_file_becomes_another_bit_for_bit_and_says_what_was_lost(
     assert figures(capsys)["format"] == "SPZ"
 
 
+def test_an_edit_that_leaves_some_out_says_how_many_there_were(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = str(tmp_path / "b.splat")
+    assert main(["export", str(file), "--budget", "100", target, "--json"]) == 0
+    facts = figures(capsys)
+    assert (facts["gaussians"], facts["gaussians_before_edits"]) == (100, 120)
+    assert main(["export", str(file), target, "--json"]) == 0
+    assert "gaussians_before_edits" not in figures(capsys)
+
+
 def test_scale_and_up_are_applied(file: Path, tmp_path: Path) -> None:
     assert main(["export", str(file), str(tmp_path / "b.ply"), "--scale", "2", "--up", "z"]) == 0
     before, after = read_splats(file).cloud, read_splats(tmp_path / "b.ply").cloud

@@ -104,6 +104,16 @@ def test_the_loss_of_equal_images_is_nothing_and_has_no_gradient():
     assert image.grad.abs().max() < 1e-6
 
 
+def test_a_term_that_nobody_asks_for_has_no_part_in_the_gradient():
+    image, target = (x[None] for x in _images(15, 12, 3))
+    image.requires_grad_()
+    (alone,) = torch.autograd.grad(l1_dssim(image, target, 0.2)[0], image)
+    (index,) = torch.autograd.grad(l1_dssim(image, target, 0.2)[1], image)
+    (both,) = torch.autograd.grad(sum(l1_dssim(image, target, 0.2)), image)
+    torch.testing.assert_close(alone, 0.8 / image.numel() * (image - target).sign().detach())
+    torch.testing.assert_close(alone + index, both)
+
+
 def test_every_number_of_threads_gives_the_same_loss():
     handle = native.library()
     if handle is None:

@@ -28,7 +28,7 @@ from tests.conformance.small import small_session
 from tests.data.captures import SIZE, sample, write_transforms
 from tests.representations.gaussian_clouds import sample_cloud
 
-LOADING = {"export mesh", "export .usdc", "export .usda", "export .usdz"}  # libraries of an extra
+LOADING = {"export mesh", "export .usdc", "export .usda", "export .usdz", "view"}  # libraries of an extra, or a server
 
 
 def file_of(count: int, folder: Path) -> Path:
@@ -62,6 +62,19 @@ def test_files_as_small_as_a_loss_allows_are_planned_with_the_pictures_that_judg
         parts = planned[f"export --allow-loss {kind}"].parts
         assert parts["the scene"] == pytest.approx(copies * 1000 * 59 * 4)
         assert parts["pictures"] == 4 * (plans.SEEN + plans.COMPARED + kept) * width * height
+
+
+def test_a_view_is_planned_with_the_window_that_it_fills_whatever_the_photographs(tmp_path: Path) -> None:
+    few, many = (plans_for(str(file_of(count, tmp_path)))["view"].parts for count in (10, 1000))
+    assert few["pictures"] == many["pictures"] == 4 * plans.SEEN * 1.5 * 1280 * 720
+    assert few["the process"] > PROCESS
+
+
+def test_a_file_that_is_read_back_is_planned_with_the_pictures_that_judge_it(tmp_path: Path) -> None:
+    parts = plans_for(str(file_of(1000, tmp_path)))["export --verify"].parts
+    width, height = SHOWN_SIZE
+    assert parts["the scene"] == pytest.approx(plans.VERIFIED * 1000 * 59 * 4)
+    assert parts["pictures"] == 4 * (plans.SEEN + plans.COMPARED + MOST_VIEWS * plans.COLOR) * width * height
 
 
 def test_edits_from_ply_to_ply_take_the_same_whatever_the_scene(tmp_path: Path) -> None:
