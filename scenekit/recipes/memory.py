@@ -31,6 +31,7 @@ from scenekit.renderers.occupancy import JUDGED
 from scenekit.renderers.scene import Scene
 from scenekit.renderers.volume import VolumeRenderer
 from scenekit.representations.gaussians import Gaussians
+from scenekit.representations.mlp import FrequencyNetwork
 from scenekit.training.corrections import BilateralGrids, DepthPrior, Exposures, NormalPrior
 from scenekit.training.hosted import Hosted
 from scenekit.training.photographs import Photographs
@@ -282,9 +283,11 @@ def step_of(renderer: Renderer, representation: Any, family_fitting: Any, pixels
     """Bytes of one step forward and back, over photographs of so many pixels; ``added`` floats a pixel of these."""
     if renderer.batching == "pixels":
         asked = family_fitting.batch_samples if isinstance(family_fitting, VolumeFitting) else 0
-        layers = [x for x in renderer.modules() if isinstance(x, nn.Linear)] if isinstance(renderer, nn.Module) else []
-        # Fused networks keep nothing on the way; of others autograd keeps every layer's outputs.
-        wide = 2 * sum(layer.out_features for layer in layers) + FEATURE_FLOATS * _more_features(renderer)
+        modules = list(renderer.modules()) if isinstance(renderer, nn.Module) else []
+        # Fused networks keep what goes in alone; of others autograd keeps every layer's outputs.
+        kept = sum(x.out_features for x in modules if isinstance(x, nn.Linear))
+        kept += sum(x.weights[0].shape[1] for x in modules if isinstance(x, FrequencyNetwork))
+        wide = 2 * kept + FEATURE_FLOATS * _more_features(renderer)
         return float(4 * (SAMPLE_FLOATS + wide) * asked)
     splats = _most_splats(representation)
     compared = 4 * (COMPARED_FLOATS + added) * pixels

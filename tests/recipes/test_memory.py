@@ -94,11 +94,12 @@ def test_photographs_that_stay_in_main_memory_are_not_counted_on_the_gpu(tmp_pat
 def test_layers_that_keep_what_they_give_are_counted(tmp_path: Path) -> None:
     capture = open_capture(write_colmap(tmp_path / "capture", sample()))
     fitting = VolumeFitting(batch_samples=1000)
-    wide, fused = (
+    wide, frequencies, fused = (
         plans_of(prepare(capture, kind, Fitting(steps=1), fitting))[0].parts["a step"]
-        for kind in (Mlp(width=64), HashGrid(log2_table=10))
+        for kind in (Mlp(width=64, activation="siren"), Mlp(width=64, finest=1024), HashGrid(log2_table=10))
     )
     assert wide > fused + 4 * 2 * 8 * 64 * 1000
+    assert frequencies >= fused + 4 * 2 * 63 * 1000  # the angles and their sines
 
 
 @pytest.mark.bad_input
