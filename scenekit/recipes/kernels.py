@@ -131,7 +131,7 @@ NETWORKS: dict[type[nn.Module], Callable[[Any], Sequence[Sequence[torch.Tensor]]
     RadianceNetworks: lambda x: [x.density_weights, x.color_weights],
     ColorLayers: lambda x: [x.color_weights],
     SignalField: lambda x: [x.weights],
-    FrequencyNetwork: lambda x: [x.weights[: x.skip], x.weights[x.skip :]] if x.skip else [x.weights],
+    FrequencyNetwork: lambda x: x.parts,
 }
 
 # Of single pixels' rays, from which pixels they are to how far off they were.

@@ -106,14 +106,19 @@ class FrequencyNetwork(nn.Module):
             for width, out in zip(widths, outs, strict=True)
         )
 
+    @property
+    def parts(self) -> list[tuple[Tensor, ...]]:
+        """Weights of the networks that run one after another: up to the skip, and from it on; of one without it."""
+        weights = tuple(self.weights)
+        return [weights[: self.skip], weights[self.skip :]] if self.skip else [weights]
+
     def forward(self, centred: Float[Tensor, "S D"]) -> Float[Tensor, "S F"]:
         """Of points in [-1, 1]."""
         encoded = frequencies(centred, self.waves, self.phases)
-        weights = tuple(self.weights)
-        if not self.skip:
-            return mlp(encoded, weights)
-        before = torch.relu(mlp(encoded, weights[: self.skip]))
-        return mlp(torch.cat([before, encoded], -1), weights[self.skip :])
+        *before, last = self.parts
+        for weights in before:
+            encoded = torch.cat([torch.relu(mlp(encoded, weights)), encoded], -1)
+        return mlp(encoded, last)
 
 
 def octaves(count: int) -> tuple[Float[Tensor, " W"], Float[Tensor, " W"]]:
