@@ -83,8 +83,8 @@ class _Found:
             return ""
         if "refused" in record:
             return "refused"
-        teacher, student = record["kinds"]
-        lost = _less(self.teachers.get(teacher), record)
+        student = record["kinds"][1]
+        lost = f"{record['teacher_psnr'] - record['psnr']:+.2f}"
         above = _less(record, self.alone.get(student))
         return f"{record['psnr']:.2f}{self.marks[_origin(record)]} ({lost} / {above}), {record['seconds']:.0f} s"
 

@@ -125,7 +125,9 @@ def _scratch(task: Task, setting: Setting) -> dict[str, Any]:
 
 def _convert(task: Task, setting: Setting) -> dict[str, Any]:
     conversion, figures = _converted(_teacher_of(task, setting), task.kinds[1], task, setting)
-    return figures | _judged(conversion.scene, task, setting)
+    assert task.teacher is not None
+    taught = noted(setting.folder(task.teacher)) or {}
+    return figures | {"teacher_psnr": taught["psnr"]} | _judged(conversion.scene, task, setting)
 
 
 def _chain(task: Task, setting: Setting) -> dict[str, Any]:

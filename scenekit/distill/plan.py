@@ -28,12 +28,14 @@ class Active:
         poses: the hardest poses come again, perturbed; else random ones come, which splats learnt more from: on lego
             1.2 dB after 4,000 steps at 100x100, 1.6 dB after 20 s at 800x800.
         rays: the hardest rays come again.
-        points: while rendering, only the points that make the picture are matched; else all that light reaches.
+        points: while rendering, only the points that make the picture are matched; else all that light reaches. To
+            find them takes a fifth of a step: an MLP from a hash grid, lego 800x800, 20 s of an H200, 30.52 dB with
+            hard rays alone, 30.33 with such points alone, 30.47 with neither.
     """
 
     poses: bool = False
     rays: bool = True
-    points: bool = True
+    points: bool = False
 
 
 @dataclass(frozen=True)
