@@ -209,8 +209,8 @@ CONVERSION_INTRODUCTION = """# What conversions lose
 Written by `python -m benchmarks.tables` from `benchmarks/results/conversion.json`, which `python -m
 benchmarks.conversion lego --gpus 2 --keep` measures. A teacher of each kind is trained for 30 s, then every
 ordered pair is converted without photographs in 20 s, preparation included; each kind is also trained from the
-photographs for as long. All are judged on held-out photographs. *Active learning* means that hard rays and
-points come again. Where rows come from more than one commit or device, others than most have a mark.
+photographs for as long. All are judged on held-out photographs. *Active learning* means that hard rays
+come again (in older rows hard points, too). Where rows come from more than one commit or device, others than most have a mark.
 """
 
 

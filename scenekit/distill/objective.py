@@ -69,6 +69,7 @@ class Distillation:
         pool: the poses that all of them look from.
         watched: cameras and the teacher's colours from there, for a target PSNR.
         seconds: of each stage so far, by the wall clock.
+        taken: steps of each stage so far, by its number.
     """
 
     student: Renderer
@@ -76,18 +77,24 @@ class Distillation:
     pool: PosePool
     watched: Sequence[tuple[Cameras, Tensor]] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    taken: dict[int, int] = field(default_factory=dict)
     _last: tuple[str, float] | None = None
     _issued: deque[int] = field(default_factory=deque[int])
 
     def next(self, context: Context) -> Staged:
         """The current stage's next look."""
-        number = next(
-            i for i, (stage, _) in enumerate(self.stages) if context.progress < stage.until or i == len(self.stages) - 1
-        )
+        number = next(i for i in range(len(self.stages)) if not self._over(i, context.progress))
         stage, looking = self.stages[number]
+        self.taken[number] = self.taken.get(number, 0) + 1
         self._issued.append(number)
         self._clock(stage.name)
         return Staged(number, looking.next(stage.name, context))
+
+    def _over(self, number: int, progress: float) -> bool:
+        """Whether a stage has had its share or its steps; the last never is."""
+        stage = self.stages[number][0]
+        spent = stage.steps is not None and self.taken.get(number, 0) >= stage.steps
+        return number < len(self.stages) - 1 and (spent or progress >= stage.until)
 
     def losses(self, look: Staged, context: Context) -> Outcome:
         """The stage's."""
@@ -141,11 +148,13 @@ class Distillation:
 
     def state_dict(self) -> dict[str, Any]:
         """Of every part, by its name."""
-        return {name: dict(part.state_dict()) for name, part in self._parts().items()} | {"seconds": dict(self.seconds)}
+        clocks = {"seconds": dict(self.seconds), "taken": {str(number): steps for number, steps in self.taken.items()}}
+        return {name: dict(part.state_dict()) for name, part in self._parts().items()} | clocks
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue."""
         for name, part in self._parts().items():
             part.load_state_dict(state.get(name, {}))
         self.seconds = dict(state.get("seconds") or {})
+        self.taken = {int(number): steps for number, steps in (state.get("taken") or {}).items()}
         self._issued.clear()

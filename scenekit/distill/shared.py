@@ -31,7 +31,9 @@ from scenekit.renderers.volume import VolumeRenderer, lit, radiance_of
 from scenekit.training.objective import Outcome, counted
 from scenekit.training.photographs import served_of, share_of
 
-BEHIND = 8  # samples of a ray behind the one that stopped the light
+# Samples of a ray behind the one that stopped the light. From a hash grid, lego 800x800, 20 s of an H200: an MLP 0.2 dB
+# better than with 8, simplex_grid and low_rank 0.06, for there is room for more rays.
+BEHIND = 2
 MATCHED = 0.002  # weight of what is matched at points, once colours are rendered
 FADING = 0.995  # of the features' weight, a step: they only help at the start
 FADED = 1e-4  # of it, below which they are not compared any more

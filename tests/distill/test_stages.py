@@ -14,8 +14,9 @@ from scenekit.core.rays import Samples
 from scenekit.distill.active import PosePool, RaySource
 from scenekit.distill.examine import occupied_cells, require_capacity
 from scenekit.distill.inherit import carve, inherit, inherit_occupancy, seen_through, widened
+from scenekit.distill.objective import Distillation
 from scenekit.distill.pictures import Gallery, SinglePixels, WholePictures
-from scenekit.distill.plan import Distilling, plan
+from scenekit.distill.plan import Distilling, Stage, plan
 from scenekit.distill.poses import Clearance, PoseSampler
 from scenekit.distill.rendering import Rendered
 from scenekit.distill.shared import SharedSamples, clamped_difference, heaviest
@@ -63,6 +64,38 @@ def test_stages_follow_from_what_both_can_do() -> None:
     assert names["splats", "field"] == names["field", "splats"] == names["splats", "splats"] == ["rendering"]
     assert plan(student(), student(grid(16)), Distilling()).shared
     assert not plan(splats(), student(), Distilling()).shared
+
+
+class Counted:
+    """Looks at nothing, and says which stage asked."""
+
+    def next(self, stage: str, context: Context) -> str:
+        return stage
+
+    def state_dict(self) -> dict[str, int]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        pass
+
+
+def test_a_stage_ends_with_its_share_or_its_steps_and_goes_on_where_it_was() -> None:
+    def distillation() -> Distillation:
+        own = ring().to(dtype=torch.float32)
+        sampler = PoseSampler(own, "hemisphere", lambda found: torch.ones(len(found), dtype=torch.bool))
+        pool = PosePool(own, sampler, 0, False, generator())
+        stages = (Stage("features", 0.15, 3), Stage("points", 0.25, 3), Stage("rendering", 1.0))
+        return Distillation(student(), [(stage, Counted()) for stage in stages], pool)
+
+    def names(of: Distillation, *progress: float) -> list[str]:
+        return [of.next(Context(progress=at)).look for at in progress]
+
+    assert names(distillation(), 0, 0.2, 0.24, 0.3) == ["features", "points", "points", "rendering"]
+    slow = distillation()
+    assert names(slow, 0, 0.01, 0.02, 0.03, 0.04) == ["features"] * 3 + ["points"] * 2
+    resumed = distillation()
+    resumed.load_state_dict(slow.state_dict())
+    assert names(resumed, 0.05, 0.06) == ["points", "rendering"]
 
 
 def test_networks_of_equal_shape_are_inherited_and_encodings_only_within_one_config() -> None:
