@@ -210,7 +210,8 @@ Written by `python -m benchmarks.tables` from `benchmarks/results/conversion.jso
 benchmarks.conversion lego --gpus 2 --keep` measures. A teacher of each kind is trained for 30 s, then every
 ordered pair is converted without photographs in 20 s, preparation included; each kind is also trained from the
 photographs for as long. All are judged on held-out photographs. *Active learning* means that hard rays
-come again (in older rows hard points, too). Where rows come from more than one commit or device, others than most have a mark.
+come again (in older rows hard points, too). Where rows come from more than one commit or device, others than most
+have a mark.
 """
 
 
