@@ -22,6 +22,7 @@ from benchmarks.record import call, data, keep
 
 LIMIT = 0.2
 RUNS = 3
+GROWING = ("--minutes", "1.5", "--downscale", "2", "--batch-samples", "16384")  # with a checkpoint beside, once grown
 SPLATS = ("gaussians", "--steps", "120", "--downscale")
 FIELD = ("hash_grid", "--log2-table", "17", "--networks.width", "32", "--steps", "25", "--downscale")
 ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -34,6 +35,11 @@ ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "hash_grid-gpu": ("lego", ("hash_grid", "--preset", "gpu", "--steps", "600", "--minutes", "60")),
     "gaussians-gpu": ("lego", ("gaussians", "--steps", "2000", "--max-count", "300000")),
     "mlp-gpu": ("lego", ("mlp", "--steps", "50", "--batch-samples", "65536")),
+    "dense_grid-growing": (
+        "synthetic",
+        ("dense_grid", *GROWING),
+    ),
+    "low_rank-growing": ("synthetic", ("low_rank", *GROWING)),
     "triplane-small": ("synthetic", ("triplane", "--steps", "25", "--downscale", "2", "--batch-samples", "32768")),
 }
 

@@ -1,4 +1,4 @@
-"""What a :class:`~scenekit.core.protocols.Field` may also be: one with faster ways to the same answers."""
+"""What a :class:`~scenekit.core.protocols.Field` may also be: with faster ways to the same answers, or growing."""
 
 from __future__ import annotations
 
@@ -52,4 +52,13 @@ class Radiant(Protocol):
 
     def radiance(self, samples: Samples) -> tuple[Float[Tensor, " S"], Float[Tensor, "S 3"]]:
         """Densities and colours: what ``density``, then ``color`` say."""
+        ...
+
+
+@runtime_checkable
+class Growing(Protocol):
+    """What a field may also be: one that has more parameters at the end of a training than at its start."""
+
+    def most_parameters(self) -> int:
+        """How many numbers it learns in the end."""
         ...

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras
+from scenekit.core.capabilities import Growing
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
 from scenekit.core.protocols import Encoding, Renderer
@@ -30,8 +31,10 @@ from scenekit.renderers.background import SphereBackground
 from scenekit.renderers.occupancy import JUDGED
 from scenekit.renderers.scene import Scene
 from scenekit.renderers.volume import VolumeRenderer
+from scenekit.representations.factors import Factors
 from scenekit.representations.gaussians import Gaussians
 from scenekit.representations.mlp import FrequencyNetwork
+from scenekit.representations.networks import ColorLayers, RadianceNetworks
 from scenekit.training.corrections import BilateralGrids, DepthPrior, Exposures, NormalPrior
 from scenekit.training.hosted import Hosted
 from scenekit.training.photographs import Photographs
@@ -39,15 +42,17 @@ from scenekit.training.photographs import Photographs
 GIB = 2**30
 PROCESS = 0.27 * GIB  # python, torch, and their libraries
 PROCESS_WITH_GPU = 1.5 * GIB  # the same with the driver's, and buffers that a GPU copies from
-ON_GPU = 0.3 * GIB  # of the GPU's own memory for kernels, recorded steps, and what the allocator rounds up
+# Of the GPU's own memory: the driver's context and kernels (757 to 840 MiB of an H200), what the allocator rounds up.
+ON_GPU = 0.8 * GIB
+RECORDED = 2  # steps of which a GPU holds the memory: one as it is first run, and one as it is recorded
 CELL_BYTES = 250  # of a cell of the occupancy grid that is looked at, while it is found out where nothing can be
 CELL_COPIES = 3  # of the grid of all cascades: itself, its update, and what a checkpoint copies
 # Of each parameter: itself, its gradient, two moments, its average or a transient of the step, and what a checkpoint
 # copies of these while it is written.
 COPIES = 8
-# Of each parameter on a GPU: itself, two moments and its average; the same as they were at two earlier steps, to which
-# training goes back when it diverges; and gradients, which every recorded step has of its own.
-COPIES_ON_GPU = 4 + 2 * 4 + 4
+# Of each parameter on a GPU: itself, two moments and its average; the first three as they were at two earlier steps, to
+# which training goes back when it diverges; and gradients, of a step as it is first run and of recorded ones.
+COPIES_ON_GPU = 4 + 2 * 3 + 2
 MERGED = (
     6  # of each parameter of a divided training, in the first process's main memory: gathered, and a checkpoint's copy
 )
@@ -57,6 +62,8 @@ DECODED, UNDISTORTED = 14, 44  # bytes of a pixel of a file meanwhile; where it 
 PICTURE_BYTES = 10  # of a pixel of a teacher's picture: colour, opacity and depth in half precision
 TAUGHT = 2  # of a teacher's parameters: as they were read, and in the modules that they went into
 SAMPLE_FLOATS = 600  # of a volume's sample on its way forward and back: features, two networks, their gradients
+BARE_FLOATS = 150  # the same of a field without networks
+PRODUCT_FLOATS = 3  # of a component of factors: of a plane, of a line, and their product
 USUAL_FEATURES, FEATURE_FLOATS = 32, 20  # features within that; of each more: planes keep what they are multiplied from
 # Floats of a pixel when splats are compared with a photograph: it, with alpha and over its background, 7; colours,
 # opacity, what is let through and how many splats were open, 6; what is over the background, 4; three maps of SSIM, 9;
@@ -139,12 +146,17 @@ def plans_of(session: Session, limit: float | None = None) -> list[Plan]:
         kept = COPIES * copy + _bytes_merged(session, copy)
         return [plan_of("memory", limit, images, companions, kept, cells, step, PROCESS)]
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-    there = 0.0 if _is_hosted(session) else 1.0  # photographs are on the GPU, beside those of the capture
-    main = bytes_of_photographs(capture) if there else images
+    hosted = _is_hosted(
+        session
+    )  # else photographs are on the GPU, those that are learnt from, beside all in the capture
+    main = images if hosted else bytes_of_photographs(capture)
+    there = 0.0 if hosted else len(capture.train) / len(capture.images)
     copies = COPIES_BESIDE * copy + _bytes_merged(session, copy)
     return [
         plan_of("memory", limit, main, companions, copies, 0, 0, PROCESS_WITH_GPU),
-        plan_of("GPU memory", free, there * images, there * companions, COPIES_ON_GPU * copy, cells, step, ON_GPU),
+        plan_of(
+            "GPU memory", free, there * images, there * companions, COPIES_ON_GPU * copy, cells, RECORDED * step, ON_GPU
+        ),
     ]
 
 
@@ -239,9 +251,11 @@ def _companions(capture: Capture) -> float:
 
 
 def bytes_learnt(renderer: Renderer, representation: Any = None, processes: int = 1) -> float:
-    """Bytes of one copy of all parameters; with a representation, of as many splats as they may become."""
+    """Bytes of one copy of all parameters of a field that has grown; of as many splats as a representation allows."""
     tensors = [tensor for group in renderer.parameter_groups() for tensor in group.parameters.values()]
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    if isinstance(renderer, VolumeRenderer) and isinstance(renderer.field, Growing):
+        size *= renderer.field.most_parameters() / sum(tensor.numel() for tensor in tensors)
     if renderer.batching == "images" and representation is not None:
         count = max((len(tensor) for tensor in tensors), default=1) * processes
         size *= max(1.0, _most_splats(representation) / max(1, count))
@@ -288,7 +302,9 @@ def step_of(renderer: Renderer, representation: Any, family_fitting: Any, pixels
         kept = sum(x.out_features for x in modules if isinstance(x, nn.Linear))
         kept += sum(x.weights[0].shape[1] for x in modules if isinstance(x, FrequencyNetwork))
         wide = 2 * kept + FEATURE_FLOATS * _more_features(renderer)
-        return float(4 * (SAMPLE_FLOATS + wide) * asked)
+        wide += PRODUCT_FLOATS * sum(x.components for x in modules if isinstance(x, Factors))
+        usual = SAMPLE_FLOATS if any(isinstance(x, (ColorLayers, RadianceNetworks)) for x in modules) else BARE_FLOATS
+        return float(4 * (usual + wide) * asked)
     splats = _most_splats(representation)
     compared = 4 * (COMPARED_FLOATS + added) * pixels
     pairs = PAIRS_A_SPLAT * splats + PAIRS_A_PIXEL * pixels

@@ -111,6 +111,10 @@ class DenseGridField(nn.Module):
         cells = self.cells[stage]
         return Change.replacing({name: resampled(table, cells, low, high) for name, table in tables.items()})
 
+    def most_parameters(self) -> int:
+        """See :class:`~scenekit.core.capabilities.Growing`."""
+        return rows_of(3, self.cells[-1]) * (self.densities.shape[1] + self.colors.shape[1])
+
     def parameter_groups(self) -> list[ParameterGroup]:
         """Cells that nothing touched keep their moments."""
         rates = {"densities": self.config.density_learning_rate, "colors": self.config.learning_rate}

@@ -61,6 +61,12 @@ class Factors(nn.Module):
             for index, (factor, table) in enumerate(zip(self.axes, self.tables, strict=True))
         }
 
+    def numbers(self, cells: int) -> int:
+        """How many its tables hold with so many cells a side."""
+        return sum(
+            rows_of(len(axes), cells) * table.shape[1] for axes, table in zip(self.axes, self.tables, strict=True)
+        )
+
     def size(self) -> Float[Tensor, ""]:
         """Mean absolute value, summed over tables: what makes components vanish (TensoRF, eq. 11)."""
         return torch.stack([table.abs().mean() for table in self.tables]).sum()

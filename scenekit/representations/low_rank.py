@@ -151,6 +151,11 @@ class LowRankField(nn.Module):
     def _raw_density(self, places: Float[Tensor, "S 3"]) -> Float[Tensor, " S"]:
         return truncated_exp(self.density_factors(places).sum(-1) + math.log(self.config.initial_density))
 
+    def most_parameters(self) -> int:
+        """See :class:`~scenekit.core.capabilities.Growing`."""
+        matrices = self.encoding.basis.numel() + sum(p.numel() for p in self.networks.parameters())
+        return matrices + sum(part.numbers(self.cells[-1]) for part in (self.density_factors, self.encoding.factors))
+
     def parameter_groups(self) -> list[ParameterGroup]:
         """Factors at the rate, matrices at a tenth."""
         rate = self.config.learning_rate

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from scenekit import Gaussians, HashGrid, Mlp
+from scenekit import DenseGrid, Gaussians, HashGrid, LowRank, Mlp
 from scenekit.cli import main
 from scenekit.core.checks import BadInput
 from scenekit.data import open_capture
 from scenekit.recipes import Fitting, prepare
 from scenekit.recipes.configs import VolumeFitting
-from scenekit.recipes.memory import GIB, Plan, plans_of
+from scenekit.recipes.memory import COPIES, GIB, Plan, plans_of
+from scenekit.training.steps import steps
 from tests.data.captures import SIZE, sample, write_colmap, write_transforms
 from tests.pretend_gpu import FREE, HELD
 
@@ -76,12 +77,13 @@ def test_a_gpu_holds_photographs_parameters_and_the_step_and_main_memory_the_res
     (alone,) = plans_of(prepare(capture, field, Fitting(steps=1, device="cpu")))
     assert (here.of, there.of, there.available) == ("memory", "GPU memory", FREE + HELD)
     assert here.parts["photographs"] == photographs
-    assert there.parts["photographs"] == alone.parts["photographs"] == 2 * photographs
+    assert alone.parts["photographs"] == 2 * photographs
+    assert there.parts["photographs"] == 2 * len(capture.train) * EACH
     assert set(here.parts) == {"photographs", "parameters", "the process"}
-    assert there.parts["a step"] == alone.parts["a step"]
+    assert there.parts["a step"] == 2 * alone.parts["a step"]  # as it is first run, and as it is recorded
     assert there.parts["parameters"] > alone.parts["parameters"] > here.parts["parameters"]
     splats = plans_of(prepare(capture, Gaussians(max_count=1000), Fitting(steps=1)))[1]
-    assert splats.parts["photographs"] == photographs
+    assert splats.parts["photographs"] == len(capture.train) * EACH
 
 
 def test_photographs_that_stay_in_main_memory_are_not_counted_on_the_gpu(tmp_path: Path, pretended_gpu: None) -> None:
@@ -89,6 +91,17 @@ def test_photographs_that_stay_in_main_memory_are_not_counted_on_the_gpu(tmp_pat
     here, there = plans_of(prepare(capture, HashGrid(log2_table=10), Fitting(steps=1)))
     assert here.parts["photographs"] == 6 * EACH
     assert "photographs" not in there.parts
+
+
+@pytest.mark.parametrize("kind", [DenseGrid(coarsest=8, resolution=24), LowRank(coarsest=8, finest=24)])
+def test_a_field_is_counted_as_large_as_it_grows(tmp_path: Path, kind: DenseGrid | LowRank) -> None:
+    capture = open_capture(write_colmap(tmp_path / "capture", sample()))
+    session = prepare(capture, kind, Fitting(steps=20), VolumeFitting(batch_samples=1024))
+    (plan,) = plans_of(session)
+    for _ in steps(session.training):
+        pass
+    numbers = sum(p.numel() for group in session.scene.renderer.parameter_groups() for p in group.parameters.values())
+    assert plan.parts["parameters"] == pytest.approx(COPIES * 4 * numbers)
 
 
 def test_layers_that_keep_what_they_give_are_counted(tmp_path: Path) -> None:
