@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +23,7 @@ from scenekit.assets.meshes.export import export_mesh
 from scenekit.assets.meshes.files import SUFFIXES, check_mesh_target
 from scenekit.assets.meshes.fusion import Box
 from scenekit.assets.meshes.points import check_points_target, export_points
+from scenekit.assets.meshes.views import Report
 from scenekit.assets.splats.files import read_splats
 from scenekit.assets.web import Shape
 from scenekit.assets.web.beside import shape_of_file
@@ -169,9 +171,26 @@ def _written(options: Export, edits: Sequence[Edit]) -> dict[str, Any]:
     box = None if splats else _only_box(edits)
     scene = edited(source, edits).scene if splats else source.scene
     frame = file_from_world(scene.cameras, options.up, options.scale)
-    if kind == "points":
-        return export_points(scene, options.target, options.meshing, file_from_world=frame, box=box)
-    return export_mesh(scene, options.target, options.meshing, file_from_world=frame, box=box, against=options.against)
+    with _reporting(kind, options.json) as report:
+        if kind == "points":
+            return export_points(scene, options.target, options.meshing, file_from_world=frame, box=box, report=report)
+        against = options.against
+        return export_mesh(
+            scene, options.target, options.meshing, file_from_world=frame, box=box, against=against, report=report
+        )
+
+
+@contextmanager
+def _reporting(kind: str, hidden: bool) -> Generator[Report]:
+    """A bar that says what is done now."""
+    with Progress(console=Console(stderr=True, quiet=hidden)) as bar:
+        task = bar.add_task(kind, total=1)
+
+        def report(what: str, done: int, parts: int) -> None:
+            bar.update(task, description=f"{kind}: {what}", completed=done, total=parts)
+
+        yield report
+        bar.update(task, description=kind, completed=1, total=1)
 
 
 def _gaussians(source: Source) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,12 @@ SOLID = 0.5  # opacity above which a pixel shows a surface
 FREE = 0.05  # opacity below which a pixel shows that nothing is there
 FIELD_OF_VIEW = math.radians(50)
 MARGIN = 1.05  # of the ball that cameras all around hold in view
+# Told what is done now, and how many of how many parts of it are done.
+Report = Callable[[str, int, int], None]
+
+
+def quiet(what: str, done: int, parts: int) -> None:
+    """A report to nobody."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +54,13 @@ class SurfacePoints:
     colors: Float[Tensor, "P 3"]
 
 
-def take_views(scene: Scene, cameras: Cameras) -> Views:
+def take_views(scene: Scene, cameras: Cameras, report: Report = quiet) -> Views:
     """Render every camera, into main memory; sizes must agree. Raises BadInput where the renderer gives no depth."""
     colors, opacities, depths = [], [], []
     inside = scene.cameras_in_scene(cameras)
     with torch.no_grad(), quick_products(scene.device):
         for index in range(len(cameras)):
+            report("pictures", index, len(cameras))
             rendering = scene.renderer.render(inside[index])
             if rendering.depth is None:
                 raise BadInput.of(
