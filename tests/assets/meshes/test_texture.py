@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from scenekit.assets.meshes import Meshing, charts, mesh
+from scenekit.assets.meshes import Meshing, mesh
 from scenekit.assets.meshes.appearance import ray_scene
+from scenekit.assets.meshes.charts import charted
 from scenekit.assets.meshes.compare import compare
 from scenekit.assets.meshes.extract import make
 from scenekit.assets.meshes.files import read_mesh, write_mesh
@@ -113,9 +114,8 @@ def test_a_file_without_triangles_is_refused(tmp_path: Path):
         read_mesh(tmp_path / "points.ply")
 
 
-def test_charts_of_a_mesh_in_blocks_are_those_of_one_mesh(truth: Mesh, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(charts, "BLOCK", 3000)
-    flat, rows = charts.charted(truth)
+def test_charts_of_a_mesh_in_blocks_are_those_of_one_mesh(truth: Mesh):
+    flat, rows = charted(truth, block=3000)
     assert torch.equal(flat.vertices, truth.vertices[rows])
     assert torch.equal(rows[flat.faces], truth.faces)
     assert flat.coordinates is not None
