@@ -18,6 +18,7 @@ from scenekit.assets.verify import Judge, Verification, verify
 from scenekit.assets.web import Shape, export_web
 from scenekit.assets.web.export import differs_by_direction
 from scenekit.core.checks import BadInput
+from scenekit.core.reports import Report, quiet
 from scenekit.core.transforms import Similarity
 from scenekit.renderers.scene import Scene
 from scenekit.renderers.splats import SplatRenderer
@@ -57,6 +58,7 @@ class Job:
         up: axis of the file that points up, where the user asked for one.
         allowed: dB that a file with steps may lose, which are then as coarse as that allows; None for the
             usual ones.
+        report: told how far the search for those is.
     """
 
     source: Source
@@ -64,6 +66,7 @@ class Job:
     frame: Similarity
     up: Axis | None = None
     allowed: float | None = None
+    report: Report = quiet
 
     @cached_property
     def judge(self) -> Judge:
@@ -113,7 +116,7 @@ def _write_splats(job: Job) -> Written:
     target, codec = job.target, writer_of(job.target)
     allowed = job.allowed
 
-    steps = None if allowed is None else lambda codec, cloud: coarsest(codec, cloud, job.judge, allowed)
+    steps = None if allowed is None else lambda codec, cloud: coarsest(codec, cloud, job.judge, allowed, job.report)
     cloud, coarser = write_splats(target, job.source.cloud().moved(job.frame), job.source.scene.device, steps)
     size = target.stat().st_size
     facts = {
@@ -197,6 +200,7 @@ def export(
     scale: float = 1.0,
     verify: bool = False,
     allow_loss: float | None = None,
+    report: Report = quiet,
 ) -> dict[str, Any]:
     """Write a scene as a file, in the frame of ``world`` unless asked otherwise; its extension says which kind.
 
@@ -207,6 +211,7 @@ def export(
         scale: units of the file in a unit of the world.
         verify: read the file back, render it at the scene's cameras and add what was lost.
         allow_loss: dB that the file may lose; each part of it gets the coarsest steps that allow for that.
+        report: told how far the search for these is.
 
     Returns plain facts. Raises BadInput, before anything is written, for what cannot be written so.
     """
@@ -224,7 +229,9 @@ def export(
                           remedy="leave it out for this kind of file")  # fmt: skip
     if allow_loss is not None and not 0 < allow_loss < float("inf"):
         raise BadInput.of("--allow-loss", wanted="a positive number of dB", found=str(allow_loss), remedy="correct it")
-    job = Job(source, file, file_from_world(source.scene.cameras, up, scale, exporter.half_turn), up, allow_loss)
+    job = Job(
+        source, file, file_from_world(source.scene.cameras, up, scale, exporter.half_turn), up, allow_loss, report
+    )
     written = exporter.write(job)
     facts = dict(written.facts)
     if verify and exporter.verify is not None:

@@ -23,13 +23,13 @@ from scenekit.assets.meshes.export import export_mesh
 from scenekit.assets.meshes.files import SUFFIXES, check_mesh_target
 from scenekit.assets.meshes.fusion import Box
 from scenekit.assets.meshes.points import check_points_target, export_points
-from scenekit.assets.meshes.views import Report
 from scenekit.assets.splats.files import read_splats
 from scenekit.assets.web import Shape
 from scenekit.assets.web.beside import shape_of_file
 from scenekit.assets.web.page import check_page_target
 from scenekit.cli.options import parse, say, without
 from scenekit.core.checks import BadInput
+from scenekit.core.reports import Report
 from scenekit.distill.bake import Baking, bake
 from scenekit.recipes.device import AUTO, device_of
 from scenekit.recipes.imported import scene_of_file
@@ -153,14 +153,16 @@ def _written(options: Export, edits: Sequence[Edit]) -> dict[str, Any]:
         source = edited(source, edits)
         if exporter_of(options.target).page:
             source = _for_page(source, options)
-        facts = export(
-            source,
-            options.target,
-            up=options.up,
-            scale=options.scale,
-            verify=options.verify,
-            allow_loss=options.allow_loss,
-        )
+        with _reporting(kind, options.json or options.allow_loss is None) as report:
+            facts = export(
+                source,
+                options.target,
+                up=options.up,
+                scale=options.scale,
+                verify=options.verify,
+                allow_loss=options.allow_loss,
+                report=report,
+            )
         return facts | before
     if judged:
         raise BadInput.of("--verify" if options.verify else "--allow-loss", wanted="a file of splats", found=kind,

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenekit.assets.meshes.surface import Mesh, library, vertex_normals
-from scenekit.assets.meshes.views import SOLID, Report, Views, quiet, seen_at
+from scenekit.assets.meshes.views import SOLID, Views, seen_at
 from scenekit.core.cameras import Cameras, every_pixel
+from scenekit.core.reports import Report, quiet
 from scenekit.kernels.rays import rays_of
 
 FACING = 4  # power of the cosine that weighs a camera

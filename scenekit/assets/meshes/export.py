@@ -10,7 +10,7 @@ from scenekit.assets.meshes.compare import compare
 from scenekit.assets.meshes.extract import Meshing, make
 from scenekit.assets.meshes.files import check_mesh_target, read_mesh, write_mesh
 from scenekit.assets.meshes.fusion import Box
-from scenekit.assets.meshes.views import Report, quiet
+from scenekit.core.reports import Report, quiet
 from scenekit.core.transforms import Similarity
 from scenekit.renderers.scene import Scene
 

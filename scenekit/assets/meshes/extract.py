@@ -17,17 +17,16 @@ from scenekit.assets.meshes.poisson import enough, poisson
 from scenekit.assets.meshes.surface import Mesh, library
 from scenekit.assets.meshes.texture import textured
 from scenekit.assets.meshes.views import (
-    Report,
     SurfacePoints,
     Views,
     cameras_around,
     chosen_cameras,
-    quiet,
     surface_points,
     take_views,
 )
 from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
+from scenekit.core.reports import Report, quiet
 from scenekit.renderers.scene import Scene
 
 TEXELS = 32  # of a texture for a triangle, where nothing else is said: finer ones leave room for no detail

@@ -12,9 +12,10 @@ from torch import Tensor
 from scenekit.assets.atomic import replacing
 from scenekit.assets.meshes.extract import Meshing, seen
 from scenekit.assets.meshes.fusion import Box
-from scenekit.assets.meshes.views import Report, SurfacePoints, quiet
+from scenekit.assets.meshes.views import SurfacePoints
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
+from scenekit.core.reports import Report, quiet
 from scenekit.core.transforms import Similarity
 from scenekit.data.ply import points_file, read_header, read_points
 from scenekit.renderers.scene import Scene

@@ -9,7 +9,8 @@ from torch import Tensor
 from scenekit.assets.meshes.appearance import ray_scene, seen_colors
 from scenekit.assets.meshes.charts import charted
 from scenekit.assets.meshes.surface import Mesh, library, vertex_normals
-from scenekit.assets.meshes.views import Report, Views, quiet
+from scenekit.assets.meshes.views import Views
+from scenekit.core.reports import Report, quiet
 
 GUTTER = 64  # texels around charts that are filled, so that no reader's filter sees the gaps between them
 

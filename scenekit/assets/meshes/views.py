@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from scenekit.core.cameras import Cameras, Pixels, every_pixel, look_at
 from scenekit.core.checks import BadInput
 from scenekit.core.precision import quick_products
+from scenekit.core.reports import Report, quiet
 from scenekit.kernels.rays import rays_of
 from scenekit.renderers.scene import Scene
 
@@ -20,12 +20,6 @@ SOLID = 0.5  # opacity above which a pixel shows a surface
 FREE = 0.05  # opacity below which a pixel shows that nothing is there
 FIELD_OF_VIEW = math.radians(50)
 MARGIN = 1.05  # of the ball that cameras all around hold in view
-# Told what is done now, and how many of how many parts of it are done.
-Report = Callable[[str, int, int], None]
-
-
-def quiet(what: str, done: int, parts: int) -> None:
-    """A report to nobody."""
 
 
 @dataclass(frozen=True)
