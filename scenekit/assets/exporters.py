@@ -108,7 +108,7 @@ def world_cloud(scene: Scene) -> GaussianCloud:
     if not isinstance(renderer, SplatRenderer) or not isinstance(renderer.primitives, GaussianModel):
         kind = scene.recipe.get("representation", {}).get("name", type(renderer).__name__)
         raise BadInput.of("export", wanted="a scene made of Gaussians", found=f"one made of '{kind}'",
-                          remedy="train one with -r gaussians")  # fmt: skip
+                          remedy="convert it to gaussians first, or write a page (.html) or a mesh")  # fmt: skip
     return cloud_of(renderer.primitives).moved(scene.scene_from_world.inverse())
 
 
@@ -162,8 +162,12 @@ def _write_page(job: Job) -> Written:
     scenes = {source.name: source.scene} | {n: s for n, s in source.beside.items() if isinstance(s, Scene)}
     size = export_web(scenes, job.target, shapes=[s for s in source.beside.values() if isinstance(s, Shape)])
     facts = {"file": str(job.target), "format": "page for browsers", "bytes": size}
-    if differs_by_direction(job.source.scene):
-        facts["note"] = "the background differs by direction; the page shows its mean colour"
+    told = (
+        ("the background differs by direction; the page shows its mean colour", differs_by_direction(source.scene)),
+        (f"browsers read a folder from a server alone: python -m http.server -d {job.target}", not job.target.suffix),
+    )
+    if notes := [words for words, true in told if true]:
+        facts["note"] = "; ".join(notes)
     return Written(facts)
 
 

@@ -100,7 +100,8 @@ def _for_page(source: Source, options: Export) -> Source:
     check_page_target(options.target)
     others: dict[str, Scene | Shape] = {}
     for path in options.beside:
-        name = path.stem if path.stem not in {options.source.stem, *others} else str(path)
+        taken = {options.source.stem, *others}
+        name = next((name for name in (path.stem, path.name) if name not in taken), str(path))
         shape = shape_of_file(path) if path.is_file() else None
         others[name] = (
             _baked(open_source(path).scene.to(source.scene.device), options, name)
