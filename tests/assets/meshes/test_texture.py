@@ -9,7 +9,7 @@ from scenekit.assets.meshes.appearance import ray_scene
 from scenekit.assets.meshes.charts import charted
 from scenekit.assets.meshes.compare import compare
 from scenekit.assets.meshes.extract import make
-from scenekit.assets.meshes.files import read_mesh, write_mesh
+from scenekit.assets.meshes.files import describe_mesh, read_mesh, write_mesh
 from scenekit.assets.meshes.surface import Mesh, texture_colors
 from scenekit.core.checks import BadInput
 
@@ -127,6 +127,14 @@ def test_charts_of_a_mesh_in_blocks_are_those_of_one_mesh(truth: Mesh):
     hits = torch.from_numpy(ray_scene(above).count_intersections(open3d.core.Tensor(rays.numpy())).numpy())
     assert int(hits.max()) == 1
     assert hits.float().mean() > 0.5
+
+
+def test_seams_of_a_texture_are_no_holes(truth: Mesh, tmp_path: Path):
+    flat, _ = charted(truth)
+    faces, coordinates, grey = flat.faces, flat.coordinates, torch.full((4, 4, 3), 0.5)
+    for name, kept, closed in (("ball.glb", faces, True), ("cut.glb", faces[1:], False)):
+        write_mesh(tmp_path / name, Mesh(flat.vertices, kept, coordinates=coordinates, texture=grey))
+        assert describe_mesh(tmp_path / name)["watertight"] == closed
 
 
 def test_a_texture_bounds_the_triangles_and_what_was_left_out_is_said():
