@@ -5,7 +5,7 @@
     import scenekit as sk
 
     capture = sk.open_capture("fox", downscale=4)
-    scene = sk.train(capture, sk.HashGrid(), steps=2000)
+    scene = sk.train(capture, sk.Gaussians(), steps=2000)
     picture = scene.render(capture.cameras[capture.test[0]]).color
     sk.export(scene, "fox.spz")
     sk.view(scene)

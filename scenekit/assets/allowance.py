@@ -8,6 +8,7 @@ a file may go is found by rendering whole files.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ import torch
 from scenekit.assets.splats.codec import FINEST, Coarser, Codec
 from scenekit.assets.verify import Judge
 from scenekit.core.checks import BadInput
+from scenekit.core.reports import Report, quiet
 from scenekit.representations.gaussian_cloud import GaussianCloud
 
 MOST_BITS = 8  # by which a part is made coarser
@@ -51,7 +53,7 @@ class _Point:
     error: float
 
 
-def coarsest(codec: Codec, cloud: GaussianCloud, judge: Judge, allowed: float) -> Coarser:
+def coarsest(codec: Codec, cloud: GaussianCloud, judge: Judge, allowed: float, report: Report = quiet) -> Coarser:
     """The steps that make the smallest file found to lose at most ``allowed`` dB.
 
     Args:
@@ -59,17 +61,20 @@ def coarsest(codec: Codec, cloud: GaussianCloud, judge: Judge, allowed: float) -
         cloud: as it would be encoded: in the order of the file, of no higher degree than the format keeps.
         judge: of pictures of ``cloud``.
         allowed: dB, more than 0.
+        report: told how far the search is.
 
     Raises BadInput where even the finest steps lose more.
     """
-    way = _way(_curves(codec, cloud, judge, allowed))
+    way = _way(_curves(codec, cloud, judge, allowed, report))
     reached = judge.compared(_through(codec, cloud, FINEST)[1]).lost
     if reached > allowed:
         raise BadInput.of("--allow-loss", wanted=f"no more than {allowed:g} dB lost",
                           found=f"{reached:.3g} dB lost by a {codec.name} file at its best",
                           remedy="allow more, or choose another format")  # fmt: skip
     low, high = 0, len(way) - 1
+    whole = math.ceil(math.log2(len(way)))  # files
     while low < high:  # what stands at low is known to be allowed
+        report("files", whole - math.ceil(math.log2(high - low + 1)), whole)
         middle = (low + high + 1) // 2
         if judge.compared(_through(codec, cloud, way[middle])[1]).lost <= allowed:
             low = middle
@@ -78,17 +83,20 @@ def coarsest(codec: Codec, cloud: GaussianCloud, judge: Judge, allowed: float) -
     return way[low]
 
 
-def _curves(codec: Codec, cloud: GaussianCloud, judge: Judge, allowed: float) -> dict[str, list[_Point]]:
+def _curves(
+    codec: Codec, cloud: GaussianCloud, judge: Judge, allowed: float, report: Report
+) -> dict[str, list[_Point]]:
     """For every part its files, ever coarser, as long as it loses no more than ``allowed`` by itself."""
     # Without the harmonics, unless they are what is judged: a palette of them takes longest by far.
     plain = cloud.of_degree(0)
     curves: dict[str, list[_Point]] = {}
-    for part, mixed in PARTS.items():
+    for index, (part, mixed) in enumerate(PARTS.items()):
         written = cloud if part == "harmonics" else plain
         if part == "harmonics" and cloud.degree == 0:
             continue
         curves[part] = []
         for bits in range(MOST_BITS + 1):
+            report(f"steps of {part}", index * (MOST_BITS + 1) + bits, len(PARTS) * (MOST_BITS + 1))
             size, found = _through(codec, written, replace(FINEST, **{part: bits}))
             compared = judge.compared(mixed(cloud, found))
             if bits and compared.lost > allowed:
@@ -115,8 +123,9 @@ def _way(curves: Mapping[str, Sequence[_Point]]) -> list[Coarser]:
 
 
 def _through(codec: Codec, cloud: GaussianCloud, coarser: Coarser) -> tuple[int, GaussianCloud]:
-    """Bytes of a file, and what it holds."""
-    assert codec.encode_coarser is not None
+    """About the bytes of a file, packed quickly where that can be, and what it holds."""
+    encode = codec.draft or codec.encode_coarser
+    assert encode is not None
     stream = io.BytesIO()
-    codec.encode_coarser(cloud, stream, coarser)
+    encode(cloud, stream, coarser)
     return stream.tell(), codec.decode(stream)

@@ -18,6 +18,7 @@ from scenekit.assets.verify import Judge, Verification, verify
 from scenekit.assets.web import Shape, export_web
 from scenekit.assets.web.export import differs_by_direction
 from scenekit.core.checks import BadInput
+from scenekit.core.reports import Report, quiet
 from scenekit.core.transforms import Similarity
 from scenekit.renderers.scene import Scene
 from scenekit.renderers.splats import SplatRenderer
@@ -57,6 +58,7 @@ class Job:
         up: axis of the file that points up, where the user asked for one.
         allowed: dB that a file with steps may lose, which are then as coarse as that allows; None for the
             usual ones.
+        report: told how far the search for those is.
     """
 
     source: Source
@@ -64,6 +66,7 @@ class Job:
     frame: Similarity
     up: Axis | None = None
     allowed: float | None = None
+    report: Report = quiet
 
     @cached_property
     def judge(self) -> Judge:
@@ -105,7 +108,7 @@ def world_cloud(scene: Scene) -> GaussianCloud:
     if not isinstance(renderer, SplatRenderer) or not isinstance(renderer.primitives, GaussianModel):
         kind = scene.recipe.get("representation", {}).get("name", type(renderer).__name__)
         raise BadInput.of("export", wanted="a scene made of Gaussians", found=f"one made of '{kind}'",
-                          remedy="train one with -r gaussians")  # fmt: skip
+                          remedy="convert it to gaussians first, or write a page (.html) or a mesh")  # fmt: skip
     return cloud_of(renderer.primitives).moved(scene.scene_from_world.inverse())
 
 
@@ -113,7 +116,7 @@ def _write_splats(job: Job) -> Written:
     target, codec = job.target, writer_of(job.target)
     allowed = job.allowed
 
-    steps = None if allowed is None else lambda codec, cloud: coarsest(codec, cloud, job.judge, allowed)
+    steps = None if allowed is None else lambda codec, cloud: coarsest(codec, cloud, job.judge, allowed, job.report)
     cloud, coarser = write_splats(target, job.source.cloud().moved(job.frame), job.source.scene.device, steps)
     size = target.stat().st_size
     facts = {
@@ -159,8 +162,12 @@ def _write_page(job: Job) -> Written:
     scenes = {source.name: source.scene} | {n: s for n, s in source.beside.items() if isinstance(s, Scene)}
     size = export_web(scenes, job.target, shapes=[s for s in source.beside.values() if isinstance(s, Shape)])
     facts = {"file": str(job.target), "format": "page for browsers", "bytes": size}
-    if differs_by_direction(job.source.scene):
-        facts["note"] = "the background differs by direction; the page shows its mean colour"
+    told = (
+        ("the background differs by direction; the page shows its mean colour", differs_by_direction(source.scene)),
+        (f"browsers read a folder from a server alone: python -m http.server -d {job.target}", not job.target.suffix),
+    )
+    if notes := [words for words, true in told if true]:
+        facts["note"] = "; ".join(notes)
     return Written(facts)
 
 
@@ -197,6 +204,7 @@ def export(
     scale: float = 1.0,
     verify: bool = False,
     allow_loss: float | None = None,
+    report: Report = quiet,
 ) -> dict[str, Any]:
     """Write a scene as a file, in the frame of ``world`` unless asked otherwise; its extension says which kind.
 
@@ -207,6 +215,7 @@ def export(
         scale: units of the file in a unit of the world.
         verify: read the file back, render it at the scene's cameras and add what was lost.
         allow_loss: dB that the file may lose; each part of it gets the coarsest steps that allow for that.
+        report: told how far the search for these is.
 
     Returns plain facts. Raises BadInput, before anything is written, for what cannot be written so.
     """
@@ -224,7 +233,9 @@ def export(
                           remedy="leave it out for this kind of file")  # fmt: skip
     if allow_loss is not None and not 0 < allow_loss < float("inf"):
         raise BadInput.of("--allow-loss", wanted="a positive number of dB", found=str(allow_loss), remedy="correct it")
-    job = Job(source, file, file_from_world(source.scene.cameras, up, scale, exporter.half_turn), up, allow_loss)
+    job = Job(
+        source, file, file_from_world(source.scene.cameras, up, scale, exporter.half_turn), up, allow_loss, report
+    )
     written = exporter.write(job)
     facts = dict(written.facts)
     if verify and exporter.verify is not None:

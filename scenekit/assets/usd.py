@@ -7,6 +7,7 @@ of strangers. Axes: right, up, back, as USD has them where y is up. Nothing in t
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -23,6 +24,8 @@ from scenekit.representations.gaussian_cloud import GaussianCloud
 SUFFIXES = (".usdc", ".usda", ".usdz")
 HALF_TURN: Literal["x", "z"] = "x"
 DEGREE = 3  # the schema sets no limit; 3D Gaussian Splatting, which it describes, does
+# A package tells when its files were written; a scene has the same bits whenever it is written. ZIP begins with 1980.
+PACKED_AT = 315_662_400
 ROOT, SPLATS = "/scene", "/scene/splats"
 # Of opacities and scales that are exactly 0 or 1, which float32 comes to.
 LARGEST_LOGIT, SMALLEST_LOG_SCALE = 20.0, -40.0
@@ -43,6 +46,7 @@ def write_usd(target: Path, cloud: GaussianCloud, *, up: Literal["Y", "Z"]) -> G
         _write_stage(plain, half_turned(kept, HALF_TURN), up)
         if target.suffix.lower() == ".usdz":
             packed = plain.with_suffix(".usdz")
+            os.utime(plain, (PACKED_AT, PACKED_AT))
             _library("UsdUtils").CreateNewUsdzPackage(str(plain), str(packed))
             plain = packed
         with replacing(target) as temporary:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,6 +29,7 @@ from scenekit.assets.web.beside import shape_of_file
 from scenekit.assets.web.page import check_page_target
 from scenekit.cli.options import parse, say, without
 from scenekit.core.checks import BadInput
+from scenekit.core.reports import Report
 from scenekit.distill.bake import Baking, bake
 from scenekit.recipes.device import AUTO, device_of
 from scenekit.recipes.imported import scene_of_file
@@ -98,7 +100,8 @@ def _for_page(source: Source, options: Export) -> Source:
     check_page_target(options.target)
     others: dict[str, Scene | Shape] = {}
     for path in options.beside:
-        name = path.stem if path.stem not in {options.source.stem, *others} else str(path)
+        taken = {options.source.stem, *others}
+        name = next((name for name in (path.stem, path.name) if name not in taken), str(path))
         shape = shape_of_file(path) if path.is_file() else None
         others[name] = (
             _baked(open_source(path).scene.to(source.scene.device), options, name)
@@ -151,14 +154,16 @@ def _written(options: Export, edits: Sequence[Edit]) -> dict[str, Any]:
         source = edited(source, edits)
         if exporter_of(options.target).page:
             source = _for_page(source, options)
-        facts = export(
-            source,
-            options.target,
-            up=options.up,
-            scale=options.scale,
-            verify=options.verify,
-            allow_loss=options.allow_loss,
-        )
+        with _reporting(kind, options.json or options.allow_loss is None) as report:
+            facts = export(
+                source,
+                options.target,
+                up=options.up,
+                scale=options.scale,
+                verify=options.verify,
+                allow_loss=options.allow_loss,
+                report=report,
+            )
         return facts | before
     if judged:
         raise BadInput.of("--verify" if options.verify else "--allow-loss", wanted="a file of splats", found=kind,
@@ -169,9 +174,26 @@ def _written(options: Export, edits: Sequence[Edit]) -> dict[str, Any]:
     box = None if splats else _only_box(edits)
     scene = edited(source, edits).scene if splats else source.scene
     frame = file_from_world(scene.cameras, options.up, options.scale)
-    if kind == "points":
-        return export_points(scene, options.target, options.meshing, file_from_world=frame, box=box)
-    return export_mesh(scene, options.target, options.meshing, file_from_world=frame, box=box, against=options.against)
+    with _reporting(kind, options.json) as report:
+        if kind == "points":
+            return export_points(scene, options.target, options.meshing, file_from_world=frame, box=box, report=report)
+        against = options.against
+        return export_mesh(
+            scene, options.target, options.meshing, file_from_world=frame, box=box, against=against, report=report
+        )
+
+
+@contextmanager
+def _reporting(kind: str, hidden: bool) -> Generator[Report]:
+    """A bar that says what is done now."""
+    with Progress(console=Console(stderr=True, quiet=hidden)) as bar:
+        task = bar.add_task(kind, total=1)
+
+        def report(what: str, done: int, parts: int) -> None:
+            bar.update(task, description=f"{kind}: {what}", completed=done, total=parts)
+
+        yield report
+        bar.update(task, description=kind, completed=1, total=1)
 
 
 def _gaussians(source: Source) -> int:

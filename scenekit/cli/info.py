@@ -59,9 +59,10 @@ def _print_plans(plans: Mapping[str, Plan], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({name: round(plan.total) for name, plan in plans.items()}))
         return
+    width = max(map(len, plans))
     for name, plan in plans.items():
         parts = ", ".join(f"{part} {size / MIB:.0f}" for part, size in plan.parts.items())
-        print(f"{name:22} {plan.total / MIB:8.0f} MiB   ({parts})")
+        print(f"{name:{width}} {plan.total / MIB:8.0f} MiB   ({parts})")
 
 
 def describe(path: str) -> dict[str, Any]:

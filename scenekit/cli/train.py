@@ -362,5 +362,7 @@ def report(figures: dict[str, Any], *, as_json: bool) -> None:
         print(json.dumps(figures))
         return
     folder = figures["run"]
+    if figures["steps_this_time"] == 0:
+        say("nothing was left to do: the run has reached its --steps or --minutes; give more of both to go on")
     say(f"{figures['steps']} steps in {figures['seconds']} s of training ({figures['device']}); saved {folder}")
     say(f"next: scenekit evaluate {folder}   scenekit view {folder}")

@@ -87,7 +87,7 @@ SHOWN = 2.1
 WRITTEN = {
     ".ply": 2.3,
     ".compressed.ply": 7.4,
-    ".spz": 10.9,
+    ".spz": 7.9,
     ".sogc": 4.6,
     ".sog": 4.6,
     ".glb": 3.3,
@@ -110,7 +110,7 @@ EDITED = {
     "--degree": 3.1,
 }
 STREAMED = 12 * 2**20  # bytes of what is read, edited and written at a time, from .ply to .ply
-ALLOWED = {".spz": 11.1, ".sog": 7.1, ".sogc": 6.4}  # copies where the steps of a file are found by pictures
+ALLOWED = {".spz": 8.1, ".sog": 7.1, ".sogc": 6.4}  # copies where the steps of a file are found by pictures
 VERIFIED = 6.4  # copies while a file that was read back is held against the scene, part by part
 COMPARED = 38  # floats of a pixel while a picture of such a file is held against the scene's own
 

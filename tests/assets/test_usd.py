@@ -1,5 +1,6 @@
 """Gaussians as OpenUSD, seen through Pixar's own library alone."""
 
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -55,6 +56,12 @@ def test_the_library_finds_the_same_gaussians(pxr: ModuleType, suffix: str, degr
     low, high = UsdGeom.Boundable(found).GetExtentAttr().Get()
     assert all(low[axis] < values("positions")[:, axis].min() for axis in range(3))
     assert all(high[axis] > values("positions")[:, axis].max() for axis in range(3))
+
+
+def test_a_package_does_not_tell_when_it_was_written(pxr: ModuleType, tmp_path: Path) -> None:
+    usd.write_usd(tmp_path / "a.usdz", sample_cloud(4, 0), up="Y")
+    (packed,) = zipfile.ZipFile(tmp_path / "a.usdz").infolist()
+    assert packed.date_time[:2] == (1980, 1)
 
 
 def test_what_is_exactly_nothing_or_solid_is_read_back_finite(pxr: ModuleType, tmp_path: Path) -> None:

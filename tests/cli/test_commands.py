@@ -73,6 +73,8 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, capsys: pytest.Ca
     one, other = load_file(whole / "scene.safetensors"), load_file(parts / "scene.safetensors")
     for name, tensor in one.items():
         assert (tensor == other[name]).all(), name
+    assert main(["train", "--resume", "-o", str(parts)]) == 0
+    assert "nothing was left to do" in capsys.readouterr().err
 
 
 def resume_from_start(run: Path):

@@ -91,6 +91,19 @@ def test_a_part_with_coarser_steps_takes_less_and_leaves_the_others_alone(name: 
             assert change == [0, 0]
 
 
+@pytest.mark.parametrize("name", [name for name, codec in CODECS.items() if codec.draft])
+def test_a_draft_holds_what_the_file_does(name: str) -> None:
+    codec, cloud = CODECS[name], sample_cloud(3000, 1)
+    draft, encode, coarser = codec.draft, codec.encode_coarser, replace(FINEST, harmonics=3, scales=1)
+    assert draft is not None
+    assert encode is not None
+    streams = [io.BytesIO(), io.BytesIO()]
+    draft(cloud, streams[0], coarser)
+    encode(cloud, streams[1], coarser)
+    assert torch.equal(*(_values(codec.decode(stream)) for stream in streams))
+    assert streams[1].tell() < streams[0].tell() < 1.3 * streams[1].tell()
+
+
 def _values(cloud: GaussianCloud) -> torch.Tensor:
     opacity = cloud.opacity_logits.sigmoid()[:, None]
     return torch.cat([cloud.means, cloud.log_scales, cloud.quaternions, opacity, cloud.harmonics.flatten(1)], 1)

@@ -1,13 +1,17 @@
 """What the documentation tells people to type works."""
 
 import importlib.util
+import inspect
 import re
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import scenekit.live
+from scenekit.assets.splats.files import read_splats
 from scenekit.cli import COMMANDS, main
 from scenekit.recipes import configs
 from scenekit.representations import REPRESENTATIONS
@@ -40,6 +44,23 @@ def test_the_worked_representation_trains_as_it_is_written(
     assert configs.to_plain(module.Voxels())["resolution"] > 0
     assert main(["evaluate", str(run), "--json"]) == 0
     assert '"psnr"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text", [blocks(ROOT / "README.md", "python")[0], inspect.getdoc(scenekit)], ids=["README", "help"]
+)
+def test_the_lines_of_python_do_what_they_say(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [line.strip() for line in text.splitlines() if re.search(r"\bsk\b|capture", line)]
+    small = "\n".join(lines).replace('"fox", downscale=4', '"synthetic", downscale=8')
+    small = re.sub(r"(minutes|steps)=\d+", "steps=2", small)
+    shown: list[object] = []
+    monkeypatch.setattr(scenekit.live, "view", shown.append)
+    names: dict[str, Any] = {}
+    exec(small, names)
+    assert names["picture"].ndim == 4
+    assert shown == [names["scene"]]
+    assert [len(read_splats(file).cloud) > 0 for file in tmp_path.iterdir()] == [True]
 
 
 def test_the_worked_diffs_fit_the_files_as_they_are() -> None:

@@ -1,11 +1,11 @@
 """End commands by signals at random moments and go on: ``python -m tests.nightly.crashes --kills 300``.
 
-Trainings of several families, a fit, conversions between and within families, the search for poses and exports are
-ended by SIGKILL (most often), Ctrl-C or SIGTERM and resumed, until they are done. Every second end comes at a random
-time, the others right before a random change to the command's files: what lies between two of these takes less time
-than chance would ever hit. After every end each checkpoint and each finished file must be whole, and where a file is
-replaced it is the old one or the new one; what is finished must have the bits of what nothing disturbed. Children are
-forked from a process that has imported everything and computed nothing, so that a moment is one of the work, not of
+Trainings of several families, a fit, conversions between and within families, the search for poses, exports and films
+are ended by SIGKILL (most often), Ctrl-C or SIGTERM and resumed, until they are done. Every second end comes at a
+random time, the others right before a random change to the command's files: what lies between two of these takes less
+time than chance would ever hit. After every end each checkpoint and each finished file must be whole, and where a file
+is replaced it is the old one or the new one; what is finished must have the bits of what nothing disturbed. Children
+are forked from a process that has imported everything and computed nothing, so that a moment is one of the work, not of
 the import. A command that needs an extra which is not installed is named and left out.
 """
 
@@ -37,6 +37,7 @@ import scenekit.cli.convert
 import scenekit.cli.export
 import scenekit.cli.fit
 import scenekit.cli.process
+import scenekit.cli.render
 import scenekit.cli.train
 from scenekit.assets import saving
 from scenekit.assets.run import checkpoints
@@ -91,9 +92,15 @@ def conversion(teacher: str, name: str, *flags: str) -> Job:
 
 
 def exporting(source: str, older: str, *flags: str, results: tuple[str, ...], needs: tuple[str, ...] = ()) -> Job:
-    """The file ``results[0]`` of a teacher, over that of another."""
-    begin, over = (["export", each, results[0], *flags] for each in (source, older))
+    """The file or folder that ``results[0]`` begins with, of a teacher, over that of another."""
+    begin, over = (["export", each, Path(results[0]).parts[0], *flags] for each in (source, older))
     return Job(begin, begin, results, over=over, needs=needs)
+
+
+def filming(target: str, *flags: str) -> Job:
+    """Pictures of a teacher, over those of another."""
+    begin, over = (["render", each, "--size", "32x24", *flags, "-o", target] for each in (SPLATS, OTHER))
+    return Job(begin, begin, (target,), over=over)
 
 
 def registering(source: str) -> Job:
@@ -125,7 +132,13 @@ def jobs() -> dict[str, Job]:
         "hash_grid to hash_grid": conversion(FIELD, "hash_grid", "--levels", "3"),
         "hash_grid to dense_grid": conversion(FIELD, "dense_grid", *dense),
         "export splats.ply": exporting(SPLATS, OTHER, results=("splats.ply",)),
+        "export splats.spz": exporting(SPLATS, OTHER, results=("splats.spz",)),
+        "export splats.sog": exporting(SPLATS, OTHER, results=("splats.sog",)),
+        "export splats.usdz": exporting(SPLATS, OTHER, results=("splats.usdz",), needs=("pxr",)),
         "export page.html": exporting(SPLATS, OTHER, results=("page.html",)),
+        "export page": exporting(SPLATS, OTHER, results=("page/index.html", "page/*")),
+        "render film.mp4": filming("film.mp4", "--frames", "6"),
+        "render picture.png": filming("picture.png"),
         "export mesh.glb": exporting(SPLATS, FIELD, "--as", "mesh", *MESH, results=("mesh.glb",), needs=mesh),
         "export mesh.obj": exporting(
             FIELD, SPLATS, *MESH, "--texture", "32", results=("mesh.obj", "*.mtl", "*.png"), needs=(*mesh, "xatlas")
@@ -296,6 +309,7 @@ class Trial:
         for place in self.beside.iterdir():
             (self.folder / place.name).symlink_to(place)
         for name, data in self.older.items():
+            (self.folder / name).parent.mkdir(exist_ok=True)
             (self.folder / name).write_bytes(data)
 
 
@@ -323,7 +337,7 @@ def possible(names: Sequence[str]) -> dict[str, Job]:
     for name in names:
         missing = [package for package in jobs()[name].needs if find_spec(package) is None]
         if missing:
-            print(f"{name}: left out, not installed: {', '.join(missing)} (pip install 'scenekit[mesh]')")
+            print(f"{name}: left out, not installed: {', '.join(missing)}; scenekit doctor says how to get it")
             continue
         for package in (*jobs()[name].needs, *LOADED):
             import_module(package)

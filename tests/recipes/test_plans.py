@@ -45,7 +45,7 @@ def test_gaussians_are_counted_as_often_as_a_command_holds_them(tmp_path: Path) 
             continue
         assert plan.parts["the scene"] == pytest.approx(3 * small[name].parts["the scene"])
         assert (plan.parts["the process"] > PROCESS) == (name in LOADING)
-    assert large["export .spz"].parts["the scene"] == pytest.approx(10.9 * 3000 * 59 * 4)
+    assert large["export .spz"].parts["the scene"] == pytest.approx(7.9 * 3000 * 59 * 4)
 
 
 def test_every_format_of_splats_and_the_page_is_planned() -> None:

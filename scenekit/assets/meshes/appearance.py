@@ -12,6 +12,7 @@ from torch import Tensor
 from scenekit.assets.meshes.surface import Mesh, library, vertex_normals
 from scenekit.assets.meshes.views import SOLID, Views, seen_at
 from scenekit.core.cameras import Cameras, every_pixel
+from scenekit.core.reports import Report, quiet
 from scenekit.kernels.rays import rays_of
 
 FACING = 4  # power of the cosine that weighs a camera
@@ -20,19 +21,20 @@ DEPTH_TOLERANCE = 0.01  # of the depth, within which a point is what its pixel s
 GREY = 0.5
 
 
-def colored(mesh: Mesh, views: Views) -> Mesh:
+def colored(mesh: Mesh, views: Views, report: Report = quiet) -> Mesh:
     """The mesh with colours at its vertices; those that no camera sees take their neighbours'."""
-    colors, weights = seen_colors(mesh, mesh.vertices, vertex_normals(mesh), views)
+    colors, weights = seen_colors(mesh, mesh.vertices, vertex_normals(mesh), views, report)
     return Mesh(mesh.vertices, mesh.faces, _spread_over(mesh, colors, weights > 0))
 
 
 def seen_colors(
-    mesh: Mesh, points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"], views: Views
+    mesh: Mesh, points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"], views: Views, report: Report = quiet
 ) -> tuple[Float[Tensor, "P 3"], Float[Tensor, " P"]]:
     """Weighted means of what views show of points on ``mesh``, and the weights' sums; 0 where none sees them."""
     scene = ray_scene(mesh)
     total, weight = torch.zeros(len(points), 3), torch.zeros(len(points))
     for index in range(len(views.cameras)):
+        report("colours", index, len(views.cameras))
         camera = views.cameras[index]
         pixels, z = seen_at(camera, points)
         width, height = camera.sizes[0]

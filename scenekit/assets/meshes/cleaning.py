@@ -56,6 +56,12 @@ def simplified(mesh: Mesh, faces: int) -> Mesh:
     return from_open3d(to_open3d(mesh).simplify_quadric_decimation(target_number_of_triangles=faces))
 
 
+def welded(mesh: Mesh) -> Mesh:
+    """Triangles alone, vertices at the same place made one: the seams of a texture closed."""
+    vertices, owner = mesh.vertices.unique(dim=0, return_inverse=True)
+    return Mesh(vertices, owner[mesh.faces])
+
+
 def is_closed(mesh: Mesh) -> bool:
     """Whether every edge belongs to two triangles of opposite sense: no holes.
 

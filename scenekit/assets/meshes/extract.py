@@ -26,7 +26,11 @@ from scenekit.assets.meshes.views import (
 )
 from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
+from scenekit.core.reports import Report, quiet
 from scenekit.renderers.scene import Scene
+
+TEXELS = 32  # of a texture for a triangle, where nothing else is said: finer ones leave room for no detail
+LEAST_FACES = 10_000  # however small the texture is
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Meshing:
         size: longer side of those pictures, in pixels.
         watertight: close the surface where nothing was seen, and leave out hollows.
         smallest: area of the pieces that stay, as a share of the largest one's; smaller ones float.
-        faces: triangles at most; 0 for as many as there are.
+        faces: triangles at most; 0 for as many as there are, as it is without a texture; with one, its texels say.
         texture: texels a side of a texture; 0 for colours at the vertices.
     """
 
@@ -50,8 +54,15 @@ class Meshing:
     size: int = 512
     watertight: bool = False
     smallest: float = 0.02
-    faces: int = 0
+    faces: int | None = None
     texture: int = 0
+
+    @property
+    def most(self) -> int | None:
+        """How many triangles there may be; None for any number."""
+        if self.faces is None:
+            return max(LEAST_FACES, self.texture**2 // TEXELS) if self.texture else None
+        return self.faces or None
 
 
 class Material(NamedTuple):
@@ -64,35 +75,71 @@ class Material(NamedTuple):
     options: Meshing
 
 
+@dataclass(frozen=True)
+class Made:
+    """A mesh, and what became of the surface that was found.
+
+    Attributes:
+        mesh: in ``world``.
+        closed: whether its surface is, seams of a texture left aside.
+        found: triangles at first.
+        cleaned: triangles without the small pieces.
+        simple: triangles in the end.
+    """
+
+    mesh: Mesh
+    closed: bool
+    found: int
+    cleaned: int
+    simple: int
+
+    @property
+    def note(self) -> str:
+        """What was left out, in words; empty where nothing was."""
+        floating = f"{self.found - self.cleaned} of {self.found} triangles float, left out (--smallest)"
+        fewer = f"{self.cleaned} triangles simplified to {self.simple} (--faces 0 keeps all)"
+        told = ((floating, self.cleaned < self.found), (fewer, self.simple < self.cleaned))
+        return "; ".join(words for words, true in told if true)
+
+
 def mesh(scene: Scene, options: Meshing | None = None, *, box: Box | None = None) -> Mesh:
     """A coloured triangle mesh of a scene, in ``world``: ``sk.mesh(scene, sk.Meshing(texture=2048))``.
 
     ``box`` (in ``world``) crops; without it the mesh holds what the views see within the scene's bounds.
     Raises BadInput where nothing is seen, or where a surface cannot be closed.
     """
-    options = options or Meshing()
+    return make(scene, options or Meshing(), box=box).mesh
+
+
+def make(scene: Scene, options: Meshing, *, box: Box | None = None, report: Report = quiet) -> Made:
+    """The mesh, and what was done on the way; ``report`` is told where that is."""
     for name in ("open3d", "trimesh", *(["xatlas"] if options.texture else [])):
         library(name)
-    views, points, around = seen(scene, options, box)
-    material = Material(scene, views, points, around, options)
-    surface = large_pieces(METHODS[options.method](material), options.smallest, solid=options.watertight)
-    surface = simplified(surface, options.faces) if options.faces else surface
-    if options.watertight and not is_closed(surface):
+    views, points, around = seen(scene, options, box, report)
+    report("surface", 0, 1)
+    found = METHODS[options.method](Material(scene, views, points, around, options))
+    report("pieces", 0, 1)
+    cleaned = large_pieces(found, options.smallest, solid=options.watertight)
+    report("triangles", 0, 1)
+    surface = cleaned if options.most is None else simplified(cleaned, options.most)
+    closed = is_closed(surface)
+    if options.watertight and not closed:
         raise BadInput(
             f"mesh: wanted a closed surface, found one with holes by the method {options.method}; use tsdf, or "
             "more faces"
         )
-    return textured(surface, views, options.texture) if options.texture else colored(surface, views)
+    shown = textured(surface, views, options.texture, report) if options.texture else colored(surface, views, report)
+    return Made(shown, closed, len(found), len(cleaned), len(surface))
 
 
-def seen(scene: Scene, options: Meshing, box: Box | None) -> tuple[Views, SurfacePoints, Box]:
+def seen(scene: Scene, options: Meshing, box: Box | None, report: Report = quiet) -> tuple[Views, SurfacePoints, Box]:
     """Pictures of a scene, the points on its surfaces that they show, and the box that holds what is wanted of these.
 
     Raises BadInput where nothing is seen.
     """
     if len(scene.cameras) == 0:
         raise BadInput("mesh: wanted a scene with cameras, found none; give it some with cameras_around")
-    views = take_views(scene, viewpoints(scene, options))
+    views = take_views(scene, viewpoints(scene, options), report)
     points = surface_points(views)
     inside = _inside(scene, points) if box is None else box.contains(points.positions)
     points = SurfacePoints(points.positions[inside], points.normals[inside], points.colors[inside])

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from scenekit.assets.atomic import replacing
-from scenekit.assets.meshes.cleaning import is_closed
+from scenekit.assets.meshes.cleaning import is_closed, welded
 from scenekit.assets.meshes.surface import Mesh, library
 from scenekit.core.checks import BadInput
 from scenekit.core.signals import put_off
@@ -100,7 +100,7 @@ def describe_mesh(source: Path) -> dict[str, Any]:
         "format": f"mesh, {source.suffix[1:].upper()}",
         "vertices": len(found.vertices),
         "triangles": len(found),
-        "watertight": is_closed(found),
+        "watertight": is_closed(found if found.coordinates is None else welded(found)),
         "colours": shown,
         "lowest": found.vertices.amin(0).tolist(),
         "highest": found.vertices.amax(0).tolist(),

@@ -15,29 +15,38 @@ from scenekit.assets.meshes.fusion import Box
 from scenekit.assets.meshes.views import SurfacePoints
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
+from scenekit.core.reports import Report, quiet
 from scenekit.core.transforms import Similarity
 from scenekit.data.ply import points_file, read_header, read_points
 from scenekit.renderers.scene import Scene
 
 
-def surface_cloud(scene: Scene, options: Meshing | None = None, *, box: Box | None = None) -> PointCloud:
+def surface_cloud(
+    scene: Scene, options: Meshing | None = None, *, box: Box | None = None, report: Report = quiet
+) -> PointCloud:
     """Points with normals where pictures of a scene see surfaces, in ``world``, one for each cell of a mesh's grid.
 
     ``box`` (in ``world``) crops. Raises BadInput where nothing is seen.
     """
     options = options or Meshing()
-    _, points, around = seen(scene, options, box)
+    _, points, around = seen(scene, options, box, report)
     kept = around.contains(points.positions)
     points = SurfacePoints(points.positions[kept], points.normals[kept], points.colors[kept])
     return _thinned(points, around.low, around.corners(options.resolution)[1])
 
 
 def export_points(
-    scene: Scene, target: Path, options: Meshing, *, file_from_world: Similarity, box: Box | None = None
+    scene: Scene,
+    target: Path,
+    options: Meshing,
+    *,
+    file_from_world: Similarity,
+    box: Box | None = None,
+    report: Report = quiet,
 ) -> dict[str, Any]:
     """Write a scene's surface as points and return plain facts."""
     check_points_target(target)
-    cloud = surface_cloud(scene, options, box=box).moved(file_from_world)
+    cloud = surface_cloud(scene, options, box=box, report=report).moved(file_from_world)
     with replacing(target) as temporary:
         temporary.write_bytes(points_file(cloud))
     return {"file": str(target), "format": "PLY points", "points": len(cloud), "bytes": target.stat().st_size}

@@ -1,36 +1,30 @@
-"""A texture for a mesh: charts by xatlas, every texel coloured from the views that see its place."""
+"""A texture for a mesh: every texel of its charts coloured from the views that see its place."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from scenekit.assets.meshes.appearance import ray_scene, seen_colors
+from scenekit.assets.meshes.charts import charted
 from scenekit.assets.meshes.surface import Mesh, library, vertex_normals
 from scenekit.assets.meshes.views import Views
+from scenekit.core.reports import Report, quiet
 
 GUTTER = 64  # texels around charts that are filled, so that no reader's filter sees the gaps between them
 
 
-def textured(mesh: Mesh, views: Views, size: int) -> Mesh:
+def textured(mesh: Mesh, views: Views, size: int, report: Report = quiet) -> Mesh:
     """The mesh with a texture of ``size`` texels a side; vertices on the seams of charts are doubled."""
-    xatlas = library("xatlas")
-    source, faces, coordinates = xatlas.parametrize(mesh.vertices.float().numpy(), mesh.faces.numpy().astype(np.uint32))
-    rows = torch.from_numpy(source.astype(np.int64))
-    normals = vertex_normals(mesh)[rows]
-    charted = Mesh(
-        mesh.vertices[rows],
-        torch.from_numpy(faces.astype(np.int64)),
-        coordinates=torch.from_numpy(np.ascontiguousarray(coordinates, dtype=np.float64)),
-    )
-    texels, points, directions = _places(charted, normals, size)
-    colors, weights = seen_colors(charted, points, directions, views)
+    report("charts", 0, 1)
+    flat, rows = charted(mesh)
+    texels, points, directions = _places(flat, vertex_normals(mesh)[rows], size)
+    colors, weights = seen_colors(flat, points, directions, views, report)
     image, known = torch.zeros(size * size, 3), torch.zeros(size * size, dtype=torch.bool)
     image[texels], known[texels] = colors, weights > 0
     filled = _filled(image.reshape(size, size, 3), known.reshape(size, size))
-    return Mesh(charted.vertices, charted.faces, None, charted.coordinates, filled)
+    return Mesh(flat.vertices, flat.faces, None, flat.coordinates, filled)
 
 
 def _places(mesh: Mesh, normals: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -45,7 +39,7 @@ def _places(mesh: Mesh, normals: Tensor, size: int) -> tuple[Tensor, Tensor, Ten
     above = torch.stack([(u + 0.5) / size, 1 - (v + 0.5) / size, torch.ones(size, size)], -1)
     rays = torch.cat([above, torch.tensor([0.0, 0.0, -1.0]).expand(size, size, 3)], -1).reshape(-1, 6)
     hits = ray_scene(flat).cast_rays(open3d.core.Tensor(rays.float().numpy()))
-    triangle = torch.from_numpy(hits["primitive_ids"].numpy().astype(np.int64))
+    triangle = torch.from_numpy(hits["primitive_ids"].numpy()).long()
     texels = (triangle < len(mesh.faces)).nonzero().squeeze(-1)
     corners = mesh.faces[triangle[texels]]
     b, c = torch.from_numpy(hits["primitive_uvs"].numpy()).double()[texels].unbind(-1)

@@ -12,6 +12,7 @@ from torch import Tensor
 from scenekit.core.cameras import Cameras, Pixels, every_pixel, look_at
 from scenekit.core.checks import BadInput
 from scenekit.core.precision import quick_products
+from scenekit.core.reports import Report, quiet
 from scenekit.kernels.rays import rays_of
 from scenekit.renderers.scene import Scene
 
@@ -47,12 +48,13 @@ class SurfacePoints:
     colors: Float[Tensor, "P 3"]
 
 
-def take_views(scene: Scene, cameras: Cameras) -> Views:
+def take_views(scene: Scene, cameras: Cameras, report: Report = quiet) -> Views:
     """Render every camera, into main memory; sizes must agree. Raises BadInput where the renderer gives no depth."""
     colors, opacities, depths = [], [], []
     inside = scene.cameras_in_scene(cameras)
     with torch.no_grad(), quick_products(scene.device):
         for index in range(len(cameras)):
+            report("pictures", index, len(cameras))
             rendering = scene.renderer.render(inside[index])
             if rendering.depth is None:
                 raise BadInput.of(

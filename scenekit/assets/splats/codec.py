@@ -68,6 +68,8 @@ class Codec:
         encode: Gaussians (at least one, of no higher degree than the format keeps) to a stream, in their order; None
             where we do not write the format.
         encode_coarser: the same with steps of one's own; None where the format has but one size.
+        draft: ``encode_coarser`` in a hurry: the file holds the same, but is somewhat larger; None where packing
+            takes little of the time.
         exact: whether every float32 value comes back as it was, bit for bit.
         degree: highest degree of spherical harmonics that the format keeps.
         half_turn: about which axis the format's axes are turned against ours; None where they are the same.
@@ -83,6 +85,7 @@ class Codec:
     decode: Callable[[BufferedIOBase], GaussianCloud]
     encode: Callable[[GaussianCloud, BufferedIOBase], None] | None
     encode_coarser: Callable[[GaussianCloud, BufferedIOBase, Coarser], None] | None = None
+    draft: Callable[[GaussianCloud, BufferedIOBase, Coarser], None] | None = None
     exact: bool = False
     degree: int = 3
     half_turn: Literal["x", "z"] | None = None

@@ -5,14 +5,17 @@ import pytest
 import torch
 
 from scenekit.assets.meshes import Meshing, mesh
+from scenekit.assets.meshes.appearance import ray_scene
+from scenekit.assets.meshes.charts import charted
 from scenekit.assets.meshes.compare import compare
-from scenekit.assets.meshes.files import read_mesh, write_mesh
+from scenekit.assets.meshes.extract import make
+from scenekit.assets.meshes.files import describe_mesh, read_mesh, write_mesh
 from scenekit.assets.meshes.surface import Mesh, texture_colors
 from scenekit.core.checks import BadInput
 
 from .balls import CENTRE, RADIUS, SCALE, color_of, exact_ball
 
-pytest.importorskip("open3d", reason="meshes need the extra: pip install 'scenekit[mesh]'")
+open3d = pytest.importorskip("open3d", reason="meshes need the extra: pip install 'scenekit[mesh]'")
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +112,35 @@ def test_a_file_without_triangles_is_refused(tmp_path: Path):
     (tmp_path / "points.ply").write_bytes(b"ply\nformat ascii 1.0\nelement vertex 0\nproperty float x\nend_header\n")
     with pytest.raises(BadInput, match="wanted a mesh"):
         read_mesh(tmp_path / "points.ply")
+
+
+def test_charts_of_a_mesh_in_blocks_are_those_of_one_mesh(truth: Mesh):
+    flat, rows = charted(truth, block=3000)
+    assert torch.equal(flat.vertices, truth.vertices[rows])
+    assert torch.equal(rows[flat.faces], truth.faces)
+    assert flat.coordinates is not None
+    assert flat.coordinates.aminmax() == (pytest.approx(0, abs=0.02), pytest.approx(1, abs=0.02))
+    # No texel belongs to two triangles.
+    at = torch.rand(20000, 2, generator=torch.Generator().manual_seed(0))
+    rays = torch.cat([at, torch.tensor([1.0, 0, 0, -1]).expand(20000, 4)], -1)
+    above = Mesh(torch.nn.functional.pad(flat.coordinates, (0, 1)), flat.faces)
+    hits = torch.from_numpy(ray_scene(above).count_intersections(open3d.core.Tensor(rays.numpy())).numpy())
+    assert int(hits.max()) == 1
+    assert hits.float().mean() > 0.5
+
+
+def test_seams_of_a_texture_are_no_holes(truth: Mesh, tmp_path: Path):
+    flat, _ = charted(truth)
+    faces, coordinates, grey = flat.faces, flat.coordinates, torch.full((4, 4, 3), 0.5)
+    for name, kept, closed in (("ball.glb", faces, True), ("cut.glb", faces[1:], False)):
+        write_mesh(tmp_path / name, Mesh(flat.vertices, kept, coordinates=coordinates, texture=grey))
+        assert describe_mesh(tmp_path / name)["watertight"] == closed
+
+
+def test_a_texture_bounds_the_triangles_and_what_was_left_out_is_said():
+    assert Meshing().most is None
+    assert Meshing(texture=2048).most == 131072
+    assert Meshing(texture=2048, faces=0).most is None
+    made = make(exact_ball(size=96), Meshing(resolution=32, faces=300))
+    assert made.note == f"{made.cleaned} triangles simplified to {len(made.mesh)} (--faces 0 keeps all)"
+    assert len(made.mesh) <= 300 < made.cleaned
