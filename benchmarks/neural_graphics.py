@@ -40,8 +40,8 @@ from scenekit.core.precision import quick_products
 from scenekit.kernels import native
 from scenekit.kernels.mlp import mlp
 from scenekit.recipes.device import device_name, device_of
-from scenekit.representations.grid_field import GridRadianceField
 from scenekit.representations.networks import layers
+from scenekit.representations.radiance import RadianceField
 
 FEWEST, REPEATED, LONGEST = 2, 20, 3.0  # frames that do not count, that do, and seconds after which none more comes
 
@@ -108,7 +108,7 @@ def frame_rows(application: str, encoding: str, options: argparse.Namespace) -> 
     """One frame of every size; on a CPU also what of it is spent in the encoding and in the network."""
     app, device, clock = APPLICATIONS[application], torch.device(options.device), Clock()
     if application == "nerf" and encoding in GRIDS:
-        field: Fixed | GridRadianceField = solid_ball(encoding, app, options.log2_table, device)
+        field: Fixed | RadianceField = solid_ball(encoding, app, options.log2_table, device)
     else:
         field = Fixed(encoding_of(encoding, app, options.log2_table, device), app, clock).to(device)
     rows = []

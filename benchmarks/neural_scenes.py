@@ -24,8 +24,9 @@ from scenekit.renderers.flat import FlatRenderer
 from scenekit.renderers.sphere_tracing import SphereTracer
 from scenekit.renderers.volume import Marching, VolumeRenderer
 from scenekit.representations import RBF, HashGrid, SimplexGrid
-from scenekit.representations.grid_field import GridEncoding, GridRadianceField
+from scenekit.representations.grid_encoding import GridEncoding
 from scenekit.representations.networks import layers
+from scenekit.representations.radiance import RadianceField
 from scenekit.representations.signal import VolumeField
 
 # Width, height, and the target in milliseconds: 4k at 30 Hz for radiance fields, 60 Hz and 120 Hz for the rest.
@@ -147,7 +148,7 @@ GRIDS = {"hash": HashGrid, "simplex": SimplexGrid}
 RADIUS, SHARPNESS = 0.7, 460.0  # of the ball in the scene, and of the raw density's slope at its surface
 
 
-def solid_ball(name: str, app: Application, log2_table: int | None, device: torch.device) -> GridRadianceField:
+def solid_ball(name: str, app: Application, log2_table: int | None, device: torch.device) -> RadianceField:
     """A radiance field whose coarsest level knows how far away the middle is; within two steps the ball is opaque.
 
     The rest of the tables and networks is as it was, and asked as ever.
@@ -156,6 +157,7 @@ def solid_ball(name: str, app: Application, log2_table: int | None, device: torc
     config = GRIDS[name](levels=16, features=2, log2_table=rows, finest=round(app.finest))
     field = config.build(Bounds(), torch.Generator().manual_seed(0)).to(device)
     encoding, (first, second) = field.encoding, field.networks.density_weights
+    assert isinstance(encoding, GridEncoding)
     points = torch.rand(2**20, 3, generator=torch.Generator().manual_seed(0)).to(device)
     # Of every vertex the mean over the points around it, by its weights: what the backward pass adds up.
     gradient = torch.zeros(len(points), encoding.features, device=device)
@@ -171,10 +173,10 @@ def solid_ball(name: str, app: Application, log2_table: int | None, device: torc
     return field
 
 
-def frame_of(application: str, field: Fixed | GridRadianceField, size: tuple[int, int], device: torch.device) -> Frame:
+def frame_of(application: str, field: Fixed | RadianceField, size: tuple[int, int], device: torch.device) -> Frame:
     """What renders one frame and says how many samples it took."""
     camera = _camera(size).to(device)
-    if isinstance(field, GridRadianceField):
+    if isinstance(field, RadianceField):
         renderer = _marched(field).to(device)
         return lambda: renderer.render(camera).trace["samples"]
     if application == "image":

@@ -26,9 +26,10 @@ from scenekit.data.memory import memory_in_reach
 from scenekit.distill.plan import Distilling
 from scenekit.distill.report import Measured, Photographed, measure
 from scenekit.recipes import Conversion, Converting, load, prepare_conversion, resume_conversion
+from scenekit.recipes.configs import section
 from scenekit.recipes.device import AUTO, device_name
 from scenekit.recipes.families import FAMILIES
-from scenekit.recipes.load import configs_of, in_common
+from scenekit.recipes.load import configs_of, in_common, recorded_conversion
 from scenekit.recipes.memory import conversion_plan
 from scenekit.representations import REPRESENTATIONS
 
@@ -70,11 +71,12 @@ def run(arguments: list[str]) -> None:
     if not general.resume:
         if general.run is None:
             raise BadInput("scenekit convert: wanted a run, found none; give the folder that train wrote")
-        options = parse(options_type(name, read_recipe(general.run)), "convert", flags)
+        teacher = read_recipe(general.run)
+        options = parse(options_type(name, teacher, str(general.run / RECIPE)), "convert", flags)
     folder = _folder(general, name)
     with ExitStack() as held:
         held.enter_context(holding(folder))
-        conversion, capture = _resumed(options, folder) if general.resume else _begun(options, folder)
+        conversion, capture = _resumed(options, folder, name) if general.resume else _begun(options, folder)
         planned = _planned(conversion, capture)
         if not general.resume:
             write_recipe(folder, conversion.scene.recipe)
@@ -82,17 +84,23 @@ def run(arguments: list[str]) -> None:
         if general.live:
             live = held.enter_context(live_view(conversion.scene, conversion.teacher, capture=capture))
         figures = convert_session(conversion, folder, capture, planned, quiet=general.json, live=live)
-        print(json.dumps(figures)) if general.json else print_report(figures, folder)
+        if general.json:
+            print(json.dumps(figures))
+        else:
+            print_report(figures, folder)
         if live is not None:
             say("the conversion is done; the view goes on until Ctrl-C")
             live.wait()
 
 
-def options_type(name: str, teacher: dict[str, Any] | None = None) -> type[Any]:
-    """All options of ``convert`` for a student; what it has in common with its teacher's recipe starts as there."""
+def options_type(name: str, teacher: dict[str, Any] | None = None, where: str = RECIPE) -> type[Any]:
+    """All options of ``convert`` for a student; what it has in common with its teacher's recipe starts as there.
+
+    ``where`` names that recipe in messages.
+    """
     kind = REPRESENTATIONS[name]
     family = FAMILIES[kind.renderer].fitting
-    start = {} if teacher is None else in_common(name, teacher)
+    start = {} if teacher is None else in_common(name, teacher, where)
     return merged(
         "Convert",
         ("general", General, False),
@@ -146,12 +154,16 @@ def _student(name: str | None, arguments: list[str]) -> str:
     """The representation to convert to; a conversion that is continued knows it."""
     if name is None and "--resume" in arguments:
         output, _ = take(arguments, ("-o", "--output"), None)
-        name = None if output is None else read_recipe(Path(output)).get("representation", {}).get("name")
         if output is None:
             raise BadInput("--resume: wanted the conversion to continue, found none; name it with -o RUN")
+        name = _name_in(read_recipe(Path(output)), Path(output))
     if name not in REPRESENTATIONS:
         raise one_of("--to", REPRESENTATIONS, "none" if name is None else name)
     return name
+
+
+def _name_in(recipe: Mapping[str, Any], run: Path) -> str:
+    return str(section(recipe, "representation", str(run / RECIPE)).get("name"))
 
 
 def _folder(general: General, name: str) -> Path:
@@ -176,11 +188,14 @@ def _begun(options: Any, folder: Path) -> tuple[Conversion, Capture | None]:
     return conversion, capture
 
 
-def _resumed(options: Any, folder: Path) -> tuple[Conversion, Capture | None]:
+def _resumed(options: Any, folder: Path, name: str) -> tuple[Conversion, Capture | None]:
     general: General = options.general
-    recipe = read_recipe(folder)
+    recipe, made = recorded_conversion(folder)
+    student = _name_in(recipe, folder)
+    if name != student:
+        raise BadInput.of("--to", wanted=f"{student}, which {folder} becomes", found=name, remedy="leave it out")
     given = {limit: getattr(options.converting, limit) for limit in LIMITS}
-    photographs = recipe.get("conversion", {}).get("limits", {}).get("photographs", True)
+    photographs = made["limits"].get("photographs", True)
     capture = _photographs(general, Converting(photographs=photographs), recipe)
     limits = {name: value for name, value in given.items() if value is not None}
     if options.converting.device != AUTO:
@@ -200,7 +215,7 @@ def _planned(conversion: Conversion, capture: Capture | None) -> dict[str, int]:
     return {"predicted_memory_bytes": round(plan.total)}
 
 
-def _photographs(general: General, converting: Converting, recipe: Any) -> Capture | None:
+def _photographs(general: General, converting: Converting, recipe: Mapping[str, Any]) -> Capture | None:
     """The capture of the run where it is wanted and can be read; conversions need none."""
     if not converting.photographs:
         return None

@@ -55,8 +55,8 @@ class Export:
         against: a known surface in the file's frame, to compare a mesh with.
         meshing: how a mesh is made, or points, one for each cell of its grid.
         verify: read the file back, render it at the run's cameras and say how much it lost.
-        beside: other runs, splats, meshes and points (.ply) on the same page.
         allow_loss: dB that a .spz, .sog or .sogc may lose: its steps are made as coarse as pictures can bear.
+        beside: other runs, splats, meshes and points (.ply) on the same page.
         device: where it is rendered, to make pages and meshes of and to verify: auto, cpu, cuda or cuda:NUMBER.
         json: print one JSON object.
         bake: how a field is made ready for a page.
@@ -125,30 +125,45 @@ def _baked(scene: Scene, options: Export, name: str) -> Scene:
 
 def _check(options: Export) -> None:
     """Refuse before anything is read."""
-    target = options.target
+    target, page = options.target, False
     if options.kind == "points":
         check_points_target(target)
     elif options.kind == "mesh" or target.suffix.lower() == ".obj":
         check_mesh_target(target, texture=options.meshing.texture > 0)
     else:
-        exporter_of(target)
-    if options.beside and (options.kind not in (None, "splats") or not exporter_of(target).page):
-        raise BadInput.of("--beside", wanted="a page (.html, or a folder)", found=f"'{target.name}'",
-                          remedy="leave it out for this kind of file")  # fmt: skip
+        page = exporter_of(target).page
+    for flag, wanted in _unfit(options, page=page):
+        raise BadInput.of(flag, wanted=wanted, found=f"'{target.name}'", remedy="leave it out for this kind of file")
     if target.exists() and target.resolve() == options.source.resolve():
         raise BadInput.of(target, wanted="a file other than the one that is read", found="the same",
                           remedy="choose another name")  # fmt: skip
 
 
+def _unfit(options: Export, *, page: bool) -> list[tuple[str, str]]:
+    """Flags that were given and mean nothing for such a file, and what each wants; a field is baked for minutes."""
+    if not page:
+        return [("--beside", "a page (.html, or a folder)")] if options.beside else []
+    flags = [
+        ("--verify", options.verify, "a file of splats"),
+        ("--allow-loss", options.allow_loss is not None, "a .spz, .sog or .sogc"),
+        ("--up", options.up is not None, "a file, for a page turns itself upright"),
+        ("--scale", options.scale != 1, "a file, for a page has the units of the world"),
+        ("--against", options.against is not None, "a mesh"),
+    ]
+    return [(flag, wanted) for flag, given, wanted in flags if given]
+
+
 def _written(options: Export, edits: Sequence[Edit]) -> dict[str, Any]:
     judged = options.verify or options.allow_loss is not None
-    as_it_stands = options.up is None and options.scale == 1 and not judged and options.kind in (None, "splats")
-    if edits and as_it_stands and streams(options.source, options.target, edits):
+    as_it_stands = options.up is None and options.scale == 1 and not judged and options.against is None
+    if edits and as_it_stands and options.kind in (None, "splats") and streams(options.source, options.target, edits):
         return stream_edits(options.source, options.target, edits)
     device = device_of(options.device)
     source = open_source(options.source)
     source.scene.to(device)
     kind = _kind(options, source)
+    if options.against is not None and kind != "mesh":
+        raise BadInput.of("--against", wanted="a mesh", found=kind, remedy="leave it out, or write --as mesh")
     if kind == "splats":
         before = {"gaussians_before_edits": _gaussians(source)} if edits else {}
         source = edited(source, edits)
@@ -168,8 +183,6 @@ def _written(options: Export, edits: Sequence[Edit]) -> dict[str, Any]:
     if judged:
         raise BadInput.of("--verify" if options.verify else "--allow-loss", wanted="a file of splats", found=kind,
                           remedy="compare a mesh with --against FILE")  # fmt: skip
-    if options.against is not None and kind == "points":
-        raise BadInput.of("--against", wanted="a mesh", found="points", remedy="leave it out, or write --as mesh")
     splats = isinstance(source.scene.renderer, SplatRenderer)
     box = None if splats else _only_box(edits)
     scene = edited(source, edits).scene if splats else source.scene

@@ -23,7 +23,6 @@ from scenekit.core.checks import BadInput
 
 Options = TypeVar("Options")
 
-
 EVERYTHING = "--help-all"
 # Of what tyro says: a value that is none of an optional type, and the flags it proposes.
 WRONG_TYPE = re.compile(
@@ -168,22 +167,22 @@ def take(arguments: Sequence[str], flags: Sequence[str], default: str | None) ->
 def preset_arguments(preset: str | None, representation: str, general: Collection[str] | None = None) -> list[str]:
     """A preset as flags, to be put before the user's own; its table ``[representation]`` follows the general part.
 
-    ``general`` names the keys of the general part that the command knows; all of them where None.
+    ``general`` names the keys of the general part that the command knows; all of them where None. Raises BadInput for
+    a preset that is not there or cannot be read, and for a value that is none of a flag.
     """
+    from scenekit.representations import REPRESENTATIONS
+
     if preset is None:
         return []
     file = Path(preset) if preset.endswith(".toml") else resources.path("configs") / f"{preset}.toml"
-    try:
-        values = tomllib.loads(file.read_text())
-    except FileNotFoundError:
-        known = ", ".join(presets())
-        raise BadInput.of(preset, wanted=f"a preset among {known}, or a .toml file", found="neither",
-                          remedy="choose one") from None  # fmt: skip
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput.of(file, wanted="a preset in TOML", found=str(error), remedy="correct it") from error
-    plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
-    known = {key: value for key, value in plain.items() if general is None or key in general}
-    return [*_flags(known), *_flags(values.get(representation, {}))]
+    values = _read_preset(preset, file)
+    own = values.get(representation, {})
+    if not isinstance(own, Mapping):
+        raise BadInput.of(f"{file}: {representation}", wanted=f"a table of flags, [{representation}]",
+                          found=repr(own), remedy="correct it")  # fmt: skip
+    known = {key: value for key, value in values.items()
+             if key not in REPRESENTATIONS and (general is None or key in general)}  # fmt: skip
+    return [*_flags(known, file), *_flags(own, file)]
 
 
 def presets() -> list[str]:
@@ -191,13 +190,32 @@ def presets() -> list[str]:
     return sorted(path.stem for path in resources.path("configs").glob("*.toml"))
 
 
-def _flags(values: Mapping[str, Any]) -> list[str]:
+def _read_preset(preset: str, file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text())
+    except FileNotFoundError:
+        known = ", ".join(presets())
+        raise BadInput.of(preset, wanted=f"a preset among {known}, or a .toml file", found="neither",
+                          remedy="choose one") from None  # fmt: skip
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        found = error.strerror if isinstance(error, OSError) else str(error)
+        raise BadInput.of(file, wanted="a preset in TOML", found=str(found), remedy="correct it") from error
+
+
+def _flags(values: Mapping[str, Any], file: Path, group: str = "") -> list[str]:
+    """A table in a table is a group of flags: its name and a dot come before theirs."""
     flags: list[str] = []
     for key, value in values.items():
-        if isinstance(value, bool):
-            flags.append(f"--{key}" if value else f"--no-{key}")
+        if isinstance(value, Mapping):
+            flags += _flags(value, file, f"{group}{key}.")
+        elif isinstance(value, list):
+            raise BadInput.of(f"{file}: {group}{key}", wanted="one value", found=f"a list of {len(value)}",
+                              remedy=f"leave it out and give --{group}{key} on the command line")  # fmt: skip
+        elif isinstance(value, bool):
+            *before, last = f"{group}{key}".split(".")
+            flags.append("--" + ".".join([*before, last if value else f"no-{last}"]))
         else:
-            flags += [f"--{key}", str(value)]
+            flags += [f"--{group}{key}", str(value)]
     return flags
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scenekit.assets.run import RECIPE, continue_training, read_recipe
+from scenekit.assets.run import RECIPE, continue_training
 from scenekit.core.cameras import Cameras
 from scenekit.core.checks import BadInput
 from scenekit.core.cloud import PointCloud
@@ -34,7 +34,7 @@ from scenekit.recipes.device import AUTO, device_of
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Manner, Surroundings
 from scenekit.recipes.kernels import begin_compiling
-from scenekit.recipes.load import configs_of, load, section
+from scenekit.recipes.load import configs_of, load, recorded_conversion
 from scenekit.renderers.scene import Scene
 from scenekit.renderers.volume import VolumeRenderer
 from scenekit.representations import REPRESENTATIONS
@@ -238,15 +238,11 @@ def resume_conversion(run: Path, limits: Mapping[str, Any] | None = None, captur
 
     Raises BadInput where the run is no conversion, or where its teacher is gone.
     """
-    recipe = read_recipe(run)
     where = str(run / RECIPE)
-    if "conversion" not in recipe:
-        raise BadInput.of(run, wanted="a conversion to continue", found="a training",
-                          remedy="continue it with scenekit train --resume")  # fmt: skip
-    made = section(recipe, "conversion", where)
+    recipe, made = recorded_conversion(run)
     representation, fitting = configs_of(recipe, where)
-    converting = from_plain(Converting, section(made, "limits", where) | dict(limits or {}), f"{where}: limits")
-    distilling = from_plain(Distilling, section(made, "distilling", where), f"{where}: distilling")
+    converting = from_plain(Converting, made["limits"] | dict(limits or {}), f"{where}: limits")
+    distilling = from_plain(Distilling, made["distilling"], f"{where}: distilling")
     conversion = prepare_conversion(
         load(made["teacher"]), representation, converting, fitting,
         distilling=distilling, capture=capture, run=made["teacher"],

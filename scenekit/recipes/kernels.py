@@ -44,7 +44,7 @@ from scenekit.renderers.volume import VolumeRenderer
 from scenekit.representations.dense_grid import DenseGridField
 from scenekit.representations.factors import Factors
 from scenekit.representations.gaussians import GaussianModel
-from scenekit.representations.grid_field import GridEncoding, GridRadianceField
+from scenekit.representations.grid_encoding import GridEncoding
 from scenekit.representations.mlp import FrequencyNetwork
 from scenekit.representations.networks import ColorLayers, RadianceNetworks
 from scenekit.representations.radiance import RadianceField
@@ -108,7 +108,7 @@ def _adaptive(module: AdaptiveRBFEncoding) -> list[Source]:
     return [nearest.source(module.dimensions, module.neighbors)] if module.neighbors <= nearest.MOST else []
 
 
-def _traced(module: GridRadianceField | RadianceField) -> list[Source]:
+def _traced(module: RadianceField) -> list[Source]:
     if not isinstance(module.encoding, OnGrid):
         return []
     (table, layout, neurons), networks = module.encoding.grid_parts, module.networks
@@ -141,7 +141,6 @@ NEEDED: dict[type[nn.Module], Callable[[Any], list[Source]]] = {
     RadianceNetworks: _directional,
     ColorLayers: _directional,
     GridEncoding: lambda x: [_grid(x.layout.simplices, x.dimensions, x.table)],
-    GridRadianceField: _traced,
     RadianceField: _traced,
     AdaptiveRBFEncoding: _adaptive,
     TriplaneEncoding: lambda x: [_grid(False, 2, x.planes[0])],

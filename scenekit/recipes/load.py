@@ -101,15 +101,34 @@ def configs_of(recipe: Mapping[str, Any], where: str) -> tuple[Any, Any]:
     return config, fitting
 
 
-def in_common(name: str, teacher: Mapping[str, Any]) -> dict[str, Any]:
+def recorded_conversion(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The recipe of a run, and of it how it is converted: ``teacher``, ``limits``, ``distilling``.
+
+    Raises BadInput where the run is no conversion.
+    """
+    recipe, where = read_recipe(run), str(run / RECIPE)
+    if "conversion" not in recipe:
+        found, command = ("a fitted signal", "fit") if "signal" in recipe else ("a training", "train")
+        raise BadInput.of(run, wanted="a conversion to continue", found=found,
+                          remedy=f"continue it with scenekit {command} --resume")  # fmt: skip
+    made = section(recipe, "conversion", where)
+    if not isinstance(made.get("teacher"), str):
+        raise BadInput.of(f"{where}: conversion", wanted="the folder of its teacher", found="none",
+                          remedy="restore the recipe or convert again")  # fmt: skip
+    section(recipe, "capture", where)
+    return recipe, made | {part: section(made, part, where) for part in ("limits", "distilling")}
+
+
+def in_common(name: str, teacher: Mapping[str, Any], where: str = RECIPE) -> dict[str, Any]:
     """Configs for a student as near to its teacher's as their types allow: equal blocks can be inherited.
 
-    Raises BadInput for a fitted signal, which has no photographs to be seen from.
+    ``where`` names the teacher's recipe in messages. Raises BadInput for a fitted signal, which has no photographs to
+    be seen from.
     """
     if "signal" in teacher:
-        raise BadInput.of(RECIPE, wanted="a run that was trained on photographs, to convert", found="a fitted signal",
+        raise BadInput.of(where, wanted="a run that was trained on photographs, to convert", found="a fitted signal",
                           remedy="fit another one with scenekit fit -r REPRESENTATION")  # fmt: skip
-    config, fitting = configs_of(teacher, RECIPE)
+    config, fitting = configs_of(teacher, where)
     kind = REPRESENTATIONS[name]
     usual = kind()
     shared = {

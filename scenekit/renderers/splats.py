@@ -101,16 +101,9 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
     def _pinholes(self, camera: Cameras, faces: tuple[Face, ...]) -> list[Pinhole]:
         """What one camera is seen through, whatever lens it has."""
         if not faces:
-            width, height = size = camera.sizes[0]
-            pose, intrinsics = camera.world_from_camera[0], camera.intrinsics[0]
-            return [Pinhole(pose, intrinsics, size, self.near, BLUR, (width / 2, height / 2))]
-        found = []
-        for face in faces:
-            one = face.camera(camera)
-            blur = BLUR * DENSITY**2  # as wide as in a pinhole's picture, whose pixels are larger
-            pose, intrinsics, near = one.world_from_camera[0], one.intrinsics[0], self.near + face.back
-            found.append(Pinhole(pose, intrinsics, face.size, near, blur, face.unit))
-        return found
+            return [_pinhole(camera, self.near, BLUR)]
+        blur = BLUR * DENSITY**2  # as wide as in a pinhole's picture, whose pixels are larger
+        return [_pinhole(face.camera(camera), self.near + face.back, blur, face.unit) for face in faces]
 
     def _projected(self, splats: Splats, pinhole: Pinhole) -> Projected:
         """The splats as a pinhole sees them."""
@@ -131,6 +124,13 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
         if flat.rows.requires_grad:
             flat.rows.retain_grad()
         return flat
+
+
+def _pinhole(camera: Cameras, near: float, blur: float, unit: float | None = None) -> Pinhole:
+    """Of one camera without a lens; without a ``unit``, that of a picture of its own size: half of it."""
+    width, height = size = camera.sizes[0]
+    units = (width / 2, height / 2) if unit is None else (unit, unit)
+    return Pinhole(camera.world_from_camera[0], camera.intrinsics[0], size, near, blur, units)
 
 
 def listed(flat: Projected, size: tuple[int, int], room: TileRoom | None) -> Tiles:

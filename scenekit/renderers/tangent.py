@@ -47,7 +47,8 @@ class Face:
         positions: where their rays meet the face, in its pixels.
         depths: what the face's z is multiplied by to give the camera's depth, for a face at the centre.
         unit: see :class:`~scenekit.renderers.exchange.Pinhole`; a face of several counts as a picture of its own, of 90
-            degrees, so that what a lens sees elsewhere does not lessen how much a splat is pulled at.
+            degrees, so that what a lens sees elsewhere does not lessen how much a splat is pulled at. None for a single
+            face, which counts as what it is.
     """
 
     camera_from_face: Float[Tensor, "3 3"]
@@ -57,7 +58,7 @@ class Face:
     pixels: Int[Tensor, " P"]
     positions: Float[Tensor, "P 2"]
     depths: Float[Tensor, " P"]
-    unit: tuple[float, float]
+    unit: float | None
 
     def to(self, device: torch.device) -> Face:
         """With its tensors there."""
@@ -126,22 +127,20 @@ def _cut(lens: Lens, intrinsics: tuple[float, ...], size: tuple[int, int]) -> tu
 
 
 def _face(turn: Tensor, rows: Tensor, directions: Tensor, along: Tensor, density: float, unit: float | None) -> Face:
-    """With the unit of a picture of its own size where there is none of several."""
     local = directions[rows] @ turn
     plane = density * local[:, :2] / local[:, 2:]
     size, corner = _box(plane)
     intrinsics = torch.tensor([density, density, -corner[0], -corner[1]])
     depths = (along[rows] / local[:, 2]).float()
-    units = (size[0] / 2, size[1] / 2) if unit is None else (unit, unit)
-    return Face(turn, intrinsics, size, 0.0, rows, (plane - corner).float(), depths, units)
+    return Face(turn, intrinsics, size, 0.0, rows, (plane - corner).float(), depths, unit)
 
 
 def _far_face(origins: Tensor, density: float) -> Face:
     plane = density * origins[:, :2]
     size, corner = _box(plane)
     intrinsics = torch.tensor([density * FAR, density * FAR, -corner[0], -corner[1]])
-    rows, depths, unit = torch.arange(len(origins)), torch.ones(len(origins)), (size[0] / 2, size[1] / 2)
-    return Face(torch.eye(3).double(), intrinsics, size, FAR, rows, (plane - corner).float(), depths, unit)
+    rows, depths = torch.arange(len(origins)), torch.ones(len(origins))
+    return Face(torch.eye(3).double(), intrinsics, size, FAR, rows, (plane - corner).float(), depths, None)
 
 
 def _box(plane: Tensor) -> tuple[tuple[int, int], Tensor]:

@@ -9,8 +9,9 @@ import torch
 
 from scenekit.core.bounds import Bounds
 from scenekit.kernels.grid_layout import GridLayout
-from scenekit.representations.grid_field import GridEncoding, GridRadianceField, growth_of
+from scenekit.representations.grid_encoding import GridEncoding, growth_of
 from scenekit.representations.networks import Networks
+from scenekit.representations.radiance import RadianceField
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,20 @@ class HashGrid:
     learning_rate: float = 1e-2
     decay: float = 0.01
 
-    def encoding(self, dimensions: int, finest: float, generator: torch.Generator | None = None) -> GridEncoding:
-        """Features of any signal's points; ``finest`` is in cells a side of the unit cube."""
+    def layout(self, dimensions: int, finest: float) -> GridLayout:
+        """The levels whose finest has ``finest`` cells a side of the unit cube."""
         growth = growth_of(self.coarsest, finest, self.levels)
-        layout = GridLayout.of(
+        return GridLayout.of(
             dimensions, levels=self.levels, log2_table=self.log2_table, base_resolution=self.coarsest, growth=growth
         )
-        return GridEncoding(layout, self.features, self.learning_rate, generator)
 
-    def build(self, bounds: Bounds, generator: torch.Generator | None = None) -> GridRadianceField:
+    def encoding(self, dimensions: int, finest: float, generator: torch.Generator | None = None) -> GridEncoding:
+        """Features of any signal's points; see :meth:`layout`."""
+        return GridEncoding(self.layout(dimensions, finest), self.features, self.learning_rate, generator)
+
+    def build(self, bounds: Bounds, generator: torch.Generator | None = None) -> RadianceField:
         """A field with fresh parameters."""
-        return GridRadianceField(self, bounds, generator)
+        layout = self.layout(3, self.finest * bounds.field_extent)
+        encoding = GridEncoding(layout, self.features, self.learning_rate, generator, self.decay)
+        networks = self.networks.build(encoding.features, generator)
+        return RadianceField(encoding, networks, bounds, self.learning_rate)

@@ -123,10 +123,9 @@ class FrequencyNetwork(nn.Module):
 
 def octaves(count: int) -> tuple[Float[Tensor, " W"], Float[Tensor, " W"]]:
     """Waves and phases of a constant, of ``sin(2^k pi x)`` and of ``cos(2^k pi x)``, k < count (NeRF, eq. 4)."""
-    waves = math.pi * 2.0 ** torch.arange(count)
-    ahead = torch.full_like(waves, math.pi / 2)
-    constant = torch.zeros(1), ahead[:1]
-    return torch.cat([constant[0], waves, waves]), torch.cat([constant[1], torch.zeros_like(waves), ahead])
+    waves = [math.pi * 2.0**k for k in range(count)]
+    sine, cosine = 0.0, math.pi / 2
+    return torch.tensor([0.0, *waves, *waves]), torch.tensor([cosine, *[sine] * count, *[cosine] * count])
 
 
 def frequencies(

@@ -43,11 +43,11 @@ class RadianceField(nn.Module):
         return self.networks.radiance(self.encoding(self.bounds.normalize(samples.positions)), samples.directions)
 
     def trace(self, rays: Rays, way: Way) -> Traced | None:
-        """See :class:`~scenekit.core.capabilities.Tracer`; None unless its encoding is on a grid."""
+        """See :class:`~scenekit.core.capabilities.Tracer`; None as for :func:`picture`."""
         return picture(self, rays, way)
 
     def reach(self, rays: Rays, way: Way, room: int | None = None) -> Int[Tensor, " R"] | None:
-        """See :class:`~scenekit.core.capabilities.Tracer`; None unless its encoding is on a grid."""
+        """See :class:`~scenekit.core.capabilities.Tracer`; None as for :func:`picture`."""
         return lit_samples(self, rays, way, room)
 
     def controllers(self) -> list[Controller]:

@@ -12,7 +12,7 @@ from scenekit.core.protocols import ParameterGroup
 from scenekit.core.schedules import exponential
 from scenekit.kernels.nearest import nearest
 from scenekit.kernels.rbf import Neurons, adaptive_rbf, rbf_neurons
-from scenekit.representations.grid_field import GridEncoding
+from scenekit.representations.grid_encoding import GridEncoding
 from scenekit.representations.kmeans import weighted_kmeans, whitening_of
 from scenekit.representations.tracing import GridParts
 

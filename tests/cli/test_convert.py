@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from scenekit.assets.run import read_recipe, write_recipe
 from scenekit.cli import convert, main
 from scenekit.cli.convert import options_type
 from scenekit.cli.options import parse
@@ -112,6 +113,10 @@ def test_a_student_starts_as_near_to_its_teacher_as_their_types_allow(run: Path)
         (["--to", "gaussians"], "wanted a run, found none"),
         (["no/such/run", "--to", "gaussians"], "wanted a run folder"),
         (["--resume"], "wanted the conversion to continue"),
+        (
+            ["--resume", "-o", "RUN"],
+            "wanted a conversion to continue, found a training; continue it with scenekit train",
+        ),
         (["RUN", "--to", "gaussians", "--steps", "-1"], "wanted positive numbers"),
         (["RUN", "--to", "gaussians", "--max-count", "4"], "--to gaussians: wanted at least"),
     ],
@@ -130,6 +135,52 @@ def test_wrong_usage_is_one_sentence_and_nothing_is_left(
     assert words in said
     assert len(said.strip().splitlines()) == 1
     assert not list(tmp_path.rglob("*"))
+
+
+@pytest.fixture
+def begun(run: Path, tmp_path: Path) -> Path:
+    """A run whose recipe says that it is converted; nothing was learnt yet."""
+    recipe = read_recipe(run)
+    recipe["conversion"] = {"teacher": str(run), "limits": {}, "distilling": {}}
+    write_recipe(tmp_path / "begun", recipe)
+    return tmp_path / "begun"
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("damage", "arguments", "words"),
+    [
+        ({}, ["--to", "mlp"], "--to: wanted hash_grid, which"),
+        ({"conversion": 3}, [], "wanted a table [conversion], found none"),
+        (
+            {"conversion": {"limits": {}, "distilling": {}}},
+            [],
+            "conversion: wanted the folder of its teacher, found none",
+        ),
+        ({"conversion": {"teacher": "", "limits": 3}}, [], "wanted a table [limits], found none"),
+        ({"representation": 3}, [], "wanted a table [representation], found none"),
+        ({"capture": 3}, [], "wanted a table [capture], found none"),
+    ],
+)
+def test_a_conversion_that_cannot_go_on_says_why(
+    damage: dict, arguments: list[str], words: str, begun: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_recipe(begun, read_recipe(begun) | damage)
+    assert main(["convert", "--resume", "-o", str(begun), *arguments]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.bad_input
+def test_a_fitted_signal_is_told_what_makes_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    signal = tmp_path / "signal"
+    write_recipe(signal, {"signal": {}, "representation": {"name": "hash_grid"}})
+    assert main(["convert", str(signal), "--to", "mlp"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{signal / 'recipe.toml'}: wanted a run that was trained on photographs")
+    assert main(["convert", "--resume", "-o", str(signal)]) == 2
+    assert "found a fitted signal; continue it with scenekit fit --resume" in capsys.readouterr().err
 
 
 @pytest.mark.bad_input

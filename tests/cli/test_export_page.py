@@ -69,3 +69,13 @@ def test_what_a_page_cannot_be_is_said_before_anything_is_read(
         assert sentence in capsys.readouterr().err.replace("\n", " ")
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["notes.txt"]
     assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("flag", ["--verify", "--allow-loss=1", "--up=z", "--scale=2", "--against=a.ply"])
+def test_what_means_nothing_for_a_page_is_said_before_a_field_is_baked(
+    flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scenekit.cli.export.open_source", lambda path: pytest.fail(f"{path} was read"))
+    assert main(["export", str(tmp_path / "run"), str(tmp_path / "page.html"), flag]) == 2
+    assert capsys.readouterr().err.startswith(f"{flag.partition('=')[0]}: wanted a ")

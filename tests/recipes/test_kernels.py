@@ -28,6 +28,7 @@ from tests.conformance.test_signals import small_signal
 FEW = {"volume": {"batch_samples": 256, "occupancy_cells": 64, "marching": {"steps": 32, "grid": 8}}}
 
 pytestmark = [
+    pytest.mark.long,  # what is emulated is C++, which has no shapes to check
     pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler"),
     pytest.mark.filterwarnings("ignore:Warning only once for all operators"),  # another body is what is wanted
 ]

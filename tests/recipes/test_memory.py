@@ -16,11 +16,13 @@ from scenekit.data import open_capture
 from scenekit.recipes import Fitting, prepare
 from scenekit.recipes.configs import VolumeFitting
 from scenekit.recipes.memory import COPIES, GIB, Plan, plans_of
+from scenekit.renderers.volume import Marching
 from scenekit.training.steps import steps
 from tests.data.captures import SIZE, sample, write_colmap, write_transforms
 from tests.pretend_gpu import FREE, HELD
 
 EACH = SIZE[0] * SIZE[1] * 4
+COARSE = VolumeFitting(marching=Marching(grid=16))  # cells are looked at from every camera before they are counted
 
 
 def test_splats_are_counted_as_many_as_they_may_become(tmp_path: Path) -> None:
@@ -54,7 +56,7 @@ def test_training_streams_within_the_cache_and_goes_on_with_it(
 ) -> None:
     root, run = write_transforms(tmp_path / "capture", sample()), tmp_path / "run"
     cache = str(3 * EACH / GIB)
-    small = ["--log2-table", "10", "--batch-samples", "4096", "--json"]
+    small = ["--log2-table", "10", "--batch-samples", "4096", "--marching.grid", "16", "--json"]
     arguments = ["train", str(root), "-r", "hash_grid", "--cache", cache, "--steps", "3", "-o", str(run), *small]
     assert main(arguments) == 0
     said = capsys.readouterr()
@@ -73,8 +75,8 @@ def test_a_gpu_holds_photographs_parameters_and_the_step_and_main_memory_the_res
     capture = open_capture(write_colmap(tmp_path / "capture", sample()))
     photographs = len(sample()) * EACH
     field = HashGrid(log2_table=10)
-    here, there = plans_of(prepare(capture, field, Fitting(steps=1)))
-    (alone,) = plans_of(prepare(capture, field, Fitting(steps=1, device="cpu")))
+    here, there = plans_of(prepare(capture, field, Fitting(steps=1), COARSE))
+    (alone,) = plans_of(prepare(capture, field, Fitting(steps=1, device="cpu"), COARSE))
     assert (here.of, there.of, there.available) == ("memory", "GPU memory", FREE + HELD)
     assert here.parts["photographs"] == photographs
     assert alone.parts["photographs"] == 2 * photographs
@@ -88,7 +90,7 @@ def test_a_gpu_holds_photographs_parameters_and_the_step_and_main_memory_the_res
 
 def test_photographs_that_stay_in_main_memory_are_not_counted_on_the_gpu(tmp_path: Path, pretended_gpu: None) -> None:
     capture = open_capture(write_colmap(tmp_path / "capture", sample()), cache_bytes=3 * EACH)
-    here, there = plans_of(prepare(capture, HashGrid(log2_table=10), Fitting(steps=1)))
+    here, there = plans_of(prepare(capture, HashGrid(log2_table=10), Fitting(steps=1), COARSE))
     assert here.parts["photographs"] == 6 * EACH
     assert "photographs" not in there.parts
 
@@ -96,7 +98,7 @@ def test_photographs_that_stay_in_main_memory_are_not_counted_on_the_gpu(tmp_pat
 @pytest.mark.parametrize("kind", [DenseGrid(coarsest=8, resolution=24), LowRank(coarsest=8, finest=24)])
 def test_a_field_is_counted_as_large_as_it_grows(tmp_path: Path, kind: DenseGrid | LowRank) -> None:
     capture = open_capture(write_colmap(tmp_path / "capture", sample()))
-    session = prepare(capture, kind, Fitting(steps=20), VolumeFitting(batch_samples=1024))
+    session = prepare(capture, kind, Fitting(steps=20), replace(COARSE, batch_samples=1024))
     (plan,) = plans_of(session)
     for _ in steps(session.training):
         pass
@@ -106,7 +108,7 @@ def test_a_field_is_counted_as_large_as_it_grows(tmp_path: Path, kind: DenseGrid
 
 def test_layers_that_keep_what_they_give_are_counted(tmp_path: Path) -> None:
     capture = open_capture(write_colmap(tmp_path / "capture", sample()))
-    fitting = VolumeFitting(batch_samples=1000)
+    fitting = replace(COARSE, batch_samples=1000)
     wide, frequencies, fused = (
         plans_of(prepare(capture, kind, Fitting(steps=1), fitting))[0].parts["a step"]
         for kind in (Mlp(width=64, activation="siren"), Mlp(width=64, finest=1024), HashGrid(log2_table=10))
@@ -145,5 +147,7 @@ def test_every_cascade_of_a_field_is_counted(tmp_path: Path) -> None:
     sizes = {}
     for extent in (1.0, 8.0):
         there = replace(capture, bounds=replace(capture.bounds, extent=extent))
-        sizes[extent] = plans_of(prepare(there, HashGrid(log2_table=10), Fitting(steps=1)))[0].parts["empty space"]
-    assert sizes[8.0] - sizes[1.0] == 3 * 3 * 5 * VolumeFitting().marching.grid ** 3  # three more, of five bytes a cell
+        sizes[extent] = plans_of(prepare(there, HashGrid(log2_table=10), Fitting(steps=1), COARSE))[0].parts[
+            "empty space"
+        ]
+    assert sizes[8.0] - sizes[1.0] == 3 * 3 * 5 * COARSE.marching.grid**3  # three more, of five bytes a cell

@@ -93,7 +93,10 @@ def test_a_capture_is_planned_for_every_representation(tmp_path: Path, capsys: p
     assert min(planned.values()) > PROCESS
 
 
-def test_the_demo_is_planned_with_its_capture(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_is_planned_with_its_capture(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scenekit.data.SYNTHETIC_SIDE", 32)
     assert main(["info", "synthetic", "--plan", "--json"]) == 0
     planned = json.loads(capsys.readouterr().out)
     assert planned.keys() == {"demo"} | {f"train -r {name}" for name in REPRESENTATIONS}
@@ -104,7 +107,18 @@ def test_a_run_is_planned_with_its_photographs_as_long_as_they_are_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, run = write_transforms(tmp_path / "capture", sample()), tmp_path / "run"
-    small = ["--log2-table", "10", "--batch-samples", "4096", "--steps", "1"]
+    small = [
+        "--log2-table",
+        "10",
+        "--batch-samples",
+        "4096",
+        "--steps",
+        "1",
+        "--marching.grid",
+        "16",
+        "--marching.steps",
+        "32",
+    ]
     assert main(["train", str(root), "-r", "hash_grid", *small, "-o", str(run), "--json"]) == 0
     planned = plans_for(str(run))
     conversions = {f"convert --to {name}" for name in REPRESENTATIONS}

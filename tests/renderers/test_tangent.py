@@ -210,7 +210,7 @@ def test_a_cubic_reading_has_the_gradients_of_differences() -> None:
 def plain_face(size: tuple[int, int], positions: torch.Tensor, back: float = 0.0) -> Face:
     every = torch.arange(len(positions))
     depths = torch.ones(len(positions), dtype=positions.dtype)
-    return Face(torch.eye(3).double(), torch.tensor([10.0, 10, 0, 0]), size, back, every, positions, depths, (1.0, 1.0))
+    return Face(torch.eye(3).double(), torch.tensor([10.0, 10, 0, 0]), size, back, every, positions, depths, None)
 
 
 def block(size: tuple[int, int]) -> torch.Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +16,8 @@ from scenekit.kernels.gpu import compile as compiling
 
 from .sources import SOURCES
 
+BRANCHES = ("sm_75", "sm_80", "sm_90")
+
 pytestmark = pytest.mark.skipif(find_spec("cuda") is None, reason="needs cuda-core and nvidia-cuda-nvrtc")
 
 
@@ -21,10 +25,31 @@ def test_every_source_is_compiled_here():
     assert {source.file for source in SOURCES} == {file.stem for file in resources.path("cuda").glob("*.cu")}
 
 
-@pytest.mark.parametrize("architecture", compiling.ARCHITECTURES)
-@pytest.mark.parametrize("source", SOURCES, ids=lambda s: "-".join([s.file, *(f"{k}={v}" for k, v in s.macros)]))
+def specialisations() -> Iterator[object]:
+    """Every source for every architecture; by day each file once for all, other macros where another branch is taken.
+
+    ``cuda/ptx.cuh`` and ``warp.cuh`` tell architectures before 8.0, up to 9.0 and from it on apart, no others.
+    """
+    seen: set[str] = set()
+    for source in SOURCES:
+        name = "-".join([source.file, *(f"{k}={v}" for k, v in source.macros)])
+        for architecture in compiling.ARCHITECTURES:
+            by_day = source.file not in seen or architecture in BRANCHES
+            marks = () if by_day else pytest.mark.nightly
+            yield pytest.param(source, architecture, marks=marks, id=f"{name}-{architecture}")
+        seen.add(source.file)
+
+
+@pytest.mark.parametrize(("source", "architecture"), specialisations())
 def test_source_compiles(source: compiling.Source, architecture: str):
     assert compiling.compile_cubin(source, architecture).startswith(b"\x7fELF")
+
+
+def test_branches_are_all_that_sources_tell_apart():
+    """A new condition on the architecture wants a new branch here."""
+    files = [file for kind in ("h", "cuh", "cu") for file in resources.path("cuda").glob(f"*.{kind}")]
+    told = {number for file in files for number in re.findall(r"__CUDA_ARCH__\s*[<>=!]+\s*(\d+)", file.read_text())}
+    assert told == {f"{branch.removeprefix('sm_')}0" for branch in BRANCHES[1:]}
 
 
 def test_a_cubin_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
