@@ -83,7 +83,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(torch, "Generator", Generator)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (FREE, FREE))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device=None: HELD)
-    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device=None: HELD)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device=None: HELD)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: None)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: Stream())
     monkeypatch.setattr(tile_room, "_later", lambda count: lambda: int(count))

@@ -304,9 +304,9 @@ def train_session(
 
 
 def _peaks(device: torch.device) -> dict[str, int]:
-    """The most memory that this process has taken."""
+    """The most memory that this process has taken; of a GPU's, what torch held, and not what the driver takes."""
     found = {"peak_memory_bytes": most_held()}
-    return found if device.type == "cpu" else found | {"peak_gpu_memory_bytes": torch.cuda.max_memory_allocated(device)}
+    return found if device.type == "cpu" else found | {"peak_gpu_memory_bytes": torch.cuda.max_memory_reserved(device)}
 
 
 def _say_where(folder: Path, index: int) -> None:
