@@ -14,7 +14,7 @@ from scenekit.core.rays import Samples
 from scenekit.distill.active import PosePool, RaySource
 from scenekit.distill.examine import occupied_cells, require_capacity
 from scenekit.distill.inherit import carve, inherit, inherit_occupancy, seen_through, widened
-from scenekit.distill.objective import Distillation
+from scenekit.distill.objective import Distillation, Looking
 from scenekit.distill.pictures import Gallery, SinglePixels, WholePictures
 from scenekit.distill.plan import Distilling, Stage, plan
 from scenekit.distill.poses import Clearance, PoseSampler
@@ -66,7 +66,7 @@ def test_stages_follow_from_what_both_can_do() -> None:
     assert not plan(splats(), student(), Distilling()).shared
 
 
-class Counted:
+class Counted(Looking):
     """Looks at nothing, and says which stage asked."""
 
     def next(self, stage: str, context: Context) -> str:
