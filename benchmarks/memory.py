@@ -43,10 +43,7 @@ ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "triplane-gpu": ("lego", ("triplane", *ON_GPU)),
     "mlp-gpu": ("lego", ("mlp", *ON_GPU)),
     "gaussians-gpu": ("bonsai", ("gaussians", "--steps", "600", "--max-count", "60000")),
-    "dense_grid-growing": (
-        "synthetic",
-        ("dense_grid", *GROWING),
-    ),
+    "dense_grid-growing": ("synthetic", ("dense_grid", *GROWING)),
     "low_rank-growing": ("synthetic", ("low_rank", *GROWING)),
     "triplane-small": ("synthetic", ("triplane", "--steps", "25", "--downscale", "2", "--batch-samples", "32768")),
 }

@@ -146,11 +146,9 @@ def plans_of(session: Session, limit: float | None = None) -> list[Plan]:
         kept = COPIES * copy + _bytes_merged(session, copy)
         return [plan_of("memory", limit, images, companions, kept, cells, step, PROCESS)]
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-    hosted = _is_hosted(
-        session
-    )  # else photographs are on the GPU, those that are learnt from, beside all in the capture
+    hosted = _is_hosted(session)
     main = images if hosted else bytes_of_photographs(capture)
-    there = 0.0 if hosted else len(capture.train) / len(capture.images)
+    there = 0.0 if hosted else len(capture.train) / len(capture.images)  # those learnt from, beside all in the capture
     copies = COPIES_BESIDE * copy + _bytes_merged(session, copy)
     return [
         plan_of("memory", limit, main, companions, copies, 0, 0, PROCESS_WITH_GPU),
