@@ -161,9 +161,10 @@ def _capture(task: Task, rows: Mapping[str, Any]) -> str | None:
         return None
     first = next(iter(found.values()))
     loads = [row[key] for row in found.values() for key in ("load_before", "load_after")]
-    machine = first["machine"]
-    scope = f"{first['scope']}; preset `{task.preset}`, {task.minutes:g} min of training; {machine['processor']}, "
-    scope += f"{machine['cores']} cores, torch {machine['torch']}; load {min(loads):.1f} to {max(loads):.1f}."
+    machines = [row["machine"] for row in found.values()]
+    where = dict.fromkeys(f"{m['processor']}, {m['cores']} cores, torch {m['torch']}" for m in machines)
+    scope = f"{first['scope']}; preset `{task.preset}`, {task.minutes:g} min of training; {' or '.join(where)}; "
+    scope += f"load {min(loads):.1f} to {max(loads):.1f}."
     return "\n\n".join([f"## {task.capture}", scope, gallery(task.capture, list(found)), figures(found), ""])
 
 
