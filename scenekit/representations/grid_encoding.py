@@ -1,18 +1,21 @@
-"""A grid of features, of cubes or of simplices: what hash grids and simplex grids share."""
+"""A grid of features, of cubes or of simplices, and the field on it: what hash grids and simplex grids share."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from scenekit.core.bounds import Bounds
 from scenekit.core.protocols import ParameterGroup
 from scenekit.core.schedules import exponential
 from scenekit.kernels.grid_layout import GridLayout
 from scenekit.kernels.hash_grid import hash_grid
 from scenekit.kernels.simplex_grid import simplex_grid
+from scenekit.representations.radiance import RadianceField
 from scenekit.representations.tracing import GridParts
 
 
@@ -62,3 +65,11 @@ class GridEncoding(nn.Module):
         decays = [(rows, 2 * self.decay / (rows * entries)) for rows in self.layout.level_rows] if self.decay else ()
         table = {"encoding.table": self.table}
         return [ParameterGroup("table", table, rate, betas=(0.9, 0.99), decays=decays, sparse=True)]
+
+
+def field_on_grid(config: Any, bounds: Bounds, generator: torch.Generator | None) -> RadianceField:
+    """A field with fresh parameters on the levels of a :class:`HashGrid` or a :class:`SimplexGrid`."""
+    layout = config.layout(3, config.finest * bounds.field_extent)
+    encoding = GridEncoding(layout, config.features, config.learning_rate, generator, config.decay)
+    networks = config.networks.build(encoding.features, generator)
+    return RadianceField(encoding, networks, bounds, config.learning_rate)

@@ -10,7 +10,7 @@ import torch
 from scenekit.core.bounds import Bounds
 from scenekit.kernels.grid_layout import GridLayout
 from scenekit.kernels.simplex_grid import simplex_layout
-from scenekit.representations.grid_encoding import GridEncoding, growth_of
+from scenekit.representations.grid_encoding import GridEncoding, field_on_grid, growth_of
 from scenekit.representations.networks import Networks
 from scenekit.representations.radiance import RadianceField
 
@@ -57,7 +57,4 @@ class SimplexGrid:
 
     def build(self, bounds: Bounds, generator: torch.Generator | None = None) -> RadianceField:
         """A field with fresh parameters."""
-        layout = self.layout(3, self.finest * bounds.field_extent)
-        encoding = GridEncoding(layout, self.features, self.learning_rate, generator, self.decay)
-        networks = self.networks.build(encoding.features, generator)
-        return RadianceField(encoding, networks, bounds, self.learning_rate)
+        return field_on_grid(self, bounds, generator)
