@@ -29,6 +29,7 @@ ROWS: dict[str, tuple[str, ...]] = {
                                "--gradient-threshold", "5e-5"),
     "hash_grid lego": ("lego", "--preset", "gpu", "-r", "hash_grid"),
     "hash_grid lego large batch": ("lego", "--preset", "gpu", "-r", "hash_grid", "--batch-samples", "1048576"),
+    "hash_grid lego larger batch": ("lego", "--preset", "gpu", "-r", "hash_grid", "--batch-samples", "2097152"),
     "gaussians synthetic": ("synthetic", "-r", "gaussians", "--downscale", "2"),
     "hash_grid synthetic": ("synthetic", "-r", "hash_grid", "--downscale", "2", "--log2-table", "14"),
 }  # fmt: skip

@@ -32,8 +32,8 @@ One step, forward and back, from the smallest to the largest of four sizes, each
 which they grow in the last decade."""
 PROCESSES = """## Two GPUs
 
-As many samples or photographs in two processes as in one, each on a GPU of its own. Where the commit is
-99723e911d9c, the seconds that NCCL takes to begin are part of the training; they are not any more."""
+As many samples or photographs in two processes as in one, each on a GPU of its own, in half of the steps. Where the
+commit is 99723e911d9c, the seconds that NCCL takes to begin are part of the training; they are not any more."""
 IMAGE = """## A photograph of 65 megapixels
 
 `highsmith.jpg`, all pixels judged; seconds are those of the training's steps."""

@@ -11,6 +11,7 @@ many Gaussians as there may be: of bonsai there are so many from the start. Rows
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -96,8 +97,9 @@ def most_used() -> Iterator[list[int]]:
 
 
 def in_use() -> int:
-    """Bytes of the first GPU, by all processes."""
-    asked = ["nvidia-smi", "--id=0", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    """Bytes of the first GPU that is shown to this process, by all processes."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
+    asked = ["nvidia-smi", f"--id={first}", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
     return int(subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout) * 2**20
 
 

@@ -54,14 +54,16 @@ def test_every_public_name_can_be_imported() -> None:
 def test_every_preset_names_flags_that_exist() -> None:
     import tomllib
 
+    from scenekit.cli import convert, train
     from scenekit.cli.options import parse, preset_arguments
-    from scenekit.cli.train import options_type
     from scenekit.representations import REPRESENTATIONS
 
     presets = sorted((ROOT / "configs").glob("*.toml"))
     assert presets
     for preset in presets:
-        tables = {key for key, value in tomllib.loads(preset.read_text()).items() if isinstance(value, dict)}
+        values = tomllib.loads(preset.read_text())
+        tables = {key for key, value in (values | values.pop("convert", {})).items() if isinstance(value, dict)}
         assert tables <= set(REPRESENTATIONS)
         for name in REPRESENTATIONS:
-            parse(options_type(name), "train", preset_arguments(preset.stem, name))
+            parse(train.options_type(name), "train", preset_arguments(preset.stem, name))
+            parse(convert.options_type(name), "convert", preset_arguments(preset.stem, name, convert.GENERAL_KEYS))

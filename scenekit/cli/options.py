@@ -167,8 +167,9 @@ def take(arguments: Sequence[str], flags: Sequence[str], default: str | None) ->
 def preset_arguments(preset: str | None, representation: str, general: Collection[str] | None = None) -> list[str]:
     """A preset as flags, to be put before the user's own; its table ``[representation]`` follows the general part.
 
-    ``general`` names the keys of the general part that the command knows; all of them where None. Raises BadInput for
-    a preset that is not there or cannot be read, and for a value that is none of a flag.
+    ``general`` names the keys of the general part that a conversion knows, for which ``[convert.representation]`` comes
+    last; a training knows all of them, where it is None. Raises BadInput for a preset that is not there or cannot be
+    read, and for a value that is none of a flag.
     """
     from scenekit.representations import REPRESENTATIONS
 
@@ -176,13 +177,20 @@ def preset_arguments(preset: str | None, representation: str, general: Collectio
         return []
     file = Path(preset) if preset.endswith(".toml") else resources.path("configs") / f"{preset}.toml"
     values = _read_preset(preset, file)
-    own = values.get(representation, {})
-    if not isinstance(own, Mapping):
-        raise BadInput.of(f"{file}: {representation}", wanted=f"a table of flags, [{representation}]",
-                          found=repr(own), remedy="correct it")  # fmt: skip
+    converting = _table(values, "convert", file)
     known = {key: value for key, value in values.items()
-             if key not in REPRESENTATIONS and (general is None or key in general)}  # fmt: skip
-    return [*_flags(known, file), *_flags(own, file)]
+             if key not in (*REPRESENTATIONS, "convert") and (general is None or key in general)}  # fmt: skip
+    flags = [*_flags(known, file), *_flags(_table(values, representation, file), file)]
+    return flags if general is None else [*flags, *_flags(_table(converting, representation, file, "convert."), file)]
+
+
+def _table(values: Mapping[str, Any], name: str, file: Path, group: str = "") -> Mapping[str, Any]:
+    """A table of flags; an empty one where there is none. Raises BadInput for anything else of that name."""
+    found = values.get(name, {})
+    if not isinstance(found, Mapping):
+        raise BadInput.of(f"{file}: {group}{name}", wanted=f"a table of flags, [{group}{name}]",
+                          found=repr(found), remedy="correct it")  # fmt: skip
+    return found
 
 
 def presets() -> list[str]:

@@ -21,6 +21,7 @@ from scenekit.core.rays import Rays, Samples
 from scenekit.distill.active import RaySource
 from scenekit.distill.plan import FEATURES, RENDERING, Distilling
 from scenekit.distill.rendering import mean_served
+from scenekit.distill.thinning import thin_light
 from scenekit.kernels.composite import Composited, composite
 from scenekit.kernels.march import Marched
 from scenekit.kernels.rays import rays_of
@@ -93,7 +94,7 @@ class SharedSamples:
     def losses(self, stage: str, look: Asked, context: Context) -> Outcome:
         """What this stage compares, over these rays."""
         rays = rays_of(look.cameras, look.pixels)
-        marched = self._marched(rays, context)
+        marched = self._marched(stage, rays, context)
         samples = samples_at(rays, owners(marched), marched.distances, marched.deltas)
         field = self.student.field
         if stage == FEATURES:
@@ -112,9 +113,14 @@ class SharedSamples:
         served = None if marched.left_out is None else marched.left_out.logical_not()
         return replace(outcome, served=share_of(served))
 
-    def _marched(self, rays: Rays, context: Context) -> Marched:
-        """The teacher's light through the student's cells, which are the teacher's."""
-        way, room = self.student.way(rays, context), self.student.room
+    def _marched(self, stage: str, rays: Rays, context: Context) -> Marched:
+        """The teacher's light through the student's cells, which are the teacher's.
+
+        Once colours are rendered it is thinned: before that nothing but the points says what is empty.
+        """
+        way, room, bright = self.student.way(rays, context), self.student.room, self.distilling.bright
+        if stage == RENDERING and bright > 0:
+            return thin_light(self.teacher, rays, way, room, BEHIND, bright, context)
         if room is None:
             return lit(self.teacher, rays, way, BEHIND)
         return lit_within(self.teacher, rays, way, room, BEHIND)

@@ -22,6 +22,13 @@ def test_the_general_part_comes_before_the_representations_own_table(tmp_path: P
     assert preset_arguments(None, "mlp") == []
 
 
+def test_what_is_for_conversions_alone_comes_last_there_and_never_in_training(tmp_path: Path) -> None:
+    preset = written(tmp_path, "minutes = 2\n[mlp]\nwidth = 64\n[convert.mlp]\nbright = 0\n[convert.rbf]\nviews = 8\n")
+    assert preset_arguments(preset, "mlp") == ["--minutes", "2", "--width", "64"]
+    assert preset_arguments(preset, "mlp", ()) == ["--width", "64", "--bright", "0"]
+    assert preset_arguments(preset, "hash_grid", ("minutes",)) == ["--minutes", "2"]
+
+
 def test_groups_of_flags_may_be_tables_or_names_with_dots(tmp_path: Path) -> None:
     tables = written(tmp_path, "marching.steps = 8\n[hash_grid]\nnetworks.width = 16\nmarching.own = false\n")
     wanted = ["--marching.steps", "8", "--networks.width", "16", "--marching.no-own"]
@@ -36,12 +43,17 @@ def test_groups_of_flags_may_be_tables_or_names_with_dots(tmp_path: Path) -> Non
     [
         ("gaussians = 3", r"own.toml: gaussians: wanted a table of flags, \[gaussians\], found 3"),
         ("[gaussians]\nsizes = [1, 2]", "own.toml: sizes: wanted one value, found a list of 2; leave it out and give"),
+        ("convert = true", r"own.toml: convert: wanted a table of flags, \[convert\], found True"),
+        (
+            "[convert]\ngaussians = 1",
+            r"own.toml: convert.gaussians: wanted a table of flags, \[convert.gaussians\], found 1",
+        ),
         ("minutes = ", "own.toml: wanted a preset in TOML, found Invalid value"),
     ],
 )
 def test_what_is_no_preset_is_refused(text: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=words):
-        preset_arguments(written(tmp_path, text), "gaussians")
+        preset_arguments(written(tmp_path, text), "gaussians", ())
 
 
 @pytest.mark.bad_input
