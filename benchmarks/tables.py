@@ -217,6 +217,7 @@ have a mark.
 Rows of commit 2d43970f94b0-dirty chose among the samples of a ray wherever two fields share them (`--bright`). Into an
 mlp the preset does not any more: from a dense grid, an RBF field and a simplex grid the rows before, with all samples,
 were 0.3 to 0.6 dB better. Nor does it into a dense grid: from the hash grid that gave 29.98 dB; the older row stands.
+Tri-planes and mlps that learnt from an RBF field had its densities of no hidden layer; they have their own now.
 """
 
 

@@ -25,6 +25,7 @@ from scenekit.recipes.fit import renderer_of
 from scenekit.recipes.imported import scene_of_file
 from scenekit.renderers.scene import Scene
 from scenekit.representations import REPRESENTATIONS
+from scenekit.representations.networks import OF_ENCODING
 
 
 def load(path: str | Path) -> Scene:
@@ -130,9 +131,9 @@ def in_common(name: str, teacher: Mapping[str, Any], where: str = RECIPE) -> dic
                           remedy="fit another one with scenekit fit -r REPRESENTATION")  # fmt: skip
     config, fitting = configs_of(teacher, where)
     kind = REPRESENTATIONS[name]
-    usual = kind()
+    usual, theirs = kind(), type(config)()
     shared = {
-        item.name: _but_its_own(getattr(usual, item.name), getattr(config, item.name))
+        item.name: _but_its_own(*(getattr(each, item.name) for each in (usual, theirs, config)))
         for item in dataclasses.fields(kind)
         if dataclasses.is_dataclass(getattr(usual, item.name))
         and type(getattr(config, item.name, None)) is type(getattr(usual, item.name))
@@ -141,12 +142,20 @@ def in_common(name: str, teacher: Mapping[str, Any], where: str = RECIPE) -> dic
     return {"representation": student} | ({"family": fitting} if config.renderer == kind.renderer else {})
 
 
-def _but_its_own(usual: Any, theirs: Any) -> Any:
-    """The teacher's options, except those in which the student departs from what is usual for the type."""
-    plain = type(usual)()
+def _but_its_own(student: Any, teacher: Any, chosen: Any) -> Any:
+    """What was ``chosen`` for a teacher, except where the student's kind departs from what is usual for the type.
+
+    Nor is what an encoding needs behind it taken over (:class:`~scenekit.representations.networks.Networks`), where it
+    is the teacher's kind that departs.
+    """
+    plain = type(student)()
+
+    def departs(kind: Any, name: str) -> bool:
+        return getattr(kind, name) != getattr(plain, name)
+
     own = {
-        item.name: getattr(usual, item.name)
-        for item in dataclasses.fields(usual)
-        if getattr(usual, item.name) != getattr(plain, item.name)
+        item.name: getattr(student, item.name)
+        for item in dataclasses.fields(student)
+        if departs(student, item.name) or (item.metadata.get(OF_ENCODING) and departs(teacher, item.name))
     }
-    return dataclasses.replace(theirs, **own)
+    return dataclasses.replace(chosen, **own)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -17,6 +17,8 @@ from scenekit.kernels.mlp import mlp
 from scenekit.kernels.radiance import radiance
 from scenekit.kernels.spherical_harmonics import spherical_harmonics
 from scenekit.kernels.truncated_exp import truncated_exp
+
+OF_ENCODING = "of encoding"  # in an option's metadata: what is right for one kind of encoding says nothing of another
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Networks:
     """
 
     width: int = 64
-    density_layers: int = 1
+    density_layers: int = field(default=1, metadata={OF_ENCODING: True})
     color_layers: int = 2
     geometry_features: int = 16
     harmonics_degree: int = 3

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ from scenekit.assets.run import read_recipe, write_recipe
 from scenekit.cli import convert, main
 from scenekit.cli.convert import options_type
 from scenekit.cli.options import parse
-from scenekit.representations import REPRESENTATIONS
+from scenekit.recipes.configs import to_plain
+from scenekit.representations import RBF, REPRESENTATIONS
 
 FIELD = ["--levels", "3", "--log2-table", "10", "--finest", "64", "--networks.width", "16", "--batch-samples", "4096",
          "--marching.steps", "64", "--marching.grid", "16", "--occupancy-cells", "4096"]  # fmt: skip
@@ -90,8 +92,6 @@ def test_no_options_of_a_student_collide_with_those_of_the_conversion(name: str)
 
 
 def test_a_student_starts_as_near_to_its_teacher_as_their_types_allow(run: Path) -> None:
-    from scenekit.assets.run import read_recipe
-
     recipe = read_recipe(run)
     same = parse(options_type("hash_grid", recipe), "convert", ["a"])
     assert same.representation.log2_table == 10
@@ -102,6 +102,14 @@ def test_a_student_starts_as_near_to_its_teacher_as_their_types_allow(run: Path)
     assert parse(options_type("simplex_grid", recipe), "convert", ["a"]).representation.networks.width == 16
     # An RBF field has networks of its own kind.
     assert parse(options_type("rbf", recipe), "convert", ["a"]).representation.networks.density_layers == 0
+
+
+def test_a_student_of_functions_keeps_the_layers_that_its_own_encoding_needs(run: Path) -> None:
+    chosen = replace(RBF().networks, harmonics_degree=2)
+    recipe = read_recipe(run) | {"representation": {"name": "rbf", "config": to_plain(RBF(networks=chosen))}}
+    for name in ("triplane", "hash_grid", "mlp"):
+        student = parse(options_type(name, recipe), "convert", ["a"]).representation
+        assert student.networks == replace(chosen, density_layers=1)
 
 
 @pytest.mark.bad_input
