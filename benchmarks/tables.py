@@ -211,13 +211,14 @@ Written by `python -m benchmarks.tables` from `benchmarks/results/conversion.jso
 benchmarks.conversion lego --gpus 2 --keep` measures. A teacher of each kind is trained for 30 s, then every
 ordered pair is converted without photographs in 20 s, preparation included; each kind is also trained from the
 photographs for as long. All are judged on held-out photographs. *Active learning* means that hard rays
-come again (in older rows hard points, too). Where rows come from more than one commit or device, others than most
-have a mark.
+come again (in older rows hard points, too); in the pairs tried it has not helped. Where rows come from more than one
+commit or device, others than most have a mark.
 
 Rows of commit 2d43970f94b0-dirty chose among the samples of a ray wherever two fields share them (`--bright`). Into an
 mlp the preset does not any more: from a dense grid, an RBF field and a simplex grid the rows before, with all samples,
 were 0.3 to 0.6 dB better. Nor does it into a dense grid: from the hash grid that gave 29.98 dB; the older row stands.
 Tri-planes and mlps that learnt from an RBF field had its densities of no hidden layer; they have their own now.
+Teachers without a fused path (all but the grids) were asked for three times as many densities as they are now.
 """
 
 

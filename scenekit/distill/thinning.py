@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from scenekit.core.capabilities import Tracer
 from scenekit.core.context import Context
 from scenekit.core.protocols import Field
 from scenekit.core.rays import Rays, Way
@@ -21,7 +20,7 @@ from scenekit.kernels.lit_counts import lit_counts
 from scenekit.kernels.march import Marched
 from scenekit.kernels.step_alphas import step_alphas
 from scenekit.renderers.early_stop import owners, samples_at
-from scenekit.renderers.room import SEARCHED, lit_within, within
+from scenekit.renderers.room import SEARCHED, followed, within
 from scenekit.renderers.volume import lit
 
 DIM = 0.1  # chance of a sample that carries no light
@@ -50,9 +49,8 @@ def _to_choose_from(teacher: Field, rays: Rays, way: Way, room: int | None, behi
     """What a fused path finds lit; without one all in occupied cells, of which the same densities tell."""
     if room is None:
         return lit(teacher, rays, way, behind)
-    if isinstance(teacher, Tracer):
-        return lit_within(teacher, rays, way, WIDE * room, behind)
-    return within(rays, way, SEARCHED * room)
+    counts = followed(teacher, rays, way, WIDE * room, behind)
+    return within(rays, way, SEARCHED * room) if counts is None else within(rays, way, WIDE * room, counts)
 
 
 def thinned(marched: Marched, chance: Float[Tensor, " S"], room: int | None, context: Context) -> Marched:

@@ -26,18 +26,26 @@ def lit_within(field: Medium, rays: Rays, way: Way, room: int, behind: int = 0) 
     As many rays as have room in ``room`` rows. A field that finds them by a fused path does not know how many more
     there are: where there are fewer, the rows that are left have no length.
     """
-    counts = field.reach(rays, way, room) if isinstance(field, Tracer) else None
+    counts = followed(field, rays, way, room, behind)
     if counts is None:
         counts = _searched(field, rays, way, SEARCHED * room, behind)
-    elif behind:
-        counts = torch.where(counts > 0, counts + behind, counts)
-    return march(*_along(rays, way), counts=counts, capacity=room)
+    return within(rays, way, room, counts)
 
 
 @torch.no_grad()
-def within(rays: Rays, way: Way, room: int) -> Marched:
-    """All samples of as many rays as have room in ``room`` rows, whether light reaches them or not."""
-    return march(*_along(rays, way), capacity=room)
+def followed(field: Medium, rays: Rays, way: Way, room: int, behind: int = 0) -> Int[Tensor, " R"] | None:
+    """How many samples of each ray light reaches by the field's own fused path, and ``behind`` more of those with any.
+
+    None where it has no such path.
+    """
+    counts = field.reach(rays, way, room) if isinstance(field, Tracer) else None
+    return counts if counts is None or not behind else torch.where(counts > 0, counts + behind, counts)
+
+
+@torch.no_grad()
+def within(rays: Rays, way: Way, room: int, counts: Int[Tensor, " R"] | None = None) -> Marched:
+    """The first samples of as many rays as have room in ``room`` rows; all of each, lit or not, without ``counts``."""
+    return march(*_along(rays, way), counts=counts, capacity=room)
 
 
 def _searched(field: Medium, rays: Rays, way: Way, rows: int, behind: int) -> Int[Tensor, " R"]:

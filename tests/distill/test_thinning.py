@@ -8,14 +8,16 @@ from torch import Tensor
 
 from scenekit.core.cameras import Pixels
 from scenekit.core.context import Context
+from scenekit.core.rays import Rays, Samples, Way
 from scenekit.distill.thinning import DIM, thin_light, thinned
 from scenekit.kernels.composite import composite
 from scenekit.kernels.march import Marched
 from scenekit.kernels.rays import rays_of
 from scenekit.kernels.step_alphas import step_alphas
 from scenekit.renderers.early_stop import owners, samples_at
-from scenekit.renderers.volume import lit
-from tests.distill.teachers import ball_renderer, ring
+from scenekit.renderers.room import SEARCHED
+from scenekit.renderers.volume import VolumeRenderer, lit
+from tests.distill.teachers import Ball, ball_renderer, ring
 
 ROWS = 300  # of which the last belong to no ray
 
@@ -40,6 +42,15 @@ def packed() -> tuple[Marched, Tensor]:
         owner,
     )
     return marched, torch.rand(ROWS, generator=generator)
+
+
+def seen_by(renderer: VolumeRenderer, count: int) -> tuple[Rays, Way]:
+    """Random rays of the ring's cameras, and where they are marched."""
+    cameras, generator = ring().to(dtype=torch.float32), torch.Generator().manual_seed(2)
+    slots = torch.randint(len(cameras), (count,), generator=generator)
+    positions = torch.rand(count, 2, generator=generator) * torch.tensor(cameras.sizes[0])
+    rays = rays_of(cameras, Pixels(slots, positions))
+    return rays, renderer.way(rays, context())
 
 
 def test_in_rows_that_are_given_the_same_samples_are_kept_as_without() -> None:
@@ -92,12 +103,8 @@ def test_the_length_of_a_ray_is_the_same_in_the_mean() -> None:
 
 @pytest.mark.parametrize("room", [None, 2**14])
 def test_bright_samples_are_all_there_and_most_dark_ones_are_not(room: int | None) -> None:
-    teacher, cameras = ball_renderer(density=30.0), ring().to(dtype=torch.float32)
-    generator = torch.Generator().manual_seed(2)
-    slots = torch.randint(len(cameras), (400,), generator=generator)
-    width, height = cameras.sizes[0]
-    rays = rays_of(cameras, Pixels(slots, torch.rand(400, 2, generator=generator) * torch.tensor([width, height])))
-    way = teacher.way(rays, context())
+    teacher = ball_renderer(density=30.0)
+    rays, way = seen_by(teacher, 400)
     light, thin = lit(teacher.field, rays, way), thin_light(teacher.field, rays, way, room, 0, 0.02, context())
     density, _ = teacher.field.density(samples_at(rays, owners(light), light.distances, light.deltas))
     alphas = step_alphas(density, light.deltas)
@@ -112,3 +119,26 @@ def test_bright_samples_are_all_there_and_most_dark_ones_are_not(room: int | Non
     assert len(dark) > 100
     assert bright <= kept <= names(light, light.deltas > 0)
     assert 0 < len(dark & kept) < 2 * DIM * len(dark)
+
+
+class Untraced(Ball):
+    """A teacher that has no fused path for its tensors, and counts what it is asked."""
+
+    asked = 0
+
+    def trace(self, rays: Rays, way: Way) -> None:
+        """No faster way."""
+
+    def reach(self, rays: Rays, way: Way, room: int | None = None) -> None:
+        """No faster way."""
+
+    def density(self, samples: Samples) -> tuple[Tensor, Tensor]:
+        self.asked += len(samples)
+        return super().density(samples)
+
+
+def test_a_teacher_without_a_fused_path_is_asked_but_once() -> None:
+    teacher, rays, way = Untraced(30.0), *seen_by(ball_renderer(), 200)
+    thin = thin_light(teacher, rays, way, 1024, 2, 0.02, context())
+    assert teacher.asked == SEARCHED * 1024
+    assert 0 < int(thin.offsets[-1]) <= 1024
