@@ -27,7 +27,11 @@ DAMAGED_ARRAYS = (*DAMAGED_ARRAY, KeyError, NotImplementedError, RuntimeError, z
 
 @contextmanager
 def of_any_age() -> Iterator[None]:
-    """A header that Python 2 wrote, or one damaged so that it looks like it, is read without a word about its age."""
+    """A header that Python 2 wrote, or one damaged so that it looks like it, is read without a word about its age.
+
+    Nor about a type by an old name: what reads numbers refuses it for what it is.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Reading `.npy` or `.npz` file", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Data type alias", category=DeprecationWarning)
         yield

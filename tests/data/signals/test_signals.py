@@ -1,3 +1,4 @@
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -179,6 +180,17 @@ def test_a_volume_that_is_none_is_one_sentence(tmp_path: Path, array: np.ndarray
     np.save(tmp_path / "a.npy", array, allow_pickle=True)
     with pytest.raises(BadInput, match=words):
         open_signal(tmp_path / "a.npy")
+
+
+@pytest.mark.bad_input
+def test_text_by_its_old_name_is_refused_without_a_warning(tmp_path: Path) -> None:
+    file = tmp_path / "a.npy"
+    np.save(file, np.full((2, 2, 2), b"a", dtype="S8"))
+    file.write_bytes(file.read_bytes().replace(b"|S8", b"|a8"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(BadInput, match="wanted numbers"):
+            open_signal(file)
 
 
 @pytest.mark.bad_input
