@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 
 from scenekit.core.checks import BadInput
 
@@ -53,6 +54,8 @@ def _guarded(run: Callable[[list[str]], None], arguments: list[str]) -> int:
         with terminating():
             if os.environ.get("SCENEKIT_KERNELS"):
                 import_module("scenekit.kernels.adapters").adapted()  # what it names must be there
+            if arguments and Path(arguments[0]).exists():
+                import_module("scenekit.assets.web.page").refuse_page(Path(arguments[0]))
             run(arguments)
     except BadInput as error:
         return _refuse(str(error))

@@ -89,8 +89,8 @@ def run(arguments: list[str]) -> None:
     if options.json:
         print(json.dumps(facts))
         return
-    written = ", ".join(f"{key.replace('_', ' ')} {facts[key]}" for key in facts if key not in VERIFIED)
-    say(f"wrote {written}")
+    written = ", ".join(f"{key.replace('_', ' ')} {facts[key]}" for key in facts if key not in (*VERIFIED, "file"))
+    say(f"wrote {facts['file']}: {written}")
     if options.verify:
         _print(facts)
 

@@ -24,10 +24,14 @@ from scenekit.core.checks import BadInput
 Options = TypeVar("Options")
 
 EVERYTHING = "--help-all"
-# Of what tyro says: a value that is none of an optional type, and the flags it proposes.
+# Of what tyro says: a value that is none of an optional type, what Python says of a number, and the flags it proposes.
 WRONG_TYPE = re.compile(
     r"Error parsing (?P<flag>\S+): no type matching \{None\}\|(?P<kind>\S+) could be instantiated from "
     r"\['(?P<found>.*)'\]"
+)
+NO_NUMBER = re.compile(
+    r"Error parsing (?P<flag>\S+): (?:invalid literal for (?P<whole>int)\(\) with base 10|could not convert string to "
+    r"float): '(?P<found>.*)'"
 )
 FLAG = re.compile(r"(--[\w.-]+)")
 MISSING = re.compile(r"Missing from scenekit \S+: (?P<listed>.*)")
@@ -236,11 +240,16 @@ def _one_sentence(box: str) -> str:
     after_title = itertools.dropwhile(_is_rule, [line for line in lines if line][1:])
     message = " ".join(itertools.takewhile(lambda line: not _is_rule(line) and line != "Got errors:", after_title))
     message = WRONG_TYPE.sub(r"\g<flag>: wanted \g<kind>, found \g<found>", message).rstrip(".")
+    message = NO_NUMBER.sub(_no_number, message)
     message = MISSING.sub(lambda missing: _missing(missing["listed"]), message)
     hints = itertools.dropwhile(lambda line: not line.startswith("Perhaps you meant"), lines)
     near = [flag[1] for flag in map(FLAG.match, hints) if flag is not None][:MOST_HINTS]
     meant = f"did you mean {' or '.join(near)}? " if near else ""
     return f"{message}; {meant}--help lists the options"
+
+
+def _no_number(said: re.Match[str]) -> str:
+    return f"{said['flag']}: wanted {'INT' if said['whole'] else 'FLOAT'}, found {said['found']}"
 
 
 def _missing(listed: str) -> str:

@@ -59,8 +59,12 @@ def run(arguments: list[str]) -> None:
         )
     distance = None if general.distance is None else Distance(*general.distance)
     inputs = Inputs(general.source, general.frames, general.masks, distance, general.partial)
-    with progress_bar(quiet=general.json) as report:
-        figures = process(inputs, general.output, options.settings, report)
+    try:
+        with progress_bar(quiet=general.json) as report:
+            figures = process(inputs, general.output, options.settings, report)
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on where it stopped")
+        raise
     if general.json:
         print(json.dumps(figures))
         return

@@ -56,14 +56,14 @@ def launch(arguments: Sequence[str], count: int) -> int:
     """Run ``scenekit train`` in ``count`` processes on this machine and return the exit code of the first that ended
     badly, else 0; when one does, the others are ended.
 
-    Raises BadInput where there are GPUs, but fewer than processes.
+    Raises BadInput for none, and where there are GPUs, but fewer than processes.
     """
     gpus = torch.cuda.device_count()
-    if count < 1 or (gpus and count > gpus):
-        found = f"{count}" + (f" for {gpus} GPUs" if gpus else "")
-        raise BadInput.of(
-            "--processes", wanted="at least one, and one GPU for each", found=found, remedy="ask for fewer"
-        )
+    if count < 1:
+        raise BadInput.of("--processes", wanted="at least one", found=str(count), remedy="ask for more")
+    if gpus and count > gpus:
+        found = f"{count} for {gpus} GPUs"
+        raise BadInput.of("--processes", wanted="one GPU for each", found=found, remedy="ask for fewer")
     shared = {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),

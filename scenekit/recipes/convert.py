@@ -59,9 +59,9 @@ class Converting:
         minutes: convert for this many minutes, all stages together; 5 if no other limit is given.
         target_psnr: stop at this PSNR against the teacher, in dB.
         seed: of all randomness.
-        photographs: whether to learn from the run's photographs too, where they are found and the student is not a
-            field that shares its samples with its teacher; never once the density floor is lowered, for photographs
-            show what was erased.
+        photographs: the run's own are learnt from too, where they are found and the student is not a field that shares
+            its samples with its teacher; --no-photographs leaves them alone, and so does a density floor that is
+            lowered, for they show what was erased.
         device: auto (a GPU where there is one), cpu, cuda or cuda:NUMBER.
     """
 

@@ -117,6 +117,8 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "synthetic", "-r"], "-r: wanted a value, found none"),
         (["train", "synthetic", "--stepz", "3"], "Unrecognized options: --stepz, 3; did you mean --"),
         (["train", "synthetic", "--steps", "x"], "--steps: wanted INT, found x; --help"),
+        (["train", "synthetic", "--processes", "two"], "--processes: wanted INT, found two; --help"),
+        (["train", "synthetic", "--downscale", "half"], "--downscale: wanted FLOAT, found half; --help"),
         (["train", "synthetic", "-r", "hashgrid"], "found hashgrid; did you mean hash_grid?"),
         (["train", "synthetic", "-r", "zzz"], "found zzz; choose one"),
         (["train", "synthetic", "--steps", "-4"], "wanted positive numbers"),

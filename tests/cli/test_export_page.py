@@ -31,6 +31,23 @@ def test_splats_become_a_single_file_or_a_folder(tmp_path: Path, capsys: pytest.
     assert nodes(tmp_path / "page") == {"scene": "splats", "photographs": "lines"}
 
 
+@pytest.mark.bad_input
+@pytest.mark.parametrize("command", ["info", "view", "train", "convert", "evaluate", "export"])
+def test_a_page_is_no_scene_to_go_on_from(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_splats(tmp_path / "a.ply", sample_cloud(40, 1))
+    assert main(["export", str(tmp_path / "a.ply"), str(tmp_path / "page.html")]) == 0
+    assert main(["export", str(tmp_path / "a.ply"), str(tmp_path / "page")]) == 0
+    rest = [str(tmp_path / "b.ply")] if command == "export" else []
+    served = "python -m http.server -d"
+    for name, remedy in (("page.html", "open it in one"), ("page", served), ("page/index.html", served)):
+        capsys.readouterr()
+        assert main([command, str(tmp_path / name), *rest]) == 2
+        said = capsys.readouterr().err
+        assert f"{name}: wanted a run, a splat file or a capture, found a page for browsers; " in said
+        assert remedy in said
+        assert said.count("\n") == 1
+
+
 def test_a_field_is_baked_on_the_way(tmp_path: Path) -> None:
     assert train(tmp_path / "run", "--steps", "30") == 0
     assert main(["export", str(tmp_path / "run"), str(tmp_path / "page"), *COARSE]) == 0

@@ -30,6 +30,17 @@ def test_process_prints_one_object_and_info_counts_the_photographs(
     assert f"{COUNT} of {COUNT} photographs placed" in said.err
 
 
+def test_who_interrupts_is_told_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scenekit.cli.process.process", interrupted)
+    assert main(["process", str(tmp_path), "-o", str(tmp_path / "capture")]) == 130
+    assert "interrupted; the same command goes on where it stopped" in capsys.readouterr().err
+
+
 def test_training_on_photographs_estimates_poses_first_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -87,7 +87,7 @@ def test_what_one_process_refuses_ends_all_with_its_sentence_once(tmp_path: Path
 @pytest.mark.bad_input
 def test_no_process_at_all_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "synthetic", "--processes", "0"]) == 2
-    assert "--processes: wanted at least one" in capsys.readouterr().err
+    assert "--processes: wanted at least one, found 0; ask for more" in capsys.readouterr().err
 
 
 @pytest.mark.bad_input

@@ -23,9 +23,13 @@ export class Controls {
       canvas.addEventListener(name, (e) => this.pointers.delete(e.pointerId));
     canvas.addEventListener("contextmenu", (e) => e.preventDefault());
     canvas.addEventListener("wheel", (e) => this.wheel(e), { passive: false });
-    canvas.addEventListener("keydown", (e) => this.key(e));
-    canvas.addEventListener("keyup", (e) => this.keys.delete(e.key.toLowerCase()));
+    // Keys serve before anything was clicked, too, but not while a button or a field has the focus.
+    document.addEventListener("keydown", (e) => {
+      if (e.target === canvas || e.target === document.body) this.key(e);
+    });
+    document.addEventListener("keyup", (e) => this.keys.delete(e.key.toLowerCase()));
     canvas.addEventListener("blur", () => this.keys.clear());
+    window.addEventListener("blur", () => this.keys.clear());
   }
 
   /** Whether something is held down now. */

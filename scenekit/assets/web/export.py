@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenekit.assets.web.chunks import Chunk, PackedChunk, pack
-from scenekit.assets.web.page import check_page_target, write_page
+from scenekit.assets.web.page import FORMAT, check_page_target, write_page
 from scenekit.assets.web.shapes import Shape, frustums, shape_node
 from scenekit.assets.web.splats import quantise
 from scenekit.assets.web.volume import volume_chunks, volume_values
@@ -25,7 +25,7 @@ from scenekit.renderers.scene import Scene
 from scenekit.renderers.splats import SplatRenderer
 from scenekit.renderers.volume import VolumeRenderer
 
-FORMAT, VERSION = "scenekit-web", 1
+VERSION = 1
 MOST_BOOKMARKS = 2000
 FRUSTUM = 0.06  # of the cameras' mean distance from the focus
 

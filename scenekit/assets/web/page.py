@@ -22,6 +22,9 @@ MANIFEST = "scene.json"
 SCRIPT, STYLE, PAGE = "viewer.js", "viewer.css", "index.html"
 LIBRARY = '<script defer src="./viewer.js"></script>'
 SHEET = '<link rel="stylesheet" href="./viewer.css">'
+ELEMENT = f'<script type="application/json" id="{MANIFEST}">'  # of a single file, with the manifest in it
+FORMAT = "scenekit-web"
+BEGINNING = f'{{"format":"{FORMAT}"'.encode()  # of a manifest
 AHEAD = '<link rel="preload" href="scene.json" as="fetch" crossorigin />'
 
 
@@ -57,6 +60,27 @@ def write_page(target: Path, manifest: Mapping[str, Any], chunks: Iterable[Packe
         return sum(file.stat().st_size for file in temporary.iterdir())
 
 
+def refuse_page(path: Path) -> None:
+    """Raise BadInput for a page, in which nothing is left that could be worked on: it was made to be looked at."""
+    folder = path.parent if path.name == PAGE else path
+    if _has_manifest(folder / MANIFEST):
+        found = "a page for browsers"
+        remedy = f"look at it with python -m http.server -d {folder}, or give the run that it was exported from"
+    elif path.suffix.lower() == ".html" and path.is_file() and ELEMENT.encode() in path.read_bytes():
+        found, remedy = "a page for browsers", "open it in one, or give the run that it was exported from"
+    else:
+        return
+    raise BadInput.of(path, wanted="a run, a splat file or a capture", found=found, remedy=remedy)
+
+
+def _has_manifest(file: Path) -> bool:
+    """Whether a file begins as :func:`write_page` begins a manifest."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        return stream.read(len(BEGINNING)) == BEGINNING
+
+
 def _is_page_or_empty(folder: Path) -> bool:
     return folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))
 
@@ -68,7 +92,7 @@ def _single_file(manifest: str, chunks: Mapping[str, bytes]) -> str:
         raise ValueError("viewer: the built bundle cannot be put into one page; build it again with npm run build")
     # "<" would let a name in the manifest end the element that holds it.
     harmless = manifest.replace("<", "\\u003c")
-    data = [f'<script type="application/json" id="{MANIFEST}">{harmless}</script>']
+    data = [f"{ELEMENT}{harmless}</script>"]
     data += [
         f'<script type="text/plain" id="{file}">{base64.b64encode(packed).decode()}</script>'
         for file, packed in chunks.items()

@@ -27,7 +27,6 @@ def test_keys_buttons_and_the_mouse_move_the_view(tmp_path, open_page):
             return page.screenshot(clip={"x": 200, "y": 10, "width": 200, "height": 200})  # clear of the panel
 
         pictures = [shot()]
-        page.locator("canvas").focus()
         for key in ("n", "ArrowLeft", "w", "r"):
             page.keyboard.press(key, delay=150)
             pictures.append(shot())
