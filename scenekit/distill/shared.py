@@ -22,7 +22,7 @@ from scenekit.distill.active import RaySource
 from scenekit.distill.plan import FEATURES, RENDERING, Distilling
 from scenekit.distill.rendering import mean_served
 from scenekit.distill.thinning import thin_light
-from scenekit.kernels.composite import Composited, composite
+from scenekit.kernels.composite import Composited, composite, composite_light
 from scenekit.kernels.march import Marched
 from scenekit.kernels.rays import rays_of
 from scenekit.kernels.step_alphas import step_alphas
@@ -211,8 +211,7 @@ def clamped_difference(
 
 def heaviest(alphas: Float[Tensor, " S"], marched: Marched) -> Bool[Tensor, " S"]:
     """The samples with the largest weights, up to three tenths of each ray that is at least half opaque."""
-    blank = alphas.new_zeros(len(alphas), 0)
-    result = composite(alphas, blank, marched.distances, marched.offsets)
+    result = composite_light(alphas, marched.distances, marched.offsets)
     owner = owners(marched)
     order = result.weights.argsort(descending=True)
     order = order[owner[order].argsort(stable=True)]

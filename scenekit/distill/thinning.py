@@ -15,7 +15,7 @@ from torch import Tensor
 from scenekit.core.context import Context
 from scenekit.core.protocols import Field
 from scenekit.core.rays import Rays, Way
-from scenekit.kernels.composite import composite
+from scenekit.kernels.composite import composite_light
 from scenekit.kernels.lit_counts import lit_counts
 from scenekit.kernels.march import Marched
 from scenekit.kernels.step_alphas import step_alphas
@@ -39,7 +39,7 @@ def thin_light(
     owner = owners(marched)
     density, _ = teacher.density(samples_at(rays, owner, marched.distances, marched.deltas))
     alphas = step_alphas(density, marched.deltas)
-    weights = composite(alphas, alphas.new_zeros(len(alphas), 0), marched.distances, marched.offsets).weights
+    weights = composite_light(alphas, marched.distances, marched.offsets).weights
     place = torch.arange(len(owner), device=owner.device) - marched.offsets[owner]
     lit_ones = place < (lit_counts(density * marched.deltas, marched.offsets) + behind)[owner]
     return thinned(marched, torch.where(lit_ones, (weights / bright + DIM).clamp(max=1), 0), room, context)

@@ -57,6 +57,13 @@ def composite(
     return Composited(*COMPOSITE(alphas, colors, distances, offsets))
 
 
+def composite_light(
+    alphas: Float[Tensor, " S"], distances: Float[Tensor, " S"], offsets: Int[Tensor, " R1"]
+) -> Composited:
+    """What :func:`composite` finds of samples whose colours are not asked for: opacities, distances and weights."""
+    return composite(alphas, alphas.new_zeros(len(alphas), 0), distances, offsets)
+
+
 def light_before(alphas: Float[Tensor, " S"], offsets: Int[Tensor, " R1"]) -> Float[Tensor, " S"]:
     """What share of the light passes all earlier samples of the same ray."""
     counts = offsets.diff()

@@ -25,7 +25,7 @@ from scenekit.core.protocols import (
     Staged,
 )
 from scenekit.core.rays import Rays, Samples, Way
-from scenekit.kernels.composite import INVISIBLE, composite
+from scenekit.kernels.composite import INVISIBLE, composite, composite_light
 from scenekit.kernels.march import Marched, StepRule, march
 from scenekit.kernels.ray_cube import ray_cube
 from scenekit.kernels.rays import rays_of
@@ -164,8 +164,7 @@ class VolumeRenderer(nn.Module):
         self, alphas: Tensor, features: Tensor, samples: Samples, marched: Marched
     ) -> Float[Tensor, "S 3"]:
         """Colours of the samples that are seen at all."""
-        blank = alphas.new_zeros(len(samples), 0)
-        weights = composite(alphas, blank, marched.distances, marched.offsets).weights
+        weights = composite_light(alphas, marched.distances, marched.offsets).weights
         seen = (weights > INVISIBLE).nonzero().squeeze(-1)
         colors = alphas.new_zeros(len(samples), 3)
         colors[seen] = self.field.color(features[seen], samples[seen])

@@ -10,7 +10,7 @@ from scenekit.core.cameras import Pixels
 from scenekit.core.context import Context
 from scenekit.core.rays import Rays, Samples, Way
 from scenekit.distill.thinning import DIM, thin_light, thinned
-from scenekit.kernels.composite import composite
+from scenekit.kernels.composite import composite_light
 from scenekit.kernels.march import Marched
 from scenekit.kernels.rays import rays_of
 from scenekit.kernels.step_alphas import step_alphas
@@ -108,7 +108,7 @@ def test_bright_samples_are_all_there_and_most_dark_ones_are_not(room: int | Non
     light, thin = lit(teacher.field, rays, way), thin_light(teacher.field, rays, way, room, 0, 0.02, context())
     density, _ = teacher.field.density(samples_at(rays, owners(light), light.distances, light.deltas))
     alphas = step_alphas(density, light.deltas)
-    weights = composite(alphas, alphas.new_zeros(len(alphas), 0), light.distances, light.offsets).weights
+    weights = composite_light(alphas, light.distances, light.offsets).weights
 
     def names(marched: Marched, which: Tensor) -> set[tuple[int, float]]:
         return set(zip(owners(marched)[which].tolist(), marched.distances[which].tolist(), strict=True))
