@@ -35,22 +35,27 @@ def thin_light(
 
     With ``room`` in so many rows, for as many rays as fit.
     """
-    marched = _to_choose_from(teacher, rays, way, room, behind)
+    marched, counted = _to_choose_from(teacher, rays, way, room, behind)
     owner = owners(marched)
     density, _ = teacher.density(samples_at(rays, owner, marched.distances, marched.deltas))
     alphas = step_alphas(density, marched.deltas)
     weights = composite_light(alphas, marched.distances, marched.offsets).weights
-    place = torch.arange(len(owner), device=owner.device) - marched.offsets[owner]
-    lit_ones = place < (lit_counts(density * marched.deltas, marched.offsets) + behind)[owner]
-    return thinned(marched, torch.where(lit_ones, (weights / bright + DIM).clamp(max=1), 0), room, context)
+    chance = (weights / bright + DIM).clamp(max=1)
+    if not counted:
+        place = torch.arange(len(owner), device=owner.device) - marched.offsets[owner]
+        lit_ones = place < (lit_counts(density * marched.deltas, marched.offsets) + behind)[owner]
+        chance = torch.where(lit_ones, chance, 0)
+    return thinned(marched, chance, room, context)
 
 
-def _to_choose_from(teacher: Field, rays: Rays, way: Way, room: int | None, behind: int) -> Marched:
-    """What a fused path finds lit; without one all in occupied cells, of which the same densities tell."""
+def _to_choose_from(teacher: Field, rays: Rays, way: Way, room: int | None, behind: int) -> tuple[Marched, bool]:
+    """The lit samples and those behind, and True; without a fused path and in a room all in occupied cells."""
     if room is None:
-        return lit(teacher, rays, way, behind)
+        return lit(teacher, rays, way, behind), True
     counts = followed(teacher, rays, way, WIDE * room, behind)
-    return within(rays, way, SEARCHED * room) if counts is None else within(rays, way, WIDE * room, counts)
+    if counts is None:
+        return within(rays, way, SEARCHED * room), False
+    return within(rays, way, WIDE * room, counts), True
 
 
 def thinned(marched: Marched, chance: Float[Tensor, " S"], room: int | None, context: Context) -> Marched:
