@@ -5,7 +5,7 @@
 A SUBJECT is ``CAPTURE[:KIND,KIND,...][@PRESET]``, such as ``lego`` or ``room:hash_grid,gaussians@none``. A teacher of
 each kind is trained (30 s) and kept in half precision, in files of at most 16 MiB; each kind is trained from scratch
 for as long as a cell may take (20 s); then every ordered pair is converted without photographs for the same time,
-preparation included. Of the first subject there are also a chain of conversions, conversions without active learning,
+preparation included. Of the first subject there are also chains of conversions, conversions without active learning,
 and the MLP from scratch for as long as its teacher and its conversion take together. All are judged on held-out
 photographs.
 

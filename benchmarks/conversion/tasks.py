@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from scenekit.representations import REPRESENTATIONS
 
 HUB, SPLATS, SLOW = "hash_grid", "gaussians", "mlp"
-CHAIN = (HUB, "low_rank", "simplex_grid", SPLATS, HUB)
+CHAINS = ((HUB, "low_rank", "simplex_grid", SPLATS, HUB), (HUB, "dense_grid", HUB))
 PASSIVE = (SLOW, SPLATS)  # students of the hub that are made once more without active learning
 ELSEWHERE = 3  # rank of other captures: after what is asked of the first, before the rest of its matrix
 OPENING = 20.0  # seconds from the start of a process to its first task: imports, photographs
@@ -105,13 +105,13 @@ def _matrix(subject: Subject, seconds: float, taught: float) -> list[tuple[int, 
 
 
 def _more(subject: Subject, seconds: float, taught: float) -> list[tuple[int, Task]]:
-    """A chain, conversions without active learning, and training for as long as teacher and student together."""
+    """Chains, conversions without active learning, and training for as long as teacher and student together."""
     hub, *others = subject.kinds
     found = [(2, Task(subject, "passive", (hub, kind), seconds, taught)) for kind in PASSIVE if kind in others]
     if SLOW in others:
         found.append((2, Task(subject, "scratch", (SLOW,), seconds + taught)))
-    if set(CHAIN) <= set(subject.kinds):
-        found.append((1, Task(subject, "chain", CHAIN, seconds, taught)))
+    chains = [chain for chain in CHAINS if set(chain) <= set(subject.kinds)]
+    found += [(1, Task(subject, "chain", chain, seconds, taught)) for chain in chains]
     return found
 
 

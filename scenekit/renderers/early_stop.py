@@ -22,6 +22,9 @@ from scenekit.kernels.ray_points import ray_points
 from scenekit.kernels.running_sums import running_sums
 
 ROUND = 24  # samples a ray is asked for in one round
+# Of one later, when few rays are left, and no more than the first round asked for in all: a GPU waits for the host in
+# every round, whatever is asked.
+WIDEST = {"cpu": ROUND, "cuda": 1024}
 
 
 class Reached(NamedTuple):
@@ -65,10 +68,12 @@ def _rounds(field: Medium, rays: Rays, marched: Marched) -> Iterator[tuple[Tenso
     alive = marched.offsets.diff().nonzero().squeeze(-1)
     first, end = marched.offsets[:-1][alive], marched.offsets[1:][alive]
     thickness = torch.zeros_like(rays.z_per_distance[alive])
-    steps = torch.arange(ROUND, device=alive.device)
+    widest = WIDEST[alive.device.type]
+    rows, steps = ROUND * len(alive), torch.arange(widest, device=alive.device)
     yield _nothing(field, rays, marched)
     while len(alive):
-        index = first[:, None] + steps
+        width = min(widest, rows // len(alive))
+        index = first[:, None] + steps[:width]
         there = index < end[:, None]
         index = torch.minimum(index, end[:, None] - 1)
         owner = alive[:, None].expand_as(index)[there]
@@ -80,7 +85,7 @@ def _rounds(field: Medium, rays: Rays, marched: Marched) -> Iterator[tuple[Tenso
         through = running_sums(optical) + thickness[:, None]
         lit = ((through - optical)[there] < OPAQUE).nonzero().squeeze(-1)
         yield asked[lit], density[lit], features[lit]
-        first = first + ROUND
+        first = first + width
         thickness = through[:, -1]
         going = ((first < end) & (thickness < OPAQUE)).nonzero().squeeze(-1)
         alive, first, end, thickness = alive[going], first[going], end[going], thickness[going]

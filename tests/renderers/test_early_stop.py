@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from scenekit.core.bounds import Bounds
@@ -5,15 +6,19 @@ from scenekit.core.protocols import ParameterGroup
 from scenekit.core.rays import Rays, Samples
 from scenekit.kernels.composite import composite
 from scenekit.kernels.march import Marched
-from scenekit.renderers.early_stop import first_samples, owners, reached, samples_at
+from scenekit.renderers.early_stop import ROUND, WIDEST, first_samples, owners, reached, samples_at
 
 
 class Wall:
-    """Thin fog, and a wall from x = 1 on."""
+    """Thin fog, and a wall from x = 1 on; ``asked`` has how many samples each round had."""
 
     bounds = Bounds(extent=4.0)
 
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
     def density(self, samples: Samples) -> tuple[torch.Tensor, torch.Tensor]:
+        self.asked.append(len(samples))
         return torch.where(samples.positions[:, 0] > 1, 50.0, 0.1), samples.positions
 
     def color(self, features: torch.Tensor, samples: Samples) -> torch.Tensor:
@@ -56,6 +61,20 @@ def test_densities_and_features_are_those_of_the_kept_samples() -> None:
     density, features = Wall().density(samples)
     assert torch.equal(kept.density, density)
     assert torch.equal(kept.features, features)
+
+
+def test_few_rays_are_asked_for_more_samples_at_once_where_rounds_are_dear(monkeypatch: pytest.MonkeyPatch) -> None:
+    rays, marched = some_rays([20] * 95 + [500] * 5)
+    often, seldom = Wall(), Wall()
+    expected = reached(often, rays, marched)
+    monkeypatch.setitem(WIDEST, "cpu", 1024)
+    found = reached(seldom, rays, marched)
+    assert torch.equal(found.marched.offsets, expected.marched.offsets)
+    assert torch.equal(found.marched.distances, expected.marched.distances)
+    assert torch.equal(found.density, expected.density)
+    assert len(often.asked) > 5
+    assert len(seldom.asked) == 3  # none, 24 of every ray, and all that five of them have left
+    assert max(seldom.asked) <= 100 * ROUND
 
 
 def test_rays_without_samples_reach_nothing() -> None:
