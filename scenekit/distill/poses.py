@@ -28,9 +28,9 @@ TURN = math.pi / 20  # PVD-AL's perturbation about each axis
 SIDE_BY_SIDE = 0.9  # length of the mean viewing direction from which on cameras face one way
 NEIGHBOURS = 5
 ROUNDS = 8  # of candidates, before the run's own poses serve
-# Pixels a side of the small pictures that tell matter. The splats of a tile are blended one after another: in the one
-# tile of 16 x 16 pixels 234,000 took 20 ms of an H200.
-LOOK = {"pixels": 16, "images": 64}
+# Pixels a side of the small pictures that tell matter. The splats of a tile of 16 x 16 are blended one after another:
+# 234,000 in a single tile take 20 ms of an H200.
+LOOK = {"pixels": 16, "images": 128}
 MOST_OWN = 256  # of the run's own cameras, however many there are
 TOO_NEAR = 0.5  # of the nearest that any of the run's own cameras sees
 
@@ -222,10 +222,15 @@ class Clearance:
         """Depth that 19 of 20 pixels lie beyond; infinite where they see nothing."""
         side = LOOK[self.renderer.batching]
         small = cameras.resized([(side, side)] * len(cameras))
+        if self.renderer.batching == "pixels" or len(cameras) == 0:
+            return self._nearest(small)
+        return torch.cat([self._nearest(small[index]) for index in range(len(small))])
+
+    def _nearest(self, small: Cameras) -> Float[Tensor, " C"]:
         rendering = self.renderer.render(small)
         assert rendering.depth is not None
-        depth = torch.where(rendering.opacity > 0.5, rendering.depth, torch.inf)
-        return depth.flatten(1).kthvalue(side * side // 20, dim=1).values
+        depth = torch.where(rendering.opacity > 0.5, rendering.depth, torch.inf).flatten(1)
+        return depth.kthvalue(max(1, depth.shape[1] // 20), dim=1).values
 
 
 def _between(poses: Tensor, first: Tensor, second: Tensor, share: Tensor) -> Float[Tensor, "M 3 4"]:
