@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from benchmarks.markdown import table
 from scenekit.representations import REPRESENTATIONS
 
 Record = Mapping[str, Any]
+ALLOWED = 0.5  # dB that a student may miss the lower of its teacher and itself from photographs by
 MARK = "\u2020"  # of what comes from another commit or device than most; more of them for the rarer
 
 
@@ -63,9 +65,8 @@ class _Found:
 
     def parts(self) -> list[str]:
         """What there is to show."""
-        return [
-            part for part in (self.matrix(), self.trained(), self.both_clocks(), self.active(), self.chains()) if part
-        ]
+        made = self.matrix(), self.short(), self.trained(), self.both_clocks(), self.active(), self.chains()
+        return [part for part in made if part]
 
     def matrix(self) -> str:
         """Rows are teachers."""
@@ -87,6 +88,25 @@ class _Found:
         lost = f"{record['teacher_psnr'] - record['psnr']:+.2f}"
         above = _less(record, self.alone.get(student))
         return f"{record['psnr']:.2f}{self.marks[_origin(record)]} ({lost} / {above}), {record['seconds']:.0f} s"
+
+    def short(self) -> str:
+        """Cells that miss the lower of teacher and scratch by more than half a decibel."""
+        rows = []
+        for each in self.made:
+            alone = self.alone.get(each["kinds"][-1])
+            if each["work"] != "convert" or "refused" in each or alone is None:
+                continue
+            both = each["teacher_psnr"], alone["psnr"]
+            if each["psnr"] < min(both) - ALLOWED:
+                below, added = f"{each['psnr'] - min(both):+.2f} dB", f"{_added(both):.2f} dB"
+                rows.append((" -> ".join(each["kinds"]), _psnr(each), below, added))
+        head = (
+            f"more than {ALLOWED:g} dB below",
+            "student",
+            "to the lower of teacher and scratch",
+            "both errors added",
+        )
+        return table(head, rows) if rows else ""
 
     def trained(self) -> str:
         """Teachers, and the same from scratch in a student's time."""
@@ -134,9 +154,14 @@ class _Found:
         rows = []
         for each in self.made:
             if each["work"] == "chain" and "links" in each:
-                rows.append((f"chain from {each['kinds'][0]}", _psnr(self.teachers.get(each["kinds"][0])), ""))
+                rows.append((f"chain from {each['kinds'][0]}", f"{each['teacher_psnr']:.2f} dB", ""))
                 rows += [(f"-> {link['kind']}", _psnr(link), f"{link['seconds']:.0f} s") for link in each["links"]]
         return table(("chain", "PSNR", "seconds"), rows) if rows else ""
+
+
+def _added(values: Iterable[float]) -> float:
+    """PSNR of the sum of errors that have nothing to do with each other, each given as PSNR."""
+    return -10 * math.log10(sum(10 ** (-value / 10) for value in values))
 
 
 def _by_kind(records: Sequence[Record], work: str, seconds: float) -> dict[str, Record]:

@@ -142,9 +142,13 @@ def _scratch(task: Task, setting: Setting) -> dict[str, Any]:
 
 def _convert(task: Task, setting: Setting) -> dict[str, Any]:
     conversion, figures = _converted(_teacher_of(task, setting), task.kinds[1], task, setting)
+    return figures | _taught(task, setting) | _judged(conversion.scene, task, setting)
+
+
+def _taught(task: Task, setting: Setting) -> dict[str, float]:
+    """What the teacher reached."""
     assert task.teacher is not None
-    taught = noted(setting.folder(task.teacher)) or {}
-    return figures | {"teacher_psnr": taught["psnr"]} | _judged(conversion.scene, task, setting)
+    return {"teacher_psnr": (noted(setting.folder(task.teacher)) or {})["psnr"]}
 
 
 def _chain(task: Task, setting: Setting) -> dict[str, Any]:
@@ -154,7 +158,7 @@ def _chain(task: Task, setting: Setting) -> dict[str, Any]:
         conversion, figures = _converted(scene, kind, task, setting)
         scene = conversion.scene
         links.append({"kind": kind} | figures | _judged(scene, task, setting))
-    return {"links": links, "psnr": links[-1]["psnr"], "ssim": links[-1]["ssim"]}
+    return _taught(task, setting) | {"links": links, "psnr": links[-1]["psnr"], "ssim": links[-1]["ssim"]}
 
 
 WORK: dict[str, Callable[[Task, Setting], dict[str, Any]]] = {

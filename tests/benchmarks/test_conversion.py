@@ -145,6 +145,11 @@ def test_the_table_says_what_was_lost_and_won() -> None:
     printed = table.tables([json.loads(json.dumps(common | row)) for row in rows])
     assert "33.50 (+1.40 / +1.50), 20 s" in printed
     assert "lego, all; cpu; commit abc" in printed
+    assert "both errors added" not in printed
+    rows[2]["psnr"] = 31.4
+    printed = table.tables([json.loads(json.dumps(common | row)) for row in rows])
+    # 1 / 10^3.49 + 1 / 10^3.2 is 1 / 10^3.02
+    assert "| hash_grid -> gaussians | 31.40 dB | -0.60 dB | 30.20 dB |" in printed
 
 
 @pytest.mark.parametrize("kind", REPRESENTATIONS)
