@@ -66,11 +66,20 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
                 found="another checksum",
                 remedy="train again or restore the file",
             )
-        return load_file(file)
+        tensors = load_file(file)
     except (OSError, SafetensorError) as error:
         raise BadInput.of(
             file, wanted="a safetensors file", found=str(error), remedy="train again or restore the file"
         ) from error
+    strange = next((name for name, tensor in tensors.items() if tensor.dtype not in NAMES), None)
+    if strange is not None:
+        raise BadInput.of(
+            file,
+            wanted=f"{strange} of real numbers",
+            found=str(tensors[strange].dtype).removeprefix("torch."),
+            remedy="train again or restore the file",
+        )
+    return tensors
 
 
 def _put(stream: BinaryIO, block: bytes | memoryview, total: int) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from scenekit.assets.atomic import replacing
 from scenekit.assets.run import (
@@ -139,6 +140,9 @@ def test_folders_that_are_no_runs_are_refused(tmp_path: Path) -> None:
 def test_damaged_weights_and_checkpoints_are_named(tmp_path: Path) -> None:
     (tmp_path / "scene.safetensors").write_bytes(b"\xff" * 100)
     with pytest.raises(BadInput, match=r"scene.safetensors: wanted a safetensors file"):
+        read_scene(tmp_path)
+    save_file({"cameras.poses": torch.ones(2, dtype=torch.complex64)}, tmp_path / "scene.safetensors")
+    with pytest.raises(BadInput, match=r"wanted cameras\.poses of real numbers, found complex64"):
         read_scene(tmp_path)
     write_checkpoint(tmp_path, 1, some_state())
     values = next(tmp_path.rglob("values.json"))

@@ -135,6 +135,8 @@ def _archive(data: bytes, chance: random.Random) -> bytes:
             parts = {name: archive.read(name) for name in archive.namelist()}
     except Exception:  # damaged already, in whichever way zipfile puts it
         return _bytes(data, chance)
+    if not parts:  # an archive of nothing
+        return _bytes(data, chance)
     name = chance.choice(list(parts))
     parts[name] = chance.choice((_array, _bytes))(parts[name], chance)
     stream = io.BytesIO()

@@ -100,6 +100,8 @@ def read_distances(path: Path) -> SampledSurface:
     try:
         with of_any_age(), path.open("rb") as stream:  # numpy leaves a damaged file open that it opened itself
             file = np.load(stream, allow_pickle=False)
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
             frame, *numbers = (torch.from_numpy(np.asarray(file[name])) for name in ARRAYS)
     except DAMAGED_ARRAYS as error:
         raise _bad(path, f"none that can be read ({' '.join(str(error).split())})") from None
@@ -107,6 +109,8 @@ def read_distances(path: Path) -> SampledSurface:
     pool, judged = (shapes[1] or (0,))[0], (shapes[3] or (0,))[0]
     if shapes != [(4,), (pool, 3), (pool, 1), (judged, 3), (judged, 1)] or not (pool and judged):
         raise _bad(path, f"arrays {shapes}")
+    if frame.is_complex() or any(tensor.is_complex() for tensor in numbers):
+        raise _bad(path, "complex numbers")
     floats = [tensor.float() for tensor in numbers]
     if not all(bool(tensor.isfinite().all()) for tensor in (frame, *floats)) or float(frame[0]) <= 0:
         raise _bad(path, "numbers that are none, or no size")

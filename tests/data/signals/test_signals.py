@@ -265,6 +265,7 @@ class _Known:
         ({"positions": np.zeros((3, 2))}, "arrays"),
         ({"positions": np.zeros((0, 3)), "distances": np.zeros((0, 1))}, "arrays"),
         ({"distances": np.full((3, 1), np.nan)}, "numbers that are none"),
+        ({"frame": np.ones(4, np.complex64)}, "complex numbers"),
         ({"frame": np.zeros(4)}, "no size"),
         ({"frame": np.array([None])}, "none that can be read"),
         ({"frame": np.array("x")}, "none that can be read"),
@@ -276,6 +277,10 @@ def test_damaged_distances_are_one_sentence(tmp_path: Path, arrays: dict[str, np
     with pytest.raises(BadInput, match=words) as caught:
         open_signal(tmp_path / "a.npz")
     assert "\n" not in str(caught.value)
+    with (tmp_path / "b.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(BadInput, match=r"b\.npz: wanted distances .* found none that can be read \(a single array\)"):
+        open_signal(tmp_path / "b.npz")
     (tmp_path / "b.npz").write_bytes(b"PK nothing")
     with pytest.raises(BadInput, match="none that can be read"):
         open_signal(tmp_path / "b.npz")
