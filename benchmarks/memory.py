@@ -29,7 +29,7 @@ LIMIT = 0.2
 RUNS = 3
 GROWING = ("--minutes", "1.5", "--downscale", "2", "--batch-samples", "16384")  # with a checkpoint beside, once grown
 SPLATS = ("gaussians", "--steps", "120", "--downscale")
-FIELD = ("hash_grid", "--log2-table", "17", "--networks.width", "32", "--steps", "25", "--downscale")
+FIELD = ("hash_grid", "--log2-table", "17", "--networks.width", "32", "--steps", "60", "--downscale")
 ON_GPU = ("--preset", "gpu", "--minutes", "0.2")
 ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "gaussians-small": ("synthetic", (*SPLATS, "2", "--max-count", "10000")),

@@ -5,7 +5,7 @@ Where it runs on a GPU there are two plans: of the GPU's memory, and of the main
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +29,11 @@ from scenekit.recipes.load import configs_of
 from scenekit.recipes.train import Session
 from scenekit.renderers.background import SphereBackground
 from scenekit.renderers.occupancy import JUDGED
-from scenekit.renderers.scene import Scene
+from scenekit.renderers.scene import Scene, home_of
 from scenekit.renderers.volume import VolumeRenderer
 from scenekit.representations.factors import Factors
 from scenekit.representations.gaussians import Gaussians
+from scenekit.representations.grid_encoding import GridEncoding
 from scenekit.representations.mlp import FrequencyNetwork
 from scenekit.representations.networks import ColorLayers, RadianceNetworks
 from scenekit.training.corrections import BilateralGrids, DepthPrior, Exposures, NormalPrior
@@ -41,7 +42,7 @@ from scenekit.training.photographs import Photographs
 
 GIB = 2**30
 PROCESS = 0.27 * GIB  # python, torch, and their libraries
-PROCESS_WITH_GPU = 1.5 * GIB  # the same with the driver's, and buffers that a GPU copies from
+PROCESS_WITH_GPU = 1.25 * GIB  # the same with the driver's, and buffers that a GPU copies from
 # Of the GPU's own memory: the driver's context and kernels (757 to 840 MiB of an H200), what the allocator rounds up.
 ON_GPU = 0.8 * GIB
 RECORDED = 2  # steps of which a GPU holds the memory: one as it is first run, and one as it is recorded
@@ -62,6 +63,7 @@ DECODED, UNDISTORTED = 14, 44  # bytes of a pixel of a file meanwhile; where it 
 PICTURE_BYTES = 10  # of a pixel of a teacher's picture: colour, opacity and depth in half precision
 TAUGHT = 2  # of a teacher's parameters: as they were read, and in the modules that they went into
 SAMPLE_FLOATS = 600  # of a volume's sample on its way forward and back: features, two networks, their gradients
+GRID_FLOATS = 250  # the same of a grid on a CPU, whose fused ops keep what goes into them alone
 BARE_FLOATS = 150  # the same of a field without networks
 PRODUCT_FLOATS = 3  # of a component of factors: of a plane, of a line, and their product
 USUAL_FEATURES, FEATURE_FLOATS = 32, 20  # features within that; of each more: planes keep what they are multiplied from
@@ -301,12 +303,19 @@ def step_of(renderer: Renderer, representation: Any, family_fitting: Any, pixels
         kept += sum(x.weights[0].shape[1] for x in modules if isinstance(x, FrequencyNetwork))
         wide = 2 * kept + FEATURE_FLOATS * _more_features(renderer)
         wide += PRODUCT_FLOATS * sum(x.components for x in modules if isinstance(x, Factors))
-        usual = SAMPLE_FLOATS if any(isinstance(x, (ColorLayers, RadianceNetworks)) for x in modules) else BARE_FLOATS
-        return float(4 * (usual + wide) * asked)
+        return float(4 * (_usual_floats(renderer, modules) + wide) * asked)
     splats = _most_splats(representation)
     compared = 4 * (COMPARED_FLOATS + added) * pixels
     pairs = PAIRS_A_SPLAT * splats + PAIRS_A_PIXEL * pixels
     return max(compared, 4 * (BLENDED_FLOATS * pixels + SPLAT_FLOATS * splats) + PAIR_BYTES * pairs)
+
+
+def _usual_floats(renderer: Renderer, modules: Sequence[nn.Module]) -> int:
+    """Of a sample, whatever layers and features there are."""
+    if not any(isinstance(x, (ColorLayers, RadianceNetworks)) for x in modules):
+        return BARE_FLOATS
+    of_grid = any(isinstance(x, GridEncoding) for x in modules)
+    return GRID_FLOATS if of_grid and home_of(renderer).type == "cpu" else SAMPLE_FLOATS
 
 
 def _more_features(renderer: Renderer) -> int:

@@ -15,7 +15,7 @@ from scenekit.core.checks import BadInput
 from scenekit.data import open_capture
 from scenekit.recipes import Fitting, prepare
 from scenekit.recipes.configs import VolumeFitting
-from scenekit.recipes.memory import COPIES, GIB, Plan, plans_of
+from scenekit.recipes.memory import COPIES, GIB, GRID_FLOATS, SAMPLE_FLOATS, Plan, plans_of
 from scenekit.renderers.volume import Marching
 from scenekit.training.steps import steps
 from tests.data.captures import SIZE, sample, write_colmap, write_transforms
@@ -82,7 +82,8 @@ def test_a_gpu_holds_photographs_parameters_and_the_step_and_main_memory_the_res
     assert alone.parts["photographs"] == 2 * photographs
     assert there.parts["photographs"] == 2 * len(capture.train) * EACH
     assert set(here.parts) == {"photographs", "parameters", "the process"}
-    assert there.parts["a step"] == 2 * alone.parts["a step"]  # as it is first run, and as it is recorded
+    whole = SAMPLE_FLOATS / GRID_FLOATS  # a grid's fused ops keep less on a CPU
+    assert there.parts["a step"] == pytest.approx(2 * whole * alone.parts["a step"])  # first run, and recorded
     assert there.parts["parameters"] > alone.parts["parameters"] > here.parts["parameters"]
     splats = plans_of(prepare(capture, Gaussians(max_count=1000), Fitting(steps=1)))[1]
     assert splats.parts["photographs"] == len(capture.train) * EACH

@@ -82,7 +82,7 @@ def _has_manifest(file: Path) -> bool:
 
 
 def _is_page_or_empty(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))
+    return folder.is_dir() and (_has_manifest(folder / MANIFEST) or not any(folder.iterdir()))
 
 
 def _single_file(manifest: str, chunks: Mapping[str, bytes]) -> str:

@@ -101,3 +101,18 @@ def test_shapes_are_cut_into_chunks_that_hold_all_of_them(tmp_path):
     assert sum(counts) == node["count"] == 70_000
     positions = b"".join(part[: 12 * count] for part, count in zip(raw, counts, strict=True))
     assert torch.equal(torch.frombuffer(bytearray(positions), dtype=torch.float32).reshape(-1, 3), many)
+
+
+@pytest.mark.bad_input
+def test_a_page_takes_the_place_of_an_earlier_page_and_of_no_other_folder(tmp_path):
+    target = tmp_path / "page"
+    export_web(splat_scene(random_splats(5)), target)
+    export_web(splat_scene(random_splats(9)), target)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "scene.json").write_text('{"camera": "mine"}')
+    with pytest.raises(
+        BadInput, match="wanted a new folder, or an earlier page, found a folder with other files in it"
+    ):
+        export_web(splat_scene(random_splats(5)), other)
+    assert (other / "scene.json").read_text() == '{"camera": "mine"}'
