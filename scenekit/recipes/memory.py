@@ -60,6 +60,8 @@ MERGED = (
 COPIES_BESIDE = 5  # of each parameter in main memory, when it is on a GPU: as built, and what a checkpoint copies
 AT_A_TIME = 2  # photographs that are decoded
 DECODED, UNDISTORTED = 14, 44  # bytes of a pixel of a file meanwhile; where it is also resampled without its lens
+BLOCK_BYTES = 12  # of a pixel, the largest block of these
+RETURNED = 32 * 2**20  # bytes from which on a freed block goes back to the system; smaller ones stay with the process
 PICTURE_BYTES = 10  # of a pixel of a teacher's picture: colour, opacity and depth in half precision
 TAUGHT = 2  # of a teacher's parameters: as they were read, and in the modules that they went into
 SAMPLE_FLOATS = 600  # of a volume's sample on its way forward and back: features, two networks, their gradients
@@ -181,7 +183,7 @@ def conversion_plan(
     parts = {
         "photographs": 0.0 if capture is None else bytes_of_photographs(capture),
         "pictures": float(PICTURE_BYTES * looks * pixels),
-        "opening them": 0.0 if capture is None else max(0.0, bytes_of_opening(capture) - cells - step),
+        "opening them": 0.0 if capture is None else left_of_opening(capture, cells + step),
         "the teacher": TAUGHT * bytes_learnt(teacher.renderer) + cells_kept(teacher.renderer),
         "parameters": kept,
         "empty space": cells,
@@ -236,8 +238,20 @@ def bytes_of_opening(capture: Capture) -> float:
         return 0.0
     lenses = [photograph.lens for photograph in capture.source.photographs]
     whole = all(stays(lens, capture.cameras.lenses is not None) for lens in lenses)
-    pixels = max(width * height for width, height in (lens.size for lens in lenses))
-    return float(AT_A_TIME * pixels * (DECODED if whole else UNDISTORTED))
+    return float(AT_A_TIME * _pixels_of_files(capture) * (DECODED if whole else UNDISTORTED))
+
+
+def left_of_opening(capture: Capture, later: float) -> float:
+    """What of that is had beyond ``later`` bytes for other things: large blocks are free for these, small ones stay."""
+    opening = bytes_of_opening(capture)
+    returned = capture.source is None or BLOCK_BYTES * _pixels_of_files(capture) >= RETURNED
+    return max(0.0, opening - later) if returned else opening
+
+
+def _pixels_of_files(capture: Capture) -> int:
+    """Of the largest."""
+    assert capture.source is not None
+    return max(width * height for width, height in (photograph.lens.size for photograph in capture.source.photographs))
 
 
 def largest(cameras: Cameras) -> int:

@@ -13,9 +13,18 @@ from scenekit import DenseGrid, Gaussians, HashGrid, LowRank, Mlp
 from scenekit.cli import main
 from scenekit.core.checks import BadInput
 from scenekit.data import open_capture
-from scenekit.recipes import Fitting, prepare
+from scenekit.recipes import Fitting, memory, prepare
 from scenekit.recipes.configs import VolumeFitting
-from scenekit.recipes.memory import COPIES, GIB, GRID_FLOATS, SAMPLE_FLOATS, Plan, plans_of
+from scenekit.recipes.memory import (
+    COPIES,
+    GIB,
+    GRID_FLOATS,
+    SAMPLE_FLOATS,
+    Plan,
+    bytes_of_opening,
+    left_of_opening,
+    plans_of,
+)
 from scenekit.renderers.volume import Marching
 from scenekit.training.steps import steps
 from tests.data.captures import SIZE, sample, write_colmap, write_transforms
@@ -87,6 +96,18 @@ def test_a_gpu_holds_photographs_parameters_and_the_step_and_main_memory_the_res
     assert there.parts["parameters"] > alone.parts["parameters"] > here.parts["parameters"]
     splats = plans_of(prepare(capture, Gaussians(max_count=1000), Fitting(steps=1)))[1]
     assert splats.parts["photographs"] == len(capture.train) * EACH
+
+
+def test_small_blocks_of_decoding_stay_with_the_process_and_large_ones_make_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capture = open_capture(write_colmap(tmp_path / "capture", sample()))
+    opening = bytes_of_opening(capture)
+    assert opening > 0
+    assert left_of_opening(capture, 2 * opening) == opening
+    monkeypatch.setattr(memory, "RETURNED", 1)
+    assert left_of_opening(capture, 2 * opening) == 0
+    assert left_of_opening(capture, opening / 4) == 0.75 * opening
 
 
 def test_photographs_that_stay_in_main_memory_are_not_counted_on_the_gpu(tmp_path: Path, pretended_gpu: None) -> None:
