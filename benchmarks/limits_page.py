@@ -27,7 +27,7 @@ The factors were fitted to some of these very runs: they say how well one rule h
 foretells another machine. `scenekit info synthetic --plan` says it of `demo`. An edit is predicted for a scene of which
 all stays, before it is written: a format that takes more by itself takes more after an edit too. *Streamed* are edits
 that look at one Gaussian at a time, and `--merge`, from `.ply` to `.ply`. `view` is looked at from one browser of
-1280x720; `--verify` is that of a `.sog`.
+1280x720; `--verify` is that of a `.sog`. GPU memory is what `nvidia-smi` counts, with the driver's part.
 """
 GROWTH = f"""## Growth
 
@@ -76,14 +76,19 @@ def _span(sizes: list[int]) -> str:
 
 
 def trainings() -> str:
-    """Short trainings of several sizes."""
-    return table(
-        ("training, three times", "predicted", "farthest peak", "off"),
+    """Short trainings of several sizes; those on a GPU have a row for its own memory."""
+    rows = [
         (
-            (name, f"{row['predicted_mib']} MiB", f"{row['peak_mib']} MiB", f"{row['off']:+.1%}")
-            for name, row in read("memory")["rows"].items()
-        ),
-    )
+            f"{name}{of}",
+            f"{row[f'{kind}predicted_mib']} MiB",
+            f"{row[f'{kind}peak_mib']} MiB",
+            f"{row[f'{kind}off']:+.1%}",
+        )
+        for name, row in read("memory")["rows"].items()
+        for kind, of in (("", ""), ("gpu_", ", GPU memory"))
+        if f"{kind}off" in row
+    ]
+    return table(("training, three times", "predicted", "farthest peak", "off"), rows)
 
 
 def growth() -> str:
