@@ -103,10 +103,7 @@ def process(inputs: Inputs, output: Path, settings: Settings, report: Report) ->
 def _made(inputs: Inputs, output: Path, settings: Settings, wanted: dict[str, Any], report: Report) -> dict[str, Any]:
     _check_place(output)
     started = time.perf_counter(), time.process_time()
-    if not inputs.source.exists():
-        raise BadInput.of(
-            inputs.source, wanted="a folder of photographs or a video", found="nothing", remedy="check the path"
-        )
+    _check_source(inputs.source)
     with replacing(output / WORK / BEGUN) as temporary:
         temporary.write_text(json.dumps(wanted["request"]))
     photographs, unreadable = _photographs(inputs, output, report)
@@ -175,9 +172,22 @@ def _check_place(output: Path) -> None:
         )
 
 
-def _photographs(inputs: Inputs, output: Path, report: Report) -> tuple[list[Prepared], dict[str, str]]:
-    source = inputs.source
-    files = _frames(inputs, output, report) if source.is_file() else find_photographs(source)
+def _check_source(source: Path) -> None:
+    """Refuse, before anything is written, what can be told to be no source."""
+    if not source.exists():
+        raise BadInput.of(source, wanted="a folder of photographs or a video", found="nothing", remedy="check the path")
+    if source.is_dir():
+        _require_two(source, find_photographs(source))
+    elif not is_video(source):
+        raise BadInput.of(
+            source,
+            wanted="a folder of photographs or a video",
+            found=f"a file that is neither ({source.suffix or 'no extension'})",
+            remedy=f"a video's name ends in one of {', '.join(frames.EXTENSIONS)}",
+        )
+
+
+def _require_two(source: Path, files: Sequence[Path]) -> None:
     if len(files) < FEWEST:
         raise BadInput.of(
             source,
@@ -185,6 +195,12 @@ def _photographs(inputs: Inputs, output: Path, report: Report) -> tuple[list[Pre
             found=f"{len(files)}",
             remedy="point at the folder that holds them, or add photographs",
         )
+
+
+def _photographs(inputs: Inputs, output: Path, report: Report) -> tuple[list[Prepared], dict[str, str]]:
+    source = inputs.source
+    files = _frames(inputs, output, report) if source.is_file() else find_photographs(source)
+    _require_two(source, files)
     prepared, unreadable = prepare(files, output / "images", lambda a, b: report("preparing photographs", a, b))
     if len(prepared) < FEWEST:
         name, why = next(iter(unreadable.items()))
@@ -199,13 +215,6 @@ def _photographs(inputs: Inputs, output: Path, report: Report) -> tuple[list[Pre
 
 def _frames(inputs: Inputs, output: Path, report: Report) -> list[Path]:
     """The chosen frames as files; the choice is kept, so that a killed process does not judge again."""
-    if not is_video(inputs.source):
-        raise BadInput.of(
-            inputs.source,
-            wanted="a folder of photographs or a video",
-            found=f"a file that is neither ({inputs.source.suffix or 'no extension'})",
-            remedy=f"a video's name ends in one of {', '.join(frames.EXTENSIONS)}",
-        )
     status = inputs.source.stat()
     record = output / WORK / "frames.json"
     key = {"size": status.st_size, "time": status.st_mtime_ns, "frames": inputs.frames}

@@ -249,12 +249,19 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.bad_input
-@pytest.mark.parametrize(("name", "found"), [("absent", "found nothing"), ("empty", "found 0"), ("a.txt", "neither")])
-def test_sources_that_cannot_serve_are_refused(tmp_path: Path, name: str, found: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "found"), [("absent", "found nothing"), ("empty", "found 0"), ("one", "found 1"), ("a.txt", "neither")]
+)
+def test_sources_that_cannot_serve_are_refused_before_anything_is_written(
+    tmp_path: Path, name: str, found: str
+) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "one").mkdir()
+    Image.new("RGB", (24, 18)).save(tmp_path / "one" / "a.png")
     (tmp_path / "a.txt").touch()
     with pytest.raises(BadInput, match=found):
         process(Inputs(tmp_path / name), tmp_path / "capture", QUICK, SILENT)
+    assert not (tmp_path / "capture").exists()
 
 
 @pytest.mark.bad_input
