@@ -17,7 +17,7 @@ from scenekit.cli.options import merged, parse, say
 from scenekit.core.checks import BadInput
 from scenekit.data.registration.settings import Settings
 from scenekit.data.registration.upright import Distance
-from scenekit.recipes.process import Inputs, Report, capture_folder, lacks_poses, process
+from scenekit.recipes.process import Inputs, Report, begun_of, capture_folder, lacks_poses, process
 
 NAMED = 5  # photographs without a place that are named; process.json names all
 
@@ -73,10 +73,17 @@ def run(arguments: list[str]) -> None:
 
 
 def with_poses(capture: str, *, quiet: bool) -> str:
-    """The capture to train on: the one that was given, or one made of it where it is photographs alone."""
+    """The capture to train on: the one that was given, or one made of it where it is photographs alone.
+
+    Raises BadInput for one that was begun and not ended: its photographs are some other folder's.
+    """
     source = Path(capture)
     if not source.exists() or not lacks_poses(source):
         return capture
+    begun = begun_of(source)
+    if begun is not None:
+        raise BadInput.of(source, wanted="a capture with camera poses", found="one that was begun and not ended",
+                          remedy=f"end it with scenekit process {begun} -o {source}")  # fmt: skip
     output = capture_folder(source, Path("runs"))
     say(f"{capture} has no camera poses: estimating them into {output} first, as `scenekit process` does")
     with progress_bar(quiet=quiet) as report:

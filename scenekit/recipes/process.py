@@ -72,10 +72,15 @@ def capture_folder(source: Path, within: Path) -> Path:
         folder = within / f"{source.resolve().stem}-capture{f'-{number}' if number > 1 else ''}"
         if not folder.exists():
             return folder
-        begun = folder / WORK / BEGUN
-        if begun.is_file() and read_json_object(begun).get("source") == str(source.resolve()):
+        if begun_of(folder) == str(source.resolve()):
             return folder
         number += 1
+
+
+def begun_of(folder: Path) -> str | None:
+    """What a capture in ``folder`` was begun to be made of; None where none was."""
+    file = folder / WORK / BEGUN
+    return read_json_object(file).get("source") if file.is_file() else None
 
 
 def is_video(path: Path) -> bool:

@@ -59,6 +59,24 @@ def test_training_on_photographs_estimates_poses_first_and_says_so(
 
 
 @pytest.mark.bad_input
+def test_a_capture_that_was_begun_and_not_ended_is_no_folder_of_photographs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    photographs, capture = write_photographs(tmp_path / "photographs"), tmp_path / "capture"
+    monkeypatch.setattr("scenekit.recipes.process.search", interrupted)
+    assert main(["process", str(photographs), "-o", str(capture), *QUICK]) == 130
+    capsys.readouterr()
+    assert main(["train", str(capture), "--steps", "2", "-o", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert f"found one that was begun and not ended; end it with scenekit process {photographs} -o {capture}" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.bad_input
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
