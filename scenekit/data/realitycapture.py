@@ -47,6 +47,11 @@ def read(path: Path) -> Listing:
             source, wanted=f"the column {absent[0]}", found="none",
             remedy='export "Internal/External camera parameters"',
         )  # fmt: skip
+    nameless = next((number for number, row in enumerate(rows, 1) if row["#name"] is None), None)
+    if nameless is not None:  # a row that is shorter than the names of columns
+        raise BadInput.of(
+            source, wanted="a name in every row", found=f"none in row {nameless}", remedy="export it again"
+        )
     files = image_files(source.parent)
     listed = [_photograph(source, row, file_of(row["#name"], files, source.parent)) for row in rows]
     photographs, notes = present(source, listed)

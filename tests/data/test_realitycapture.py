@@ -75,3 +75,8 @@ def test_another_export_is_refused(tmp_path: Path) -> None:
     (root / "cameras.csv").write_text(text.replace("heading", "yaw"))
     with pytest.raises(BadInput, match=r"wanted the column heading.*Internal/External camera parameters"):
         open_capture(root)
+    head, first, *rest = text.splitlines(keepends=True)
+    # A name that comes twice is the later one's, which a short row does not have.
+    (root / "cameras.csv").write_text("".join([f"{head.strip()},#name\n", f"{first.strip()},{first}", *rest]))
+    with pytest.raises(BadInput, match=r"wanted a name in every row, found none in row 2"):
+        open_capture(root)
