@@ -222,7 +222,7 @@ class Clearance:
         """Depth that 19 of 20 pixels lie beyond; infinite where they see nothing."""
         side = LOOK[self.renderer.batching]
         small = cameras.resized([(side, side)] * len(cameras))
-        if self.renderer.batching == "pixels" or len(cameras) == 0:
+        if self.renderer.batching == "pixels":
             return self._nearest(small)
         return torch.cat([self._nearest(small[index]) for index in range(len(small))])
 
@@ -230,7 +230,7 @@ class Clearance:
         rendering = self.renderer.render(small)
         assert rendering.depth is not None
         depth = torch.where(rendering.opacity > 0.5, rendering.depth, torch.inf).flatten(1)
-        return depth.kthvalue(max(1, depth.shape[1] // 20), dim=1).values
+        return depth.kthvalue(depth.shape[1] // 20, dim=1).values
 
 
 def _between(poses: Tensor, first: Tensor, second: Tensor, share: Tensor) -> Float[Tensor, "M 3 4"]:

@@ -108,10 +108,11 @@ def process(inputs: Inputs, output: Path, settings: Settings, report: Report) ->
 def _made(inputs: Inputs, output: Path, settings: Settings, wanted: dict[str, Any], report: Report) -> dict[str, Any]:
     _check_place(output)
     started = time.perf_counter(), time.process_time()
-    _check_source(inputs.source)
+    listed = _listed(inputs.source)
     with replacing(output / WORK / BEGUN) as temporary:
         temporary.write_text(json.dumps(wanted["request"]))
-    photographs, unreadable = _photographs(inputs, output, report)
+    files = _frames(inputs, output, report) if listed is None else listed
+    photographs, unreadable = _photographs(inputs.source, files, output, report)
     names = [photograph.name for photograph in photographs]
     masks = None if inputs.masks is None else prepare_masks(inputs.masks, photographs, output / WORK / "masks")
     place = Place(output / "images", output / WORK, masks)
@@ -177,22 +178,23 @@ def _check_place(output: Path) -> None:
         )
 
 
-def _check_source(source: Path) -> None:
-    """Refuse, before anything is written, what can be told to be no source."""
+def _listed(source: Path) -> list[Path] | None:
+    """The photographs of a folder, None of a video; refuses, before anything is written, what is no source."""
     if not source.exists():
         raise BadInput.of(source, wanted="a folder of photographs or a video", found="nothing", remedy="check the path")
     if source.is_dir():
-        _require_two(source, find_photographs(source))
-    elif not is_video(source):
-        raise BadInput.of(
-            source,
-            wanted="a folder of photographs or a video",
-            found=f"a file that is neither ({source.suffix or 'no extension'})",
-            remedy=f"a video's name ends in one of {', '.join(frames.EXTENSIONS)}",
-        )
+        return _at_least_two(source, find_photographs(source))
+    if is_video(source):
+        return None
+    raise BadInput.of(
+        source,
+        wanted="a folder of photographs or a video",
+        found=f"a file that is neither ({source.suffix or 'no extension'})",
+        remedy=f"a video's name ends in one of {', '.join(frames.EXTENSIONS)}",
+    )
 
 
-def _require_two(source: Path, files: Sequence[Path]) -> None:
+def _at_least_two(source: Path, files: list[Path]) -> list[Path]:
     if len(files) < FEWEST:
         raise BadInput.of(
             source,
@@ -200,12 +202,12 @@ def _require_two(source: Path, files: Sequence[Path]) -> None:
             found=f"{len(files)}",
             remedy="point at the folder that holds them, or add photographs",
         )
+    return files
 
 
-def _photographs(inputs: Inputs, output: Path, report: Report) -> tuple[list[Prepared], dict[str, str]]:
-    source = inputs.source
-    files = _frames(inputs, output, report) if source.is_file() else find_photographs(source)
-    _require_two(source, files)
+def _photographs(
+    source: Path, files: list[Path], output: Path, report: Report
+) -> tuple[list[Prepared], dict[str, str]]:
     prepared, unreadable = prepare(files, output / "images", lambda a, b: report("preparing photographs", a, b))
     if len(prepared) < FEWEST:
         name, why = next(iter(unreadable.items()))
@@ -231,7 +233,7 @@ def _frames(inputs: Inputs, output: Path, report: Report) -> list[Path]:
             temporary.write_text(json.dumps({"key": key, "chosen": chosen}))
     folder = output / "images"
     names = frames.keep_frames(inputs.source, chosen, folder, output / WORK, lambda a, b: report("taking frames", a, b))
-    return [folder / name for name in names]
+    return _at_least_two(inputs.source, [folder / name for name in names])
 
 
 def _check(inputs: Inputs, output: Path, outcome: Outcome, names: Sequence[str], why: dict[str, str]) -> None:

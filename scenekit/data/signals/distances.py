@@ -109,7 +109,7 @@ def read_distances(path: Path) -> SampledSurface:
     pool, judged = (shapes[1] or (0,))[0], (shapes[3] or (0,))[0]
     if shapes != [(4,), (pool, 3), (pool, 1), (judged, 3), (judged, 1)] or not (pool and judged):
         raise _bad(path, f"arrays {shapes}")
-    if frame.is_complex() or any(tensor.is_complex() for tensor in numbers):
+    if any(tensor.is_complex() for tensor in (frame, *numbers)):
         raise _bad(path, "complex numbers")
     floats = [tensor.float() for tensor in numbers]
     if not all(bool(tensor.isfinite().all()) for tensor in (frame, *floats)) or float(frame[0]) <= 0:
