@@ -28,7 +28,7 @@ from scenekit import cli
 from scenekit.core.context import Context, Share
 from scenekit.recipes import device
 from scenekit.renderers import tile_room
-from scenekit.training import steps
+from scenekit.training import muon, steps
 from scenekit.training.capture import described, run
 from scenekit.training.objective import Objective, Outcome
 from scenekit.training.readings import Asked, Reading
@@ -88,6 +88,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: Stream())
     monkeypatch.setattr(tile_room, "_later", lambda count: lambda: int(count))
     monkeypatch.setattr(steps, "Late", Recorded)
+    monkeypatch.setattr(muon, "Replayed", lambda work, device: Again(work))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "a pretended GPU")
     found = device.device_of
     for command in pkgutil.iter_modules(cli.__path__, f"{cli.__name__}."):
@@ -107,6 +108,20 @@ def recording() -> Iterator[None]:
         yield
     finally:
         _Functions.recording = False
+
+
+class Again:
+    """In the place of :class:`~scenekit.training.replay.Replayed`: from the second time within :func:`recording`."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+        self._began = False
+
+    def __call__(self) -> None:
+        """Do it."""
+        with recording() if self._began else nullcontext():
+            self._work()
+        self._began = True
 
 
 class Recorded:

@@ -54,6 +54,8 @@ class ParameterGroup:
         parameters: by name.
         learning_rate: as a function of progress in [0, 1].
         betas, eps, weight_decay: of Adam.
+        orthogonal: matrices that learn by Muon instead: the learning rate is the spectral norm of a step, and the first
+            of ``betas`` the momentum; nothing decays.
         decays: rows and weight decay of each part of the parameters, one part after another, in place of one decay.
         sparse: entries whose gradient is exactly zero are left alone, moments included.
         rows: the first dimension counts primitives, and a :class:`Change` applies to it.
@@ -66,6 +68,7 @@ class ParameterGroup:
     eps: float = 1e-15
     weight_decay: float = 0.0
     decays: Sequence[tuple[int, float]] = ()
+    orthogonal: bool = False
     sparse: bool = False
     rows: bool = False
 

@@ -18,6 +18,8 @@ from scenekit.representations.networks import Networks
 from scenekit.representations.radiance import RadianceField
 from scenekit.representations.sines import SineNetwork
 
+MOMENTUM = (0.95, 0.0)  # of Muon, which has one moment
+
 
 @dataclass(frozen=True)
 class Mlp:
@@ -31,7 +33,8 @@ class Mlp:
         skip: layer that is given the frequencies once more; 0 for none. SIREN has none.
         features: that come out.
         networks: what makes density and colour of the features.
-        learning_rate: until half of the training; it ends at a hundredth.
+        learning_rate: of the networks, and of sines, until half of the training; it ends at a hundredth.
+        spectral_rate: the same of ReLU layers, whose matrices learn by Muon: how far a step moves each.
     """
 
     renderer: ClassVar[str] = "volume"
@@ -44,6 +47,7 @@ class Mlp:
     features: int = 28
     networks: Networks = field(default_factory=Networks)
     learning_rate: float = 1e-3
+    spectral_rate: float = 0.02
 
     def encoding(self, dimensions: int, finest: float, generator: torch.Generator | None = None) -> MlpEncoding:
         """Features of any signal's points; ``finest`` is in cells a side of the unit cube."""
@@ -74,10 +78,12 @@ class MlpEncoding(nn.Module):
         return self.network(2 * positions - 1)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """All layers alike."""
-        rate = exponential(self.config.learning_rate, self.config.learning_rate / 100, warm_up=0.02, hold=0.5)
+        """All layers alike; sines start with weights so small that a step of Muon would be most of them."""
+        orthogonal = self.config.activation == "relu"
+        first, betas = (self.config.spectral_rate, MOMENTUM) if orthogonal else (self.config.learning_rate, (0.9, 0.99))
+        rate = exponential(first, first / 100, warm_up=0.02, hold=0.5)
         weights = {f"encoding.{name}": p for name, p in self.named_parameters()}
-        return [ParameterGroup("encoding", weights, rate, betas=(0.9, 0.99))]
+        return [ParameterGroup("encoding", weights, rate, betas=betas, orthogonal=orthogonal)]
 
 
 class FrequencyNetwork(nn.Module):

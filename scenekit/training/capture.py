@@ -12,7 +12,6 @@ steps that are not replayed run on the stream on which others are recorded, and 
 from __future__ import annotations
 
 import dataclasses
-import gc
 from collections.abc import Callable, Generator, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from scenekit.core.protocols import Context
 from scenekit.kernels.adapters import adapted
 from scenekit.training.objective import Objective, Outcome
 from scenekit.training.readings import numbers_of
+from scenekit.training.replay import nothing_collected
 
 MOST_RECORDINGS = 24  # kept at once; the one that is longest out of use goes
 LONG_OUT_OF_USE = 256  # steps after which a recording goes when another is made
@@ -114,7 +114,7 @@ class Recorder:
         found = iter(inputs)
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.generator)
-        with self._aside(), _nothing_collected():
+        with self._aside(), nothing_collected():
             # Other threads may use the GPU meanwhile: a live view does.
             graph.capture_begin(*(() if self._pool is None else (self._pool,)), capture_error_mode="thread_local")
             try:
@@ -165,18 +165,6 @@ def _lent(gradient: Tensor) -> Tensor:
         return gradient
     place = {"data": (gradient.data_ptr(), False), "shape": tuple(gradient.shape), "typestr": "<f4", "version": 2}
     return torch.as_tensor(_Place(place), device=gradient.device)
-
-
-@contextmanager
-def _nothing_collected() -> Generator[None]:
-    """Without Python's collection of cycles: graphs of an earlier training that it frees would break a recording."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
 
 
 def run(objective: Objective, look: Any, context: Context) -> tuple[Outcome, Tensor]:

@@ -1,4 +1,4 @@
-"""Adam over named groups whose rows may change between steps."""
+"""Adam over named groups whose rows may change between steps, and Muon over those of matrices that ask for it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from torch import Tensor
 
 from scenekit.core.protocols import Change, ParameterGroup
 from scenekit.kernels.adam import NUMBERS, adam_, adam_numbers
+from scenekit.training.muon import Muon, muon_numbers
+
+MATRIX = 2  # dimensions
 
 
 class _Piece(NamedTuple):
@@ -25,6 +28,20 @@ class _Piece(NamedTuple):
         """These rows of the parameter or of what has its shape."""
         return tensor if self.rows is None else tensor[self.rows]
 
+    def numbers(self, progress: float, step: int) -> list[float]:
+        """What an update reads of this piece at this step, counted from 1."""
+        rate = self.group.learning_rate(progress)
+        if self.group.orthogonal:
+            found = muon_numbers(learning_rate=rate, momentum=self.group.betas[0])
+            return found + [0.0] * (NUMBERS - len(found))
+        return adam_numbers(
+            learning_rate=rate,
+            betas=self.group.betas,
+            eps=self.group.eps,
+            weight_decay=self.weight_decay,
+            step=step,
+        )
+
 
 class _State(NamedTuple):
     """What a step changes of a piece: rows of its parameter, which is at ``place``, and of both moments."""
@@ -36,7 +53,7 @@ class _State(NamedTuple):
 
 
 class Optimizer:
-    """Adam with a rate per group; moments follow the rows that densification keeps, copies and makes.
+    """Adam or Muon, with a rate per group; moments follow the rows that densification keeps, copies and makes.
 
     Attributes:
         groups: what learns.
@@ -52,6 +69,9 @@ class Optimizer:
             for name, parameter in group.parameters.items():
                 if group.decays and sum(rows for rows, _ in group.decays) != len(parameter):
                     raise ValueError(f"decays of {name}: wanted {len(parameter)} rows in all, found {group.decays}")
+                if group.orthogonal and (parameter.dim() != MATRIX or group.decays):
+                    found = list(parameter.shape)
+                    raise ValueError(f"{name}: wanted a matrix without decays to make steps orthogonal, found {found}")
         self.count = 0
         self._pieces = list(_pieces(self.groups))  # in the order of their rows of numbers
         device = self._pieces[0].parameter.device if self._pieces else None
@@ -61,8 +81,18 @@ class Optimizer:
             name: (torch.zeros_like(p), torch.zeros_like(p))
             for group in self.groups
             for name, p in group.parameters.items()
+            if not group.orthogonal
         }
+        self._muons = list(self._orthogonal())
         self._states: dict[int, _State] = {}  # by row of numbers; forgotten when moments are others
+
+    def _orthogonal(self) -> Iterator[Muon]:
+        """One for the matrices of every group that asks for it."""
+        first = 0
+        for group in self.groups:
+            if group.orthogonal:
+                yield Muon(group.parameters, self._numbers, self.bad, first)
+            first += sum(piece.group is group for piece in self._pieces)
 
     def step(self, progress: float, *, guarded: bool = False) -> None:
         """One step for every parameter that has a gradient; the gradients are dropped."""
@@ -75,16 +105,7 @@ class Optimizer:
         Stays outside of a CUDA graph that captures updates; does not wait for the device.
         """
         self.count += 1
-        rows = [
-            adam_numbers(
-                learning_rate=piece.group.learning_rate(progress),
-                betas=piece.group.betas,
-                eps=piece.group.eps,
-                weight_decay=piece.weight_decay,
-                step=self.count,
-            )
-            for piece in self._pieces
-        ]
+        rows = [piece.numbers(progress, self.count) for piece in self._pieces]
         if rows:
             self._numbers.copy_(torch.tensor(rows, dtype=torch.float32), non_blocking=True)
 
@@ -95,8 +116,16 @@ class Optimizer:
         or infinite and remembers in ``bad`` which parameters had any.
         """
         taken = [(row, piece) for row, piece in enumerate(self._pieces) if piece.parameter.grad is not None]
-        if not taken:
-            return
+        for muon in self._muons:
+            muon.update(clear=clear)
+        adam = [(row, piece) for row, piece in taken if not piece.group.orthogonal]
+        if adam:
+            self._adam(adam, clear, self.bad if guarded else None)
+        if not clear:
+            for _, piece in taken:
+                piece.parameter.grad = None
+
+    def _adam(self, taken: Sequence[tuple[int, _Piece]], clear: bool, bad: Tensor | None) -> None:
         states = [self._state(row, piece) for row, piece in taken]
         adam_(
             [state.values for state in states],
@@ -107,11 +136,8 @@ class Optimizer:
             rows=[row for row, _ in taken],
             sparse=[piece.group.sparse for _, piece in taken],
             clear=clear,
-            bad=self.bad if guarded else None,
+            bad=bad,
         )
-        if not clear:
-            for _, piece in taken:
-                piece.parameter.grad = None
 
     def _state(self, row: int, piece: _Piece) -> _State:
         """What the piece in this row of numbers changes, as long as its parameter stays where it is."""
@@ -130,7 +156,11 @@ class Optimizer:
             parameter = next(group.parameters[name] for group in self.groups if name in group.parameters)
             parameter.data = values.detach()
             parameter.grad = None
-            self._moments[name] = (torch.zeros_like(values), torch.zeros_like(values))
+            if name in self._moments:
+                self._moments[name] = (torch.zeros_like(values), torch.zeros_like(values))
+            for muon in self._muons:
+                if name in muon.matrices:
+                    muon.forget(name)
         if change.replaced:
             return
         for group in self.groups:
@@ -154,19 +184,24 @@ class Optimizer:
         return moved
 
     def state_dict(self) -> dict[str, Any]:
-        """The step count and the moments by parameter name."""
+        """The step count and the moments by parameter name; of Muon's, the momentum."""
         return {
             "count": self.count,
             "first": {name: first for name, (first, _) in self._moments.items()},
             "second": {name: second for name, (_, second) in self._moments.items()},
+            "momentum": {name: momentum for muon in self._muons for name, momentum in muon.momenta.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue; raises ValueError where the names disagree."""
-        if set(state["first"]) != set(self._moments):
-            raise ValueError(f"optimizer: wanted {sorted(self._moments)}, found {sorted(state['first'])}")
+        momenta = {name: momentum for muon in self._muons for name, momentum in muon.momenta.items()}
+        for wanted, found in ((self._moments, state["first"]), (momenta, state.get("momentum", {}))):
+            if set(wanted) != set(found):
+                raise ValueError(f"optimizer: wanted {sorted(wanted)}, found {sorted(found)}")
         self.count = int(state["count"])
         self._moments = {name: (state["first"][name], state["second"][name]) for name in state["first"]}
+        for name, momentum in momenta.items():
+            momentum.copy_(state["momentum"][name])
         self._states.clear()
 
 
