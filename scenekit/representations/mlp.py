@@ -18,7 +18,7 @@ from scenekit.representations.networks import Networks
 from scenekit.representations.radiance import RadianceField
 from scenekit.representations.sines import SineNetwork
 
-MOMENTUM = (0.95, 0.0)  # of Muon, which has one moment
+MOMENTUM = (0.9, 0.0)  # of Muon, which has one moment; 0.95 was 0.9 dB worse in conversions, lego 100x100 on a CPU
 
 
 @dataclass(frozen=True)
