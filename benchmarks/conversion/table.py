@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.markdown import table
@@ -31,11 +31,26 @@ def tables(records: Iterable[Record]) -> str:
     ]
     parts = []
     for capture, taught, allowed in dict.fromkeys(kinds):
-        here = [each for each in found if each["capture"] == capture]
+        here = list(_told_of(found, capture, taught, allowed))
         parts.append(f"## {capture}: teachers {taught:g} s, students {allowed:g} s")
         parts.append(scope(here))
         parts += _Found(here, taught, allowed).parts()
     return "\n\n".join(parts)
+
+
+def _told_of(records: Sequence[Record], capture: str, taught: float, allowed: float) -> Iterator[Record]:
+    """Conversions in so many seconds, and trainings from photographs of what takes part in them."""
+    times = taught, allowed
+    here = [each for each in records if each["capture"] == capture]
+    kinds = {
+        kind for each in here if (each["taught_seconds"], each["allowed_seconds"]) == times for kind in each["kinds"]
+    }
+    for each in here:
+        if each["taught_seconds"]:
+            if (each["taught_seconds"], each["allowed_seconds"]) == times:
+                yield each
+        elif each["kinds"][0] in kinds and each["allowed_seconds"] in (taught, allowed, taught + allowed):
+            yield each
 
 
 def scope(records: Iterable[Record]) -> str:
@@ -87,7 +102,7 @@ class _Found:
         student = record["kinds"][1]
         lost = f"{record['teacher_psnr'] - record['psnr']:+.2f}"
         above = _less(record, self.alone.get(student))
-        return f"{record['psnr']:.2f}{self.marks[_origin(record)]} ({lost} / {above}), {record['seconds']:.0f} s"
+        return f"{record['psnr']:.2f}{self.marks[_origin(record)]} ({lost} / {above}), {record['seconds']:.3g} s"
 
     def short(self) -> str:
         """Cells that miss the lower of teacher and scratch by more than half a decibel."""
@@ -99,7 +114,7 @@ class _Found:
             both = each["teacher_psnr"], alone["psnr"]
             if each["psnr"] < min(both) - ALLOWED:
                 below, added = f"{each['psnr'] - min(both):+.2f} dB", f"{_added(both):.2f} dB"
-                rows.append((" -> ".join(each["kinds"]), _psnr(each), below, added))
+                rows.append((" -> ".join(each["kinds"]), _psnr(each) + self.marks[_origin(each)], below, added))
         head = (
             f"more than {ALLOWED:g} dB below",
             "student",
