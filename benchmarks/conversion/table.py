@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.markdown import table
@@ -31,31 +31,17 @@ def tables(records: Iterable[Record]) -> str:
     ]
     parts = []
     for capture, taught, allowed in dict.fromkeys(kinds):
-        here = list(_told_of(found, capture, taught, allowed))
+        here = [each for each in found if each["capture"] == capture]
+        told = _Found(here, taught, allowed)
         parts.append(f"## {capture}: teachers {taught:g} s, students {allowed:g} s")
-        parts.append(scope(here))
-        parts += _Found(here, taught, allowed).parts()
+        parts.append(scope(told.marks))
+        parts += told.parts()
     return "\n\n".join(parts)
 
 
-def _told_of(records: Sequence[Record], capture: str, taught: float, allowed: float) -> Iterator[Record]:
-    """Conversions in so many seconds, and trainings from photographs of what takes part in them."""
-    times = taught, allowed
-    here = [each for each in records if each["capture"] == capture]
-    kinds = {
-        kind for each in here if (each["taught_seconds"], each["allowed_seconds"]) == times for kind in each["kinds"]
-    }
-    for each in here:
-        if each["taught_seconds"]:
-            if (each["taught_seconds"], each["allowed_seconds"]) == times:
-                yield each
-        elif each["kinds"][0] in kinds and each["allowed_seconds"] in (taught, allowed, taught + allowed):
-            yield each
-
-
-def scope(records: Iterable[Record]) -> str:
+def scope(marked: Mapping[str, str]) -> str:
     """What the figures hold for; more than one line where they come from several devices or commits."""
-    return "  \n".join(f"{mark} {origin}".strip() for origin, mark in marks(records).items())
+    return "  \n".join(f"{mark} {origin}".strip() for origin, mark in marked.items())
 
 
 def marks(records: Iterable[Record]) -> dict[str, str]:
@@ -69,14 +55,17 @@ def _origin(record: Record) -> str:
 
 
 class _Found:
-    """Records of one capture, for teachers and students of given seconds."""
+    """Of one capture's records, conversions of given seconds, and trainings of what takes part in them."""
 
     def __init__(self, records: Sequence[Record], taught: float, allowed: float) -> None:
-        self.teachers = _by_kind(records, "teacher", taught)
-        self.alone = _by_kind(records, "scratch", allowed)
-        self.longer = _by_kind(records, "scratch", allowed + taught)
-        self.marks = marks(records)
         self.made = [each for each in records if (each["taught_seconds"], each["allowed_seconds"]) == (taught, allowed)]
+        kinds = {kind for each in self.made for kind in each["kinds"]}
+        times = taught, allowed, taught + allowed
+        trained = [each for each in records if not each["taught_seconds"] and each["kinds"][0] in kinds]
+        self.teachers = _by_kind(trained, "teacher", taught)
+        self.alone = _by_kind(trained, "scratch", allowed)
+        self.longer = _by_kind(trained, "scratch", allowed + taught)
+        self.marks = marks([*self.made, *(each for each in trained if each["allowed_seconds"] in times)])
 
     def parts(self) -> list[str]:
         """What there is to show."""

@@ -12,8 +12,7 @@ steps that are not replayed run on the stream on which others are recorded, and 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Generator, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 from weakref import ReferenceType, ref
@@ -26,7 +25,7 @@ from scenekit.core.protocols import Context
 from scenekit.kernels.adapters import adapted
 from scenekit.training.objective import Objective, Outcome
 from scenekit.training.readings import numbers_of
-from scenekit.training.replay import nothing_collected
+from scenekit.training.replay import aside, recording
 
 MOST_RECORDINGS = 24  # kept at once; the one that is longest out of use goes
 LONG_OUT_OF_USE = 256  # steps after which a recording goes when another is made
@@ -106,7 +105,7 @@ class Recorder:
         return recording.outcome, recording.numbers
 
     def _run(self, look: Any, context: Context) -> tuple[Outcome, Tensor]:
-        with self._aside():
+        with aside(self._stream):
             return run(self.objective, look, context)
 
     def _recorded(self, look: Any, tensors: list[Tensor], context: Context) -> Recording:
@@ -114,28 +113,14 @@ class Recorder:
         found = iter(inputs)
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.generator)
-        with self._aside(), nothing_collected():
-            # Other threads may use the GPU meanwhile: a live view does.
-            graph.capture_begin(*(() if self._pool is None else (self._pool,)), capture_error_mode="thread_local")
-            try:
-                outcome, numbers = run(self.objective, rebuilt(look, lambda _: next(found)), context)
-            finally:
-                graph.capture_end()
+        with aside(self._stream), recording(graph, self._pool):
+            outcome, numbers = run(self.objective, rebuilt(look, lambda _: next(found)), context)
         self._pool = graph.pool()
         learning = [p for group in self.objective.parameter_groups() for p in group.parameters.values()]
         gradients = [(p, _lent(p.grad)) for p in learning if p.grad is not None]
         for parameter in learning:
             parameter.grad = None
         return Recording(graph, Inputs(inputs), outcome, numbers, gradients)
-
-    @contextmanager
-    def _aside(self) -> Generator[None]:
-        """On the recorder's own stream, after what the current one has been asked for and before what it will be."""
-        current = torch.cuda.current_stream(self.generator.device)
-        self._stream.wait_stream(current)
-        with torch.cuda.stream(self._stream):
-            yield
-        current.wait_stream(self._stream)
 
     def _make_room(self, places: Hashable) -> None:
         """Drop recordings of parameters that have moved, those long out of use, and of too many the first of them."""

@@ -73,10 +73,10 @@ class Muon:
 
     def forget(self, name: str) -> None:
         """The momentum of a matrix that was replaced, maybe by one of another size."""
-        before = {other: momentum.clone() for other, momentum in self.momenta.items() if other != name}
+        before = self.momenta
         self._renew()
-        for other, momentum in before.items():
-            self.momenta[other].copy_(momentum)
+        for other in before.keys() - {name}:
+            self.momenta[other].copy_(before[other])
 
 
 def muon_numbers(*, learning_rate: float, momentum: float) -> list[float]:

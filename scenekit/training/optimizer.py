@@ -189,12 +189,16 @@ class Optimizer:
             "count": self.count,
             "first": {name: first for name, (first, _) in self._moments.items()},
             "second": {name: second for name, (_, second) in self._moments.items()},
-            "momentum": {name: momentum for muon in self._muons for name, momentum in muon.momenta.items()},
+            "momentum": self._momenta(),
         }
+
+    def _momenta(self) -> dict[str, Tensor]:
+        """Of all that Muon moves."""
+        return {name: momentum for muon in self._muons for name, momentum in muon.momenta.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue; raises ValueError where the names disagree."""
-        momenta = {name: momentum for muon in self._muons for name, momentum in muon.momenta.items()}
+        momenta = self._momenta()
         for wanted, found in ((self._moments, state["first"]), (momenta, state.get("momentum", {}))):
             if set(wanted) != set(found):
                 raise ValueError(f"optimizer: wanted {sorted(wanted)}, found {sorted(found)}")

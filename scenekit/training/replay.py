@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -35,22 +36,36 @@ class Replayed:
             self._work()
 
     def _recorded(self) -> torch.cuda.CUDAGraph:
-        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(self._device)
-        current = torch.cuda.current_stream(self._device)
-        stream.wait_stream(current)
-        with torch.cuda.stream(stream), nothing_collected():
-            # Other threads may use the GPU meanwhile: a live view does.
-            graph.capture_begin(capture_error_mode="thread_local")
-            try:
-                self._work()
-            finally:
-                graph.capture_end()
-        current.wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with aside(torch.cuda.Stream(self._device)), recording(graph):
+            self._work()
         return graph
 
 
 @contextmanager
-def nothing_collected() -> Generator[None]:
+def aside(stream: torch.cuda.Stream) -> Generator[None]:
+    """On ``stream``, after what the current one has been asked for and before what it will be."""
+    current = torch.cuda.current_stream(stream.device)
+    stream.wait_stream(current)
+    with torch.cuda.stream(stream):
+        yield
+    current.wait_stream(stream)
+
+
+@contextmanager
+def recording(graph: torch.cuda.CUDAGraph, pool: Any = None) -> Generator[None]:
+    """What the current stream is asked for goes into ``graph``, its memory into ``pool``, that of an earlier graph."""
+    with _nothing_collected():
+        # Other threads may use the GPU meanwhile: a live view does.
+        graph.capture_begin(*(() if pool is None else (pool,)), capture_error_mode="thread_local")
+        try:
+            yield
+        finally:
+            graph.capture_end()
+
+
+@contextmanager
+def _nothing_collected() -> Generator[None]:
     """Without Python's collection of cycles: graphs of an earlier training that it frees would break a recording."""
     before = gc.isenabled()
     gc.disable()
