@@ -1,11 +1,13 @@
 """What more processes are worth: photographs a second, or samples of rays, at how many decibels.
 
     SCENEKIT_DATA=/folder/of/captures python -m benchmarks.distributed [ROW ...] [--processes 2] [--steps 30000]
+        [--points FOLDER]
 
 A row is a training in one process, and one in several that sees as many photographs: each of these takes a share of
 every step, so that there are fewer steps. Both are judged on the same held-out views. ``rate`` is all that was looked
 at over the seconds that ``train`` counts, ``speedup`` the larger over the smaller; ``psnr_off`` what the decibels of
 several are above those of one. On GPUs each process has one, and rows on lego are run; without any, small ones.
+Both start from the same triangulated points: those of the first, or of a run or folder that has them already.
 Results go to ``benchmarks/results/distributed.json``.
 """
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +39,7 @@ ROWS: dict[str, tuple[str, ...]] = {
 
 
 def trained(arguments: Sequence[str], processes: int, steps: int, run: Path) -> dict[str, Any]:
-    """One training, judged: what it looked at a second, and how good it is."""
+    """One training, judged: what it looked at a second, and how good it is; ``run`` may hold points."""
     capture, *flags = arguments
     source = capture if capture == "synthetic" else str(data() / capture)
     limits = ("--steps", str(steps), "--minutes", "600", "--processes", str(processes))
@@ -61,11 +64,20 @@ def _samples_a_step(run: Path) -> float:
     return sum(line["samples"] for line in lines) / len(lines)
 
 
-def measured(arguments: Sequence[str], processes: int, steps: int) -> dict[str, Any]:
+def with_points_of(source: Path | None, run: Path) -> Path:
+    """A new run, where triangulated points are taken over."""
+    run.mkdir()
+    for file in [] if source is None else source.glob("points-*.npz"):
+        shutil.copy(file, run)
+    return run
+
+
+def measured(arguments: Sequence[str], processes: int, steps: int, points: Path | None = None) -> dict[str, Any]:
     """One process, then several."""
     with tempfile.TemporaryDirectory() as folder:
-        one = trained(arguments, 1, steps, Path(folder) / "one")
-        several = trained(arguments, processes, steps // processes, Path(folder) / "several")
+        first = with_points_of(points, Path(folder) / "one")
+        one = trained(arguments, 1, steps, first)
+        several = trained(arguments, processes, steps // processes, with_points_of(first, Path(folder) / "several"))
     return {
         "arguments": " ".join(arguments),
         "processes": processes,
@@ -91,12 +103,17 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", help="; ".join(ROWS))
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--steps", type=int, default=30_000)
+    parser.add_argument("--points", type=Path)
     options = parser.parse_args()
     gpus = torch.cuda.device_count()
     if gpus and gpus < options.processes:
         raise SystemExit(f"distributed: wanted a GPU for each of {options.processes} processes, found {gpus}")
     for name in options.rows or [row for row in ROWS if ("synthetic" in row) != bool(gpus)]:
-        keep(RESULTS, f"{name} {options.processes}x", measured(ROWS[name], options.processes, options.steps))
+        keep(
+            RESULTS,
+            f"{name} {options.processes}x",
+            measured(ROWS[name], options.processes, options.steps, options.points),
+        )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -28,16 +29,21 @@ class _Piece(NamedTuple):
         """These rows of the parameter or of what has its shape."""
         return tensor if self.rows is None else tensor[self.rows]
 
-    def numbers(self, progress: float, step: int) -> list[float]:
-        """What an update reads of this piece at this step, counted from 1."""
-        rate = self.group.learning_rate(progress)
+    def numbers(self, progress: float, step: int, batches: int) -> list[float]:
+        """What an update reads of this piece at this step, counted from 1, that sees so many batches at once.
+
+        As many steps of one batch would go ``batches`` times as far where gradients agree, and the root of that where
+        they are noise; moments forget over as many batches as before.
+        """
+        rate = self.group.learning_rate(progress) * math.sqrt(batches)
+        first, second = (beta**batches for beta in self.group.betas)
         if self.group.orthogonal:
-            found = muon_numbers(learning_rate=rate, momentum=self.group.betas[0])
+            found = muon_numbers(learning_rate=rate, momentum=first)
             return found + [0.0] * (NUMBERS - len(found))
         return adam_numbers(
             learning_rate=rate,
-            betas=self.group.betas,
-            eps=self.group.eps,
+            betas=(first, second),
+            eps=self.group.eps / math.sqrt(batches),
             weight_decay=self.weight_decay,
             step=step,
         )
@@ -57,11 +63,13 @@ class Optimizer:
 
     Attributes:
         groups: what learns.
+        batches: how many a step sees at once of those that the groups' rates are for.
         bad: of every part of a parameter, whether a guarded update has met a gradient of it that is no number.
     """
 
-    def __init__(self, groups: Sequence[ParameterGroup]) -> None:
+    def __init__(self, groups: Sequence[ParameterGroup], batches: int = 1) -> None:
         self.groups = list(groups)
+        self.batches = batches
         names = [name for group in self.groups for name in group.parameters]
         if len(set(names)) != len(names):
             raise ValueError(f"parameter names: wanted each once, found {sorted(names)}")
@@ -105,7 +113,7 @@ class Optimizer:
         Stays outside of a CUDA graph that captures updates; does not wait for the device.
         """
         self.count += 1
-        rows = [piece.numbers(progress, self.count) for piece in self._pieces]
+        rows = [piece.numbers(progress, self.count, self.batches) for piece in self._pieces]
         if rows:
             self._numbers.copy_(torch.tensor(rows, dtype=torch.float32), non_blocking=True)
 

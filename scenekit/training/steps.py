@@ -94,7 +94,7 @@ class Training:
 
     def __post_init__(self) -> None:
         groups = self.objective.parameter_groups()
-        self.optimizer = Optimizer(groups)
+        self.optimizer = Optimizer(groups, self.share.of)
         if self.generator.device.type == "cpu":
             self.passes = Watched(self.objective, self.share, groups, self.division)
         else:

@@ -1,5 +1,6 @@
 """One of several processes that train the same small scenes: ``python -m tests.training.team FOLDER [DEVICE]``."""
 
+import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from scenekit.renderers.volume import Marching
 from scenekit.representations import Gaussians, HashGrid, LowRank
 from scenekit.representations.networks import ColorNetwork, Networks
 from scenekit.training.batches import PixelBatches
+from scenekit.training.controllers.mcmc import Mcmc
 from scenekit.training.photographs import Photographs
 from scenekit.training.steps import steps
 
@@ -36,7 +38,10 @@ CASES: dict[str, tuple[Any, Any]] = {
 
 
 def session(name: str, share: Share = WHOLE, device: str = "cpu") -> Session:
-    """A small training whose densification, where there is one, acts every eighth step."""
+    """A small training whose densification, where there is one, acts every eighth step.
+
+    Its rates are those of one batch: larger ones make more of rounding than a comparison bears.
+    """
     representation, family = CASES[name]
     lens = Lens.of("equidistant", k1=0.1, k2=-0.02) if name == BENT else None
     capture = make(9, (48, 48), points=500, lens=lens)
@@ -45,7 +50,8 @@ def session(name: str, share: Share = WHOLE, device: str = "cpu") -> Session:
     for controller in begun.training.controllers:
         growth = getattr(controller, "growth", None)
         if growth is not None:
-            controller.growth = replace(growth, every=8, start=0.0, stop=1.0)  # type: ignore[attr-defined]
+            controller.growth = replace(growth, every=8 * share.of, start=0.0, stop=1.0)  # type: ignore[attr-defined]
+    begun.training.optimizer.batches = 1
     return begun
 
 
@@ -88,8 +94,11 @@ def trained(begun: Session) -> dict[str, Any]:
 
 
 def alone_with_all_the_work(name: str, device: str = "cpu") -> dict[str, Any]:
-    """One process with the doubled batch."""
+    """One process with the doubled batch, and with the noise that belongs to it."""
     begun = session(name, device=device)
+    for controller in begun.training.controllers:
+        if isinstance(controller, Mcmc):
+            controller.noise *= math.sqrt(2)
     objective = begun.training.objective
     assert isinstance(objective, Photographs)
     objective.batches = Doubled(objective.batches)  # type: ignore[assignment]

@@ -1,9 +1,11 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from scenekit.core.cameras import Cameras
+from scenekit.core.context import Share
 from scenekit.core.lenses import Lens
 from scenekit.core.protocols import Change, Context, Rendering
 from scenekit.renderers.splats import SplatRenderer
@@ -112,6 +114,15 @@ def test_gradients_are_averaged_over_the_views_that_saw_a_gaussian() -> None:
     change = controller.after_backward(seen([0.0, 0.0], [True, False]), at(0.1))
     assert change is not None
     assert change.sources.tolist() == [0, 1, 1]
+
+
+def test_several_processes_count_the_photographs_of_all() -> None:
+    growth = Growth(100, start=0.0, stop=0.5, every=10)
+    three = replace(at(0.1), share=Share(0, 3))
+    assert [seen for seen in range(3, 43, 3) if growth.due(seen, three)] == [12, 21, 30, 42]
+    controller = DefaultDensification(model_of([SMALL], [0.5]), growth, Thresholds(reset_every=5))
+    resets = [controller.after_backward(seen([0.0]), three) is not None for _ in range(4)]
+    assert resets == [False, True, False, True]  # after 6 and 12 photographs; 12 bring densification as well
 
 
 def test_a_tight_budget_takes_the_largest_gradients_first() -> None:

@@ -27,6 +27,20 @@ def test_steps_equal_torch_adam() -> None:
     torch.testing.assert_close(ours.parameters["a"], theirs)
 
 
+def test_a_step_that_sees_more_batches_goes_farther_and_forgets_as_much_a_batch() -> None:
+    ours = group("a")
+    theirs = torch.nn.Parameter(ours.parameters["a"].detach().clone())
+    oracle = torch.optim.Adam([theirs], lr=0.1 * 2, betas=(0.9**4, 0.999**4), eps=1e-8 / 2)
+    optimizer = Optimizer([ours], 4)
+    for seed in range(5):
+        gradient = torch.randn(3, 2, generator=torch.Generator().manual_seed(seed))
+        ours.parameters["a"].grad = gradient.clone()
+        theirs.grad = gradient
+        optimizer.step(0.0)
+        oracle.step()
+    torch.testing.assert_close(ours.parameters["a"], theirs)
+
+
 def test_sparse_groups_leave_untouched_entries_alone() -> None:
     sparse = group("a", sparse=True)
     before = sparse.parameters["a"].detach().clone()

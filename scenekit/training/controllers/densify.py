@@ -13,7 +13,7 @@ from torch import Tensor
 from scenekit.core.protocols import Change, Context, Rendering
 from scenekit.core.transforms import matrix_from_quaternion
 from scenekit.representations.gaussians import GaussianModel
-from scenekit.training.controllers.schedules import Growth
+from scenekit.training.controllers.schedules import Growth, completed
 
 SPLIT_SHRINK = 1.6  # how much smaller the two halves of a split Gaussian are
 
@@ -28,7 +28,7 @@ class Thresholds:
         small: largest scale, in units of the scene's, up to which it is cloned rather than split.
         opacity: below which it is pruned.
         large: scale, in units of the scene's, above which it is pruned once opacities have been reset.
-        reset_every: steps between two resets of all opacities to twice ``opacity``.
+        reset_every: photographs between two resets of all opacities to twice ``opacity``.
     """
 
     gradient: float = 2e-4
@@ -52,7 +52,7 @@ class DefaultDensification:
         self.model = model
         self.growth = growth
         self.thresholds = thresholds or Thresholds()
-        self.step = 0
+        self.step = 0  # of one photograph each
         self.initial = model.rows.total(len(model))
         self._forget_gradients(len(model))
 
@@ -61,15 +61,15 @@ class DefaultDensification:
 
     def after_backward(self, rendering: Rendering, context: Context) -> Change | None:
         """Gather screen gradients; every so often change the rows."""
-        self.step += 1
+        self.step += context.share.of
         if context.progress >= self.growth.stop:
             return None
         self._gather(rendering)
         change = None
-        if self.growth.due(self.step, context.progress):
+        if self.growth.due(self.step, context):
             change = self._densified(context)
             self._forget_gradients(change.sources.shape[0])
-        if self.step % self.thresholds.reset_every == 0:
+        if completed(self.thresholds.reset_every, self.step, context):
             change = self._reset(change)
         return change
 

@@ -29,15 +29,15 @@ class Mcmc:
         self.model = model
         self.growth = growth
         self.noise = noise
-        self.step = 0
+        self.step = 0  # of one photograph each
 
     def before_render(self, context: Context) -> None:
         """Nothing."""
 
     def after_backward(self, rendering: Rendering, context: Context) -> Change | None:
         """Every so often put the dead beside the living and grow."""
-        self.step += 1
-        if not self.growth.due(self.step, context.progress) or not self.model.rows.total(len(self.model)):
+        self.step += context.share.of
+        if not self.growth.due(self.step, context) or not self.model.rows.total(len(self.model)):
             return None
         return self._relocated(context.generator)
 
@@ -46,6 +46,7 @@ class Mcmc:
         """Shake the transparent ones along their own axes, the more the faster means still learn."""
         model = self.model
         rate = next(g for g in model.parameter_groups() if g.name == "means").learning_rate(context.progress)
+        rate *= math.sqrt(context.share.of)  # as the optimizer's
         idle = (-100 * (model.opacity_logits.sigmoid() - DEAD)).sigmoid()
         shape = (model.rows.total(len(model)), 3)
         noise = torch.randn(shape, generator=context.generator, device=idle.device, dtype=model.means.dtype)
@@ -55,7 +56,7 @@ class Mcmc:
         model.means.add_((turn @ along[..., None]).squeeze(-1) * (idle * rate * self.noise)[:, None])
 
     def state_dict(self) -> dict[str, Any]:
-        """The step count."""
+        """How many photographs were seen."""
         return {"step": self.step}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

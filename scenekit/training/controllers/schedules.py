@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scenekit.core.protocols import Context
+
 
 @dataclass(frozen=True)
 class Growth:
-    """The schedule of densification: its span in progress, its rhythm in steps.
+    """The schedule of densification: its span in progress, its rhythm in photographs.
 
-    Spans are in progress so that a run over minutes has them too; the rhythm is in steps because what is
-    gathered between two acts is gathered step by step.
+    Spans are in progress so that a run over minutes has them too; the rhythm is in photographs, of which each of
+    several processes sees one a step, because what is gathered between two acts is gathered from one after another.
 
     Attributes:
         max_count: Gaussians at most, ever.
         start, stop: progress between which the count may change.
-        every: steps from one act to the next.
+        every: photographs from one act to the next.
     """
 
     max_count: int
@@ -23,9 +25,9 @@ class Growth:
     stop: float = 0.5
     every: int = 100
 
-    def due(self, step: int, progress: float) -> bool:
-        """Whether densification acts after ``step`` steps."""
-        return step % self.every == 0 and self.start <= progress < self.stop
+    def due(self, seen: int, context: Context) -> bool:
+        """Whether densification acts after ``seen`` photographs, those of this step among them."""
+        return completed(self.every, seen, context) and self.start <= context.progress < self.stop
 
     def allowed(self, initial: int, progress: float) -> int:
         """Gaussians allowed now: from ``initial`` to ``max_count`` along a parabola that is steep at first.
@@ -37,3 +39,8 @@ class Growth:
         passed = (progress - self.start) / max(1e-9, 0.8 * (self.stop - self.start))
         left = 1 - min(1.0, max(0.0, passed))
         return self.max_count - int((self.max_count - begin) * left**2)
+
+
+def completed(every: int, seen: int, context: Context) -> bool:
+    """Whether this step's photographs, the last of ``seen``, brought another ``every`` of them to an end."""
+    return seen // every > (seen - context.share.of) // every

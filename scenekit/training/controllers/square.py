@@ -24,15 +24,15 @@ class SquareGrid:
     def __init__(self, model: GaussianModel, growth: Growth) -> None:
         self.model = model
         self.growth = growth
-        self.step = 0
+        self.step = 0  # of one photograph each
 
     def before_render(self, context: Context) -> None:
         """Nothing."""
 
     def after_backward(self, rendering: Rendering, context: Context) -> Change | None:
         """Sort where the one before has just changed the rows."""
-        self.step += 1
-        if not self.growth.due(self.step, context.progress) or not len(self.model):
+        self.step += context.share.of
+        if not self.growth.due(self.step, context) or not len(self.model):
             return None
         order = sorted_rows(self.model, context.generator)
         return Change(order, torch.zeros_like(order, dtype=torch.bool))
