@@ -224,9 +224,8 @@ lower of the two asks for much less than that: what misses it is listed below th
 In rows of commits 975842f95a84 and ddbe45556377 students of an RBF field have density layers of their own, teachers
 without a fused path (all but the grids) are asked for a third of the densities and show pictures sooner, Gaussians are
 looked through in 0.7 s before the first step (2.4 in older rows), and an mlp compares all samples. In those of
-ddbe45556377-dirty its layers learn by Muon: alone it comes to 30.99 dB in 20 s and to 31.37 in 30 s, with Adam it came
-to 30.30 and 30.80. The rows of mlp as a teacher (but into a dense grid), and of low_rank and simplex_grid into mlp, are
-older than that.
+ddbe45556377 and 91dcdb3861ab, which are all that an mlp is in, its layers learn by Muon: alone it comes to 30.99 dB in
+20 s and to 31.37 in 30 s, with Adam it came to 30.30 and 30.80.
 
 Rows of one capture come from several hosts, whose processors differ: the hash grid made 14,178 steps alone in 20 s on
 one, and 20,949 on another. A cell into an mlp differs by as much as 0.3 dB from run to run. The pictures of room are

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -44,6 +45,7 @@ def joined() -> Iterator[Share]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # it may wait for the others, where Python cannot answer
     yield share
+    gc.collect()  # NCCL waits for the last CUDA graph that it is in, and trainings are cycles
     processes.destroy_process_group()
 
 

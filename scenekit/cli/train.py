@@ -57,7 +57,8 @@ class General:
         memory: GiB of main memory that the run may take; what is free where not given.
         resume: continue the run at --output from its newest checkpoint.
         processes: share the work of every step among so many, one for each GPU where there are any; a step then
-            looks at as many times the pixels or photographs. torchrun does the same across machines.
+            looks at as many times the pixels or photographs, so that half of --steps do for two. torchrun does the
+            same across machines.
         live: show the scene in the browser while it trains.
         json: print one JSON object with the figures of the training, and no bar.
     """
@@ -155,8 +156,6 @@ def _planned(session: Session, general: General) -> list[Plan]:
         return plans
     for note in session.capture.notes:
         say(note)
-    if session.training.division is not None and session.scene.device.type == "cuda":
-        say(f"Gaussians are split among {share.of} processes; their steps are not recorded as CUDA graphs")
     if session.triangulation is not None:
         say(_cost(session.triangulation))
     images = session.capture.images

@@ -53,6 +53,21 @@ class Cameras:
             None if self.lenses is None else tuple(self.lenses[row] for row in numbers),
         )
 
+    @staticmethod
+    def joined(batches: Sequence[Cameras]) -> Cameras:
+        """One batch of several; with times and view ids where all have these."""
+        times = [batch.times for batch in batches if batch.times is not None]
+        ids = [batch.view_ids for batch in batches if batch.view_ids is not None]
+        lenses = tuple(batch.lens(index) for batch in batches for index in range(len(batch)))
+        return Cameras(
+            torch.cat([batch.world_from_camera for batch in batches]),
+            torch.cat([batch.intrinsics for batch in batches]),
+            tuple(size for batch in batches for size in batch.sizes),
+            torch.cat(times) if len(times) == len(batches) else None,
+            torch.cat(ids) if len(ids) == len(batches) else None,
+            None if all(lens is None for lens in lenses) else lenses,
+        )
+
     @property
     def centres(self) -> Float[Tensor, "C 3"]:
         """Centres of projection."""

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from scenekit.core.cameras import Cameras
+
 
 @dataclass(frozen=True)
 class Share:
@@ -40,6 +42,8 @@ class Context:
         share: of the work of a step. The generators of all processes stay in one state: whatever is drawn has the
             same size in each.
         depth: whether a rendering's depth is wanted; where not, a renderer need not find it.
+        around: the cameras that the processes look through, as many of each, by rank; None where all look through the
+            same.
         crop: [3 4], takes positions in scene to a box of sides [-1, 1]; nothing outside of it is seen.
     """
 
@@ -48,6 +52,7 @@ class Context:
     progress: float = 1.0
     share: Share = WHOLE
     depth: bool = True
+    around: Cameras | None = None
     crop: Float[Tensor, "3 4"] | None = None
 
     def uniform(self, shape: tuple[int, ...], device: torch.device) -> Tensor:

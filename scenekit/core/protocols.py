@@ -17,6 +17,7 @@ from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.context import EVAL, Context
 from scenekit.core.rays import Samples
+from scenekit.core.rows import Dealt
 
 Batching = Literal["pixels", "images"]
 
@@ -193,7 +194,7 @@ class Splats:
             apart, as they are learnt, so that no step joins them. K is (d + 1)^2 - 1 for a degree d.
         degree: the highest degree in use; the coefficients beyond it are ignored.
         terms: auxiliary losses of the primitives themselves, already weighted; training alone fills them.
-        places: of these among all, where several processes hold some each; None where these are all.
+        dealt: who has which of all, where several processes hold some each; None where these are all.
     """
 
     means: Float[Tensor, "N 3"]
@@ -204,7 +205,7 @@ class Splats:
     harmonics_rest: Float[Tensor, "N K 3"]
     degree: int
     terms: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
-    places: Int[Tensor, " N"] | None = None
+    dealt: Dealt | None = None
 
 
 @runtime_checkable
@@ -300,6 +301,7 @@ class Batch:
         depth: measured depth along z in scene units, 0 where nothing was measured.
         normals: measured unit normals in ``scene``, 0 where nothing was measured.
         triples: pixels come in threes, a pixel and its neighbours to the right and below.
+        around: the cameras that the processes look through, as many of each, by rank; None where nobody need know.
     """
 
     cameras: Cameras
@@ -309,6 +311,7 @@ class Batch:
     depth: Float[Tensor, "*b"] | None = None
     normals: Float[Tensor, "*b 3"] | None = None
     triples: bool = False
+    around: Cameras | None = None
 
 
 @runtime_checkable

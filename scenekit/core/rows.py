@@ -7,7 +7,7 @@ gathered, and from the same random numbers. So any number of processes does to t
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.distributed as processes
@@ -20,10 +20,7 @@ from scenekit.core.context import Share
 class Rows(Protocol):
     """What is ours of all rows: everything, or some."""
 
-    @property
-    def places(self) -> Int[Tensor, " n"] | None:
-        """Of our rows among all; None where we have all."""
-        ...
+    version: int  # another one whenever rows have become others
 
     def total(self, held: int) -> int:
         """How many there are in all, where we hold ``held``."""
@@ -50,7 +47,7 @@ class Rows(Protocol):
 class Undivided:
     """One process has all; see :class:`Rows`."""
 
-    places: Int[Tensor, " n"] | None = None
+    version = 0
 
     def total(self, held: int) -> int:
         """Those."""
@@ -73,6 +70,26 @@ class Undivided:
         return slice(None), sources
 
 
+class Order(NamedTuple):
+    """Rows of one process after another, and all rows in their order: which of the former is where in the latter.
+
+    Attributes:
+        places: of all rows in their order, where each is among the former.
+        rows: of the former, where each is among all.
+    """
+
+    places: Int[Tensor, " N"]
+    rows: Int[Tensor, " N"]
+
+    @staticmethod
+    def of(owners: Int[Tensor, " N"]) -> Order:
+        """By the rank that has each row."""
+        rows = owners.argsort(stable=True)
+        places = torch.empty_like(rows)
+        places[rows] = torch.arange(len(rows), device=rows.device)
+        return Order(places, rows)
+
+
 class Dealt:
     """See :class:`Rows`; its methods but ``own``, ``mean`` and ``total`` are called by all processes together.
 
@@ -80,7 +97,10 @@ class Dealt:
         share: whose rows are ours.
         owners: of every row, the rank that has it; the same in all processes.
         counts: rows of each process.
+        version: of the owners.
     """
+
+    version = 0
 
     def __init__(self, share: Share, count: int) -> None:
         self.share = share
@@ -95,11 +115,14 @@ class Dealt:
         self.owners = owners
         self._held = (owners == self.share.rank).nonzero().squeeze(-1)
         self.counts: list[int] = torch.bincount(owners, minlength=self.share.of).tolist()  # pyright: ignore
+        self._order: Order | None = None
+        self.version += 1
 
-    @property
-    def places(self) -> Int[Tensor, " n"] | None:
-        """Of our rows among all, in order."""
-        return self._held
+    def order_on(self, device: torch.device) -> Order:
+        """In which rows stand that came from one process after another."""
+        if self._order is None or self._order.rows.device != device:
+            self._order = Order.of(self.owners.to(device))
+        return self._order
 
     def total(self, held: int) -> int:
         """Of all processes."""

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from scenekit.core.cameras import Cameras
-from scenekit.distill.poses import PoseSampler, joined
+from scenekit.distill.poses import PoseSampler
 from scenekit.kernels import PixelsAt, pixel_numbers, pixels_at
 from scenekit.training.ray_budget import RayBudget
 
@@ -35,7 +35,7 @@ class PosePool:
         self.own = len(own)
         self.sampler = sampler
         self.active = active
-        self.cameras = joined(own, drawn)
+        self.cameras = Cameras.joined([own, drawn])
         self.errors = self.cameras.intrinsics.new_zeros(len(self.cameras))
 
     def note(

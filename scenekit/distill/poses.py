@@ -167,17 +167,6 @@ class PoseSampler:
         return torch.where(wide[:, None, None], looking, rotations), moved
 
 
-def joined(first: Cameras, second: Cameras) -> Cameras:
-    """Both, without their times and photographs."""
-    lenses = [first.lens(i) for i in range(len(first))] + [second.lens(i) for i in range(len(second))]
-    return Cameras(
-        torch.cat([first.world_from_camera, second.world_from_camera]),
-        torch.cat([first.intrinsics, second.intrinsics]),
-        (*first.sizes, *second.sizes),
-        lenses=tuple(lenses) if any(lens is not None for lens in lenses) else None,
-    )
-
-
 def looked_from(cameras: Cameras, views: int, *, shared: bool, photographed: bool) -> tuple[Cameras, int]:
     """The run's own cameras to look from, and with how many of all kinds at a time: ``views`` or more.
 

@@ -24,7 +24,7 @@ from scenekit.distill.inherit import carve, inherit, inherit_occupancy
 from scenekit.distill.objective import Distillation
 from scenekit.distill.pictures import FEWEST, Gallery, SinglePixels, WholePictures, affordable
 from scenekit.distill.plan import Distilling, Plan, plan
-from scenekit.distill.poses import Clearance, PoseSampler, joined, kind_of, looked_from, pinholes, spread
+from scenekit.distill.poses import Clearance, PoseSampler, kind_of, looked_from, pinholes, spread
 from scenekit.distill.rendering import Rendered
 from scenekit.distill.shared import SharedSamples
 from scenekit.distill.surfaces import smaller, surface_points
@@ -298,7 +298,7 @@ def _surfaces(teacher: Renderer, sampler: PoseSampler, count: int, generator: to
     """Points to start from, seen from half of the own cameras and half new ones."""
     looks = spread(sampler.cameras, SURFACE_LOOKS // 2)
     drawn = sampler.draw(SURFACE_LOOKS - len(looks), generator)
-    return surface_points(teacher, joined(looks, drawn), count, generator)
+    return surface_points(teacher, Cameras.joined([looks, drawn]), count, generator)
 
 
 def _views_of(made: Plan, teacher: Renderer, cameras: Cameras, limits: Budget) -> int:

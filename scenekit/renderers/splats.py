@@ -15,7 +15,7 @@ from scenekit.core.protocols import EVAL, Batching, Context, ParameterGroup, Pri
 from scenekit.kernels.intersect import Tiles, intersect
 from scenekit.kernels.project import BLUR, Projected, project
 from scenekit.kernels.rasterize import rasterize
-from scenekit.renderers.exchange import Pinhole, exchanged, told
+from scenekit.renderers.exchange import Pinhole, exchanged
 from scenekit.renderers.tangent import DENSITY, Face, faces_of, read_off
 from scenekit.renderers.tile_room import Frame, TileRoom
 
@@ -33,7 +33,7 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
     pinholes of all, since ours are rows of what we hold and theirs ask for it (``renderers/exchange.py``).
 
     In training nothing is read back from a GPU once a frame of the same size was rendered and noted, so that steps can
-    be recorded; with several processes counts of rows are, and steps are not recorded.
+    be recorded.
     """
 
     batching: ClassVar[Batching] = "images"
@@ -71,10 +71,10 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
         faces = [faces_of(cameras[index]) for index in range(len(cameras))]
         lenses = [self._pinholes(cameras[index], through) for index, through in enumerate(faces)]
         ours = [pinhole for lens in lenses for pinhole in lens]
-        places = splats.places if context.share.of > 1 else None
-        everyone = [ours] if places is None else told(context.share, ours)
+        dealt = splats.dealt if context.share.of > 1 else None
+        everyone = [ours] if dealt is None else self._everyones(ours, context)
         projected = [[self._projected(splats, pinhole) for pinhole in each] for each in everyone]
-        seen = projected[0] if places is None else exchanged(context.share, projected, places)
+        seen = projected[0] if dealt is None else exchanged(dealt, projected)
         shown = iter([_view(flat, pinhole.size, with_depth, room) for flat, pinhole in zip(seen, ours, strict=True)])
         views = [_through(cameras.sizes[i], faces[i], [next(shown) for _ in lens]) for i, lens in enumerate(lenses)]
         units = [pinhole.unit for each in everyone for pinhole in each]
@@ -82,9 +82,7 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
         return _gathered(views, cameras, splats, pixels, trace)
 
     def stage(self, context: Context) -> Hashable:
-        """What the primitives do, and the room of lists; None before a frame was counted, or where processes talk."""
-        if context.share.of > 1:
-            return None
+        """What the primitives do, and the room of lists; None before a frame was counted."""
         rooms = self._room.stage()
         staged = self.primitives.stage(context) if isinstance(self.primitives, Staged) else ()
         return (rooms, staged) if rooms else None
@@ -97,6 +95,17 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
     def parameter_groups(self) -> list[ParameterGroup]:
         """The primitives'."""
         return self.primitives.parameter_groups()
+
+    def _everyones(self, ours: list[Pinhole], context: Context) -> list[list[Pinhole]]:
+        """The pinholes of every process, by rank."""
+        share, around = context.share, context.around
+        if around is None:
+            return [ours] * share.of
+        each = len(around) // share.of
+        cameras = [[around[rank * each + index] for index in range(each)] for rank in range(share.of)]
+        through = [[self._pinholes(camera, faces_of(camera)) for camera in some] for some in cameras]
+        theirs = [[pinhole for lens in lenses for pinhole in lens] for lenses in through]
+        return [ours if rank == share.rank else pinholes for rank, pinholes in enumerate(theirs)]
 
     def _pinholes(self, camera: Cameras, faces: tuple[Face, ...]) -> list[Pinhole]:
         """What one camera is seen through, whatever lens it has."""

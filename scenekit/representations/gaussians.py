@@ -15,7 +15,7 @@ from scenekit.core.bounds import Bounds
 from scenekit.core.cameras import Cameras
 from scenekit.core.cloud import PointCloud
 from scenekit.core.protocols import Context, ParameterGroup, Splats
-from scenekit.core.rows import Rows, Undivided
+from scenekit.core.rows import Dealt, Rows, Undivided
 from scenekit.core.schedules import exponential
 from scenekit.kernels.spherical_harmonics import C0
 from scenekit.representations.compact import smoothness
@@ -158,8 +158,8 @@ class GaussianModel(nn.Module):
         return min(self.config.harmonics_degree, int(progress / self.config.harmonics_interval))
 
     def stage(self, context: Context) -> Hashable:
-        """The degree in use."""
-        return self.degree(context.progress)
+        """The degree in use, and what rows of all are here."""
+        return self.degree(context.progress), self.rows.version
 
     def splats(self, cameras: Cameras, context: Context) -> Splats:
         """The Gaussians, activated; the same for every camera."""
@@ -171,7 +171,8 @@ class GaussianModel(nn.Module):
         if context.training and self.config.compact:
             terms["smoothness"] = smoothness(self.opacity_logits, self.quaternions)
         harmonics = (self.harmonics_dc, self.harmonics_rest)
-        return Splats(self.means, self.quaternions, scales, opacities, *harmonics, degree, terms, self.rows.places)
+        dealt = self.rows if isinstance(self.rows, Dealt) else None
+        return Splats(self.means, self.quaternions, scales, opacities, *harmonics, degree, terms, dealt)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """One group for each parameter, for each learns at a rate of its own."""

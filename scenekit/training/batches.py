@@ -161,19 +161,35 @@ class ImageBatches:
         self.device = views.cameras.intrinsics.device
         self._queue: list[int] = []
         self._reduced: dict[tuple[int, int], Tensor] = {}
+        self._cameras: dict[tuple[int, int], Cameras] = {}
 
     def next(self, context: Context) -> Batch:
         """The next photograph of a random order; of several processes, each takes another."""
-        index = [self._drawn(context) for _ in range(context.share.of)][context.share.rank]
+        drawn = [self._drawn(context) for _ in range(context.share.of)]
+        index, reduction = drawn[context.share.rank], self._reduction(context.progress)
         images = self.views.images
         if isinstance(images, StoredImages):
             images.soon([index, *reversed(self._queue)])
-        return self.image(index, self._reduction(context.progress))
+        batch = self.image(index, reduction)
+        if len(drawn) == 1:
+            return batch
+        return replace(batch, around=Cameras.joined([self._camera(other, reduction) for other in drawn]))
 
     def _drawn(self, context: Context) -> int:
         if not self._queue:
             self._queue = context.shuffled(len(self.views.images))
         return self._queue.pop()
+
+    def _camera(self, index: int, reduction: int) -> Cameras:
+        """Of one reduced photograph; the last rows and columns that fill no block are cut, not squeezed in."""
+        found = self._cameras.get((index, reduction))
+        if found is None:
+            camera = self.views.cameras[index]
+            width, height = camera.sizes[0]
+            size = (width // reduction, height // reduction)
+            found = replace(camera, intrinsics=camera.intrinsics / reduction, sizes=(size,))
+            self._cameras[index, reduction] = found
+        return found
 
     def image(self, index: int, reduction: int = 1) -> Batch:
         """One photograph, reduced by a whole factor with an area filter."""
@@ -182,15 +198,9 @@ class ImageBatches:
             target = _reduce(self.views.images[index], reduction)
             if not isinstance(self.views.images, StoredImages):  # else these copies would grow past its cache
                 self._reduced[index, reduction] = target
-        camera = self.views.cameras[index].resized([(target.shape[1], target.shape[0])])
-        width, height = self.views.cameras.sizes[index]
-        if reduction > 1:  # the last rows and columns that fill no block are cut, not squeezed in
-            exact = self.views.cameras.intrinsics[index : index + 1] / reduction
-            camera = replace(camera, intrinsics=exact)
-        assert target.shape[:2] == (height // reduction, width // reduction)
         views = self.views
         return Batch(
-            camera,
+            self._camera(index, reduction),
             None,
             target[None].float() / 255,
             valid=None if views.masks is None else _every(views.masks[index], reduction)[None],

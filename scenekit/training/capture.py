@@ -12,6 +12,7 @@ steps that are not replayed run on the stream on which others are recorded, and 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
@@ -21,14 +22,17 @@ import torch
 from torch import Tensor, nn
 
 from scenekit.core.constants import constant
+from scenekit.core.context import WHOLE, Share
 from scenekit.core.protocols import Context
 from scenekit.kernels.adapters import adapted
 from scenekit.training.objective import Objective, Outcome
+from scenekit.training.ranks import numbers_of_all
 from scenekit.training.readings import numbers_of
 from scenekit.training.replay import aside, recording
 
 MOST_RECORDINGS = 24  # kept at once; the one that is longest out of use goes
 LONG_OUT_OF_USE = 256  # steps after which a recording goes when another is made
+GIVING_BACK = 0.01  # of the time, that giving memory back may take
 LARGE = 2**20  # bytes of a gradient that recordings share
 
 
@@ -68,27 +72,39 @@ class Recording:
 
 
 class Recorder:
-    """Forward and backward of an objective's steps; programs that come again are recorded and replayed."""
+    """Forward and backward of an objective's steps; programs that come again are recorded and replayed.
 
-    def __init__(self, objective: Objective, generator: torch.Generator) -> None:
+    ``told`` makes of a step's numbers what is told of them, in the recording too: it is the same work in every step.
+    ``share`` is of processes that talk to each other in these: NCCL wants what they say recorded in all or in none,
+    so that a program of theirs is one of each. WHOLE where they do not.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        generator: torch.Generator,
+        told: Callable[[Tensor], Tensor],
+        share: Share = WHOLE,
+    ) -> None:
         self.objective = objective
         self.generator = generator
+        self.told = told
+        self.share = share
+        self._programs: dict[Hashable, int] = {}  # of this process, numbered as they came
         self._stream = torch.cuda.Stream(generator.device)
         self._recordings: dict[tuple[Hashable, ...], Recording | None] = {}
         self._used: dict[tuple[Hashable, ...], int] = {}  # the last step that each was used in
         self._steps = 0
+        self._give_again = 0.0  # when memory may be given back next
         self._pool: Any = None  # of the graphs' memory: they run one after another, and share it
 
     def step(self, look: Any, context: Context) -> tuple[Outcome, Tensor]:
-        """What ``look`` showed and its numbers; gradients stand."""
-        stage = self.objective.stage(look, context)
-        if stage is None or adapted():  # kernels of other libraries read numbers back
-            return self._run(look, context)
+        """What ``look`` showed and what is told of its numbers; gradients stand."""
         tensors: list[Tensor] = []
-        shape = described(look, tensors)
-        lasting = list(_lasting(self.objective))
-        places = tuple((tensor.data_ptr(), tensor.shape) for tensor in lasting)
-        key = (stage, shape, places)
+        places = tuple((tensor.data_ptr(), tensor.shape) for tensor in _lasting(self.objective))
+        key = self._key(self._program(look, tensors, context), places)
+        if key is None:
+            return self._run(look, context)
         self._steps += 1
         self._used[key] = self._steps
         if key not in self._recordings:
@@ -104,9 +120,26 @@ class Recorder:
             parameter.grad = gradient
         return recording.outcome, recording.numbers
 
+    def _program(self, look: Any, tensors: list[Tensor], context: Context) -> Hashable | None:
+        """What a step does but for the numbers in ``tensors``, which become those of the look; None where it cannot be
+        recorded."""
+        stage = self.objective.stage(look, context)
+        if stage is None or adapted():  # kernels of other libraries read numbers back
+            return None
+        return stage, described(look, tensors)
+
+    def _key(self, program: Hashable | None, places: Hashable) -> tuple[Hashable, ...] | None:
+        """Of a recording: what all processes do, each of which asks in every step; None where one cannot record."""
+        if self.share.of == 1:
+            return None if program is None else (program, places)
+        number = -1 if program is None else self._programs.setdefault((program, places), len(self._programs))
+        numbers = numbers_of_all(self.share, number)
+        return None if min(numbers) < 0 else (numbers, places)
+
     def _run(self, look: Any, context: Context) -> tuple[Outcome, Tensor]:
         with aside(self._stream):
-            return run(self.objective, look, context)
+            outcome, numbers = run(self.objective, look, context)
+            return outcome, self.told(numbers)
 
     def _recorded(self, look: Any, tensors: list[Tensor], context: Context) -> Recording:
         inputs = [torch.empty_like(tensor) for tensor in tensors]
@@ -115,6 +148,7 @@ class Recorder:
         graph.register_generator_state(self.generator)
         with aside(self._stream), recording(graph, self._pool):
             outcome, numbers = run(self.objective, rebuilt(look, lambda _: next(found)), context)
+            numbers = self.told(numbers)
         self._pool = graph.pool()
         learning = [p for group in self.objective.parameter_groups() for p in group.parameters.values()]
         gradients = [(p, _lent(p.grad)) for p in learning if p.grad is not None]
@@ -129,8 +163,17 @@ class Recorder:
         kept = [key for key in kept[-MOST_RECORDINGS + 1 :] if self._used[key] >= recent]
         self._recordings = {key: self._recordings[key] for key in kept}
         self._used = {key: step for key, step in self._used.items() if key in self._recordings or step == self._steps}
-        if not any(self._recordings.values()):
-            self._pool = None  # memory of graphs goes with the last of them
+        if self._pool is not None and not any(self._recordings.values()):
+            self._pool = None
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """Memory of graphs serves no others when the last of them is gone: to the driver with it, now and then."""
+        began = time.perf_counter()
+        if began >= self._give_again:
+            torch.cuda.empty_cache()
+            took = time.perf_counter() - began
+            self._give_again = began + took / GIVING_BACK
 
 
 @dataclass(frozen=True)

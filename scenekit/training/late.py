@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NoReturn
 import torch
 from torch import Tensor
 
-from scenekit.core.context import Share
+from scenekit.core.context import WHOLE, Share
 from scenekit.core.protocols import Context, ParameterGroup
 from scenekit.kernels.doubles import doubles
 from scenekit.training.capture import Recorder
@@ -67,7 +67,8 @@ class Late:
         self.groups = groups
         self.bad = bad
         self.division = division
-        self._recorder = Recorder(objective, generator)
+        # Where rows are divided, passes talk: all processes record a step and replay it together, or none does.
+        self._recorder = Recorder(objective, generator, self._told, WHOLE if division is None else share)
         self._state, self._put_back = state
         self._sent: deque[_Sent] = deque()
         self._copies: deque[tuple[int, Mapping[str, Any]]] = deque()
@@ -79,19 +80,20 @@ class Late:
                 self._copies.popleft()  # before the next is made: they are large
             self._copies.append((index, copied(self._state())))
         outcome, numbers = self._recorder.step(look, context)
-        bad = self.bad
+        average_gradients(self.share, self.groups, () if self.division is None else self.division.parameters)
         if self.division is None:
-            average_gradients(self.share, self.groups)
-        else:
-            average_gradients(self.share, self.groups, self.division.parameters)
-            bad = summed(bad.double(), self.share)
-        numbers = doubles([summed(numbers, self.share), bad])
+            numbers = summed(numbers, self.share)
         pinned = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True).copy_(numbers, non_blocking=True)
         landed = torch.cuda.Event()
         landed.record()
         asked = Asked(index, context.progress, outcome.unit, tuple(outcome.terms))
         self._sent.append(_Sent(pinned, asked, landed))
         return outcome
+
+    def _told(self, numbers: Tensor) -> Tensor:
+        """With what the optimizer has met so far; summed over the processes where they talk in a step anyway."""
+        numbers = doubles([numbers, self.bad])
+        return numbers if self.division is None else summed(numbers, self.share)
 
     def due(self) -> Reading | None:
         """See :class:`~scenekit.training.passes.Passes`."""

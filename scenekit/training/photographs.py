@@ -68,7 +68,10 @@ class Photographs:
 
     def stage(self, look: Batch, context: Context) -> Hashable:
         """The renderer's; lenses are gone through one by one, however many pixels there are of each."""
-        recordable = look.cameras.are_pinholes and all(correction.recordable for correction in self.corrections)
+        seen = (look.cameras,) if look.around is None else (look.cameras, look.around)
+        recordable = all(cameras.are_pinholes for cameras in seen) and all(
+            correction.recordable for correction in self.corrections
+        )
         return self.renderer.stage(context) if recordable and isinstance(self.renderer, Recordable) else None
 
     @torch.no_grad()
@@ -80,11 +83,12 @@ class Photographs:
 
     def _rendered(self, look: Batch, context: Context) -> tuple[Batch, Rendering, Tensor]:
         """The batch with its cameras as they stood, its rendering, and what is behind."""
-        cameras = look.cameras
+        cameras, around = look.cameras, look.around
         for correction in self.corrections:
             cameras = correction.cameras(cameras)
+            around = None if around is None else correction.cameras(around)
         batch = replace(look, cameras=cameras)
-        context = replace(context, depth=batch.depth is not None or batch.normals is not None)
+        context = replace(context, depth=batch.depth is not None or batch.normals is not None, around=around)
         rendering = self.renderer.render(cameras, batch.pixels, context=context)
         return batch, rendering, self.background.colors(cameras, batch.pixels, context)
 

@@ -31,6 +31,14 @@ def total_count(share: Share, count: int) -> int:
     return int(counted)
 
 
+def numbers_of_all(share: Share, number: int) -> tuple[int, ...]:
+    """One of each process, by rank."""
+    found = torch.zeros(share.of, dtype=torch.int64)
+    found[share.rank] = number
+    total(share, found)
+    return tuple(found.tolist())  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+
+
 def decided(share: Share, *values: float) -> list[float]:
     """What the first process says, for what must not differ: the time, and whether to go on."""
     if share.of == 1:
@@ -47,12 +55,13 @@ def average_gradients(share: Share, groups: Iterable[ParameterGroup], divided: C
     """
     if share.of == 1:
         return
+    own = [parameter.grad for parameter in divided if parameter.grad is not None]
+    if own:
+        torch._foreach_div_(own, share.of)  # type: ignore[attr-defined]
     apart = {id(parameter) for parameter in divided}
-    parameters = [p for group in groups for p in group.parameters.values()]
-    for parameter in parameters:
-        if id(parameter) in apart and parameter.grad is not None:
-            parameter.grad.div_(share.of)
-    parameters = [parameter for parameter in parameters if id(parameter) not in apart]
+    parameters = [p for group in groups for p in group.parameters.values() if id(p) not in apart]
+    if not parameters:
+        return
     learning = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.int32)
     processes.all_reduce(learning)
     under_way = []

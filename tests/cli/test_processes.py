@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 
 from scenekit.assets.run import checkpoints, read_checkpoint
 from scenekit.cli import main
+from scenekit.cli.processes import joined
 from scenekit.recipes import load
 from tests.cli.test_commands import FAST
 
@@ -108,3 +110,23 @@ def test_what_needs_all_gaussians_in_one_process_is_refused_in_several(flag: str
     _, errors = training.communicate(timeout=100)
     assert training.returncode == 2
     assert said in errors
+
+
+def test_a_training_is_gone_before_its_processes_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NCCL waits for as long as a CUDA graph of a training holds what was said in it."""
+
+    class Training:
+        def __init__(self) -> None:
+            self.itself = self
+
+    gone: list[bool] = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_: None)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: gone.append(watched() is None))
+    with joined():
+        training = Training()
+        watched = weakref.ref(training)
+        del training
+    assert gone == [True]

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import torch
 
 from scenekit.core.cameras import Cameras, Pixels, every_pixel, look_at
+from scenekit.core.lenses import Lens
 from scenekit.core.transforms import Similarity
 from scenekit.kernels.rays import rays_of
 
@@ -71,3 +74,18 @@ def test_no_cameras_have_no_pixels() -> None:
     none = one_camera()[0:0]
     assert len(none) == 0
     assert len(every_pixel(none)) == 0
+
+
+def test_batches_of_cameras_become_one_with_what_all_of_them_have() -> None:
+    one, other = one_camera(), one_camera(4, 5)
+    lens = Lens.of("equidistant", k1=0.1)
+    numbered = [replace(camera, view_ids=torch.tensor([index])) for index, camera in enumerate((one, other))]
+    both = Cameras.joined([replace(numbered[0], times=torch.zeros(1)), replace(numbered[1], lenses=(lens,))])
+    assert both.sizes == ((8, 6), (4, 5))
+    assert both.lenses == (None, lens)
+    assert both.times is None
+    assert both.view_ids is not None
+    assert both.view_ids.tolist() == [0, 1]
+    assert torch.equal(both[1].intrinsics, other.intrinsics)
+    assert Cameras.joined([one, other]).are_pinholes
+    assert Cameras.joined([one, other]).lenses is None

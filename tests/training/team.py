@@ -74,12 +74,7 @@ class Doubled:
 
 
 def _joined(one: Batch, other: Batch) -> Batch:
-    a, b = one.cameras, other.cameras
-    poses = torch.cat([a.world_from_camera, b.world_from_camera])
-    ids = None if a.view_ids is None or b.view_ids is None else torch.cat([a.view_ids, b.view_ids])
-    lenses = None if a.lenses is None or b.lenses is None else a.lenses + b.lenses
-    cameras = Cameras(poses, torch.cat([a.intrinsics, b.intrinsics]), a.sizes + b.sizes, view_ids=ids, lenses=lenses)
-    return Batch(cameras, None, torch.cat([one.target, other.target]))
+    return Batch(Cameras.joined([one.cameras, other.cameras]), None, torch.cat([one.target, other.target]))
 
 
 def trained(begun: Session) -> dict[str, Any]:

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from scenekit.core.cameras import Cameras
-from scenekit.core.protocols import Context
+from scenekit.core.context import Share
+from scenekit.core.protocols import Batch, Context
 from scenekit.training.batches import ImageBatches, PixelBatches, Views
 from scenekit.training.ray_budget import MOST_RAYS, RayBudget, size_above
 
@@ -100,3 +101,19 @@ def test_batches_resume_where_they_stopped() -> None:
     expected = [first.next(Context(generator=generator)).cameras.sizes for _ in range(5)]
     generator.set_state(state)
     assert [second.next(Context(generator=generator)).cameras.sizes for _ in range(5)] == expected
+
+
+def test_each_of_several_processes_knows_what_the_others_look_through() -> None:
+    views = some_views()
+
+    def drawn(share: Share) -> Batch:
+        context = Context(True, torch.Generator().manual_seed(1), progress=0.1, share=share)
+        return ImageBatches(views, coarse=((0.5, 2),)).next(context)
+
+    batches = [drawn(Share(rank, 2)) for rank in range(2)]
+    for rank, batch in enumerate(batches):
+        assert batch.around is not None
+        assert batch.around.sizes == tuple(other.cameras.sizes[0] for other in batches)
+        assert torch.equal(batch.around[rank].intrinsics, batch.cameras.intrinsics)
+    assert batches[0].cameras.sizes != batches[1].cameras.sizes
+    assert drawn(Share()).around is None

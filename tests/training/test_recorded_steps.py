@@ -10,6 +10,7 @@ from conformance.op_samples import SAMPLES
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from scenekit.core.context import Share
 from scenekit.core.protocols import Context
 from scenekit.data.synthetic import make
 from scenekit.kernels import OPS
@@ -18,6 +19,7 @@ from scenekit.renderers.splats import SplatRenderer
 from scenekit.renderers.tile_room import Frame
 from scenekit.renderers.volume import VolumeRenderer
 from scenekit.representations import REPRESENTATIONS
+from scenekit.training import capture
 from scenekit.training.capture import MOST_RECORDINGS, Inputs, Recorder, rebuilt
 from scenekit.training.photographs import Photographs
 from scenekit.training.readings import numbers_of
@@ -77,6 +79,48 @@ def test_recordings_that_are_long_out_of_use_or_of_moved_parameters_go() -> None
     recorder._used = {key: 500 - key[0] for key in recorder._recordings}
     recorder._make_room(here)
     assert set(recorder._recordings) == {(number, here) for number in range(MOST_RECORDINGS - 1)}
+
+
+def test_processes_that_talk_record_what_is_recorded_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[int] = []
+    theirs = iter([0, 0, -1, 1, 0])
+
+    def of_all(share: Share, number: int) -> tuple[int, ...]:
+        said.append(number)
+        return number, next(theirs)
+
+    monkeypatch.setattr(capture, "numbers_of_all", of_all)
+    recorder: Any = Recorder.__new__(Recorder)
+    recorder.share, recorder._programs = Share(0, 2), {}
+    here = ("here",)
+    keys = [recorder._key(program, here) for program in ("large", "small", "large", "large", None)]
+    assert said == [0, 1, 0, 0, -1]
+    assert keys == [((0, 0), here), ((1, 0), here), None, ((0, 1), here), None]  # the other's may be another
+    recorder.share = Share()
+    assert recorder._key("large", here) == ("large", here)
+    assert recorder._key(None, here) is None
+    assert len(said) == 5  # one process asks nobody
+
+
+def test_memory_of_recordings_goes_back_when_the_last_is_gone_but_not_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, given = [100.0], []
+
+    def give() -> None:
+        given.append(now[0])
+        now[0] += 0.01
+
+    monkeypatch.setattr(capture.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(torch.cuda, "empty_cache", give)
+    recorder: Any = Recorder.__new__(Recorder)
+    recorder._used, recorder._steps, recorder._give_again = {}, 0, 0.0
+    for seconds, pool in ((0.0, object()), (0.5, object()), (0.3, None), (0.3, object())):
+        now[0] += seconds
+        recorder._recordings, recorder._pool = {("old", ("moved",)): object()}, pool
+        recorder._make_room(("here",))
+        assert recorder._pool is None
+    assert given == pytest.approx([100.0, 101.11])  # after a hundred times as long as it took
 
 
 def test_a_recording_copies_what_has_changed_since_it_was_last_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
