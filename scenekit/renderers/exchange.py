@@ -64,7 +64,8 @@ class _Exchanged(torch.autograd.Function):
         ctx.sent, ctx.received = [own * count for count in pinholes], [ours * count for count in dealt.counts]
         arrived = rows.new_empty(sum(ctx.received), COLUMNS)
         processes.all_to_all_single(arrived, rows.contiguous(), ctx.received, ctx.sent)
-        blocks = [block.view(ours, -1, COLUMNS) for block in arrived.split(ctx.received)]
+        from_each = zip(arrived.split(ctx.received), ctx.counts, strict=True)
+        blocks = [block.view(ours, count, COLUMNS) for block, count in from_each]
         return torch.cat(blocks, 1).index_select(1, ctx.order.places)
 
     @staticmethod

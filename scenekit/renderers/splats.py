@@ -102,10 +102,13 @@ class SplatRenderer(nn.Module, Generic[SomePrimitives]):
         if around is None:
             return [ours] * share.of
         each = len(around) // share.of
-        cameras = [[around[rank * each + index] for index in range(each)] for rank in range(share.of)]
-        through = [[self._pinholes(camera, faces_of(camera)) for camera in some] for some in cameras]
-        theirs = [[pinhole for lens in lenses for pinhole in lens] for lenses in through]
-        return [ours if rank == share.rank else pinholes for rank, pinholes in enumerate(theirs)]
+        parts = [range(rank * each, (rank + 1) * each) for rank in range(share.of)]
+        return [ours if rank == share.rank else self._theirs(around, part) for rank, part in enumerate(parts)]
+
+    def _theirs(self, around: Cameras, part: range) -> list[Pinhole]:
+        """The pinholes of some cameras, one after another."""
+        lenses = [self._pinholes(around[index], faces_of(around[index])) for index in part]
+        return [pinhole for lens in lenses for pinhole in lens]
 
     def _pinholes(self, camera: Cameras, faces: tuple[Face, ...]) -> list[Pinhole]:
         """What one camera is seen through, whatever lens it has."""
