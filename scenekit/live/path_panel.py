@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -135,14 +135,19 @@ class PathPanel:
         if not self._is_path():
             return
         look = self._page.look()
-        poses = self._poses(max(2, round(FILM_RATE * self._seconds.value)))
-        looks = [replace(look, world_from_camera=pose, field_of_view=angle) for pose, angle in poses]
+        frames = self._frames()
+        looks = [replace(look, world_from_camera=pose, field_of_view=angle) for pose, angle in frames]
         size = SIZES.get(self._size.value, SIZES["640x360"])
         self._page.do(film(looks, size, FILM_RATE, self._tell, self._download))
 
+    def _frames(self) -> list[tuple[Float[Tensor, "3 4"], float]]:
+        """Of the film, as :meth:`_poses` gives them."""
+        return self._poses(max(2, round(FILM_RATE * self._seconds.value)))
+
     def _keep(self) -> None:
+        """What is saved is the film's frames, so that ``scenekit render`` makes the same film."""
         if self._is_path():
-            content = path_json(self._keys).encode()
+            content = path_json(self._frames()).encode()
             self._page.client.send_file_download("camera_path.json", content, save_immediately=True)
 
     def _download(self, content: bytes) -> None:
@@ -152,9 +157,7 @@ class PathPanel:
         self._state.value = plain(words)
 
 
-def path_json(keys: list[Look]) -> str:
+def path_json(frames: Sequence[tuple[Float[Tensor, "3 4"], float]]) -> str:
     """Our own path file (see :mod:`scenekit.renderers.path_files`)."""
-    cameras = [
-        {"world_from_camera": key.world_from_camera.tolist(), "fov": math.degrees(key.field_of_view)} for key in keys
-    ]
+    cameras = [{"world_from_camera": pose.tolist(), "fov": math.degrees(angle)} for pose, angle in frames]
     return json.dumps({"cameras": cameras}, indent=1)

@@ -106,13 +106,14 @@ def test_a_path_is_recorded_changed_previewed_saved_and_filmed(panel):
     page.get_by_text("remove", exact=True).click()
     assert until(page, lambda: len(found._path._keys) == 2)
     assert until(page, lambda: (found._path._chosen.value, found._path._chosen.max) == (2, 2))
+    found._path._seconds.value, found._path._size.value = 1.0, "320x180"
     path = json.loads(downloaded(page, "save path"))
+    assert len(path["cameras"]) == 30  # the frames of the film
     before = np.array(path["cameras"][0]["world_from_camera"])
     assert before.shape == (3, 4)
-    assert np.abs(before - path["cameras"][1]["world_from_camera"]).max() > 0.5
-    found._path._seconds.value, found._path._size.value = 1.0, "320x180"
+    assert np.abs(before - path["cameras"][-1]["world_from_camera"]).max() > 0.5
     press(page, "preview")
-    last = np.array(path["cameras"][1]["world_from_camera"])
+    last = np.array(path["cameras"][-1]["world_from_camera"])
     assert until(page, lambda: np.abs(found.look().world_from_camera.numpy() - last).max() < 0.05)
     content = downloaded(page, "film to MP4")
     assert content[4:8] == b"ftyp"
