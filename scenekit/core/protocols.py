@@ -5,6 +5,7 @@ The trainer, the evaluation, the converter and the viewer know :class:`Renderer`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -72,6 +73,14 @@ class ParameterGroup:
     orthogonal: bool = False
     sparse: bool = False
     rows: bool = False
+
+    def rate(self, progress: float, batches: int) -> float:
+        """The learning rate of a step that sees so many batches at once of those that it is for.
+
+        As many steps of one batch would go ``batches`` times as far where gradients agree, and the root of that where
+        they are noise.
+        """
+        return self.learning_rate(progress) * math.sqrt(batches)
 
 
 @runtime_checkable

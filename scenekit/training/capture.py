@@ -101,14 +101,13 @@ class Recorder:
     def step(self, look: Any, context: Context) -> tuple[Outcome, Tensor]:
         """What ``look`` showed and what is told of its numbers; gradients stand."""
         tensors: list[Tensor] = []
-        places = tuple((tensor.data_ptr(), tensor.shape) for tensor in _lasting(self.objective))
-        key = self._key(self._program(look, tensors, context), places)
+        key = self._key(self._program(look, tensors, context))
         if key is None:
             return self._run(look, context)
         self._steps += 1
         self._used[key] = self._steps
         if key not in self._recordings:
-            self._make_room(places)
+            self._make_room(key[-1])
             self._recordings[key] = None
             return self._run(look, context)
         recording = self._recordings[key]
@@ -120,21 +119,22 @@ class Recorder:
             parameter.grad = gradient
         return recording.outcome, recording.numbers
 
-    def _program(self, look: Any, tensors: list[Tensor], context: Context) -> Hashable | None:
-        """What a step does but for the numbers in ``tensors``, which become those of the look; None where it cannot be
-        recorded."""
+    def _program(self, look: Any, tensors: list[Tensor], context: Context) -> tuple[Hashable, ...] | None:
+        """What a step does but for the numbers in ``tensors``, which become those of the look, and to what lies where;
+        None where it cannot be recorded."""
         stage = self.objective.stage(look, context)
         if stage is None or adapted():  # kernels of other libraries read numbers back
             return None
-        return stage, described(look, tensors)
+        places = tuple((tensor.data_ptr(), tensor.shape) for tensor in _lasting(self.objective))
+        return stage, described(look, tensors), places
 
-    def _key(self, program: Hashable | None, places: Hashable) -> tuple[Hashable, ...] | None:
+    def _key(self, program: tuple[Hashable, ...] | None) -> tuple[Hashable, ...] | None:
         """Of a recording: what all processes do, each of which asks in every step; None where one cannot record."""
         if self.share.of == 1:
-            return None if program is None else (program, places)
-        number = -1 if program is None else self._programs.setdefault((program, places), len(self._programs))
+            return program
+        number = -1 if program is None else self._programs.setdefault(program, len(self._programs))
         numbers = numbers_of_all(self.share, number)
-        return None if min(numbers) < 0 else (numbers, places)
+        return None if program is None or min(numbers) < 0 else (numbers, program[-1])
 
     def _run(self, look: Any, context: Context) -> tuple[Outcome, Tensor]:
         with aside(self._stream):

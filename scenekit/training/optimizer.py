@@ -30,12 +30,9 @@ class _Piece(NamedTuple):
         return tensor if self.rows is None else tensor[self.rows]
 
     def numbers(self, progress: float, step: int, batches: int) -> list[float]:
-        """What an update reads of this piece at this step, counted from 1, that sees so many batches at once.
-
-        As many steps of one batch would go ``batches`` times as far where gradients agree, and the root of that where
-        they are noise; moments forget over as many batches as before.
-        """
-        rate = self.group.learning_rate(progress) * math.sqrt(batches)
+        """What an update reads of this piece at this step, counted from 1, that sees so many batches at once: moments
+        forget as much a batch as ever."""
+        rate = self.group.rate(progress, batches)
         first, second = (beta**batches for beta in self.group.betas)
         if self.group.orthogonal:
             found = muon_numbers(learning_rate=rate, momentum=first)

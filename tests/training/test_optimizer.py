@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -13,25 +14,19 @@ def group(name: str, *, rows: bool = False, sparse: bool = False) -> ParameterGr
     return ParameterGroup(name, {name: parameter}, constant(0.1), rows=rows, sparse=sparse, eps=1e-8)
 
 
-def test_steps_equal_torch_adam() -> None:
+@pytest.mark.parametrize(
+    ("batches", "expected"),
+    [
+        pytest.param(1, {"lr": 0.1}, id="of one batch"),
+        pytest.param(4, {"lr": 0.1 * 2, "betas": (0.9**4, 0.999**4), "eps": 1e-8 / 2}, id="of four at once"),
+    ],
+)
+def test_steps_equal_torch_adam(batches: int, expected: dict[str, Any]) -> None:
+    """One that sees more batches goes farther and forgets as much a batch."""
     ours = group("a")
     theirs = torch.nn.Parameter(ours.parameters["a"].detach().clone())
-    oracle = torch.optim.Adam([theirs], lr=0.1)
-    optimizer = Optimizer([ours])
-    for seed in range(5):
-        gradient = torch.randn(3, 2, generator=torch.Generator().manual_seed(seed))
-        ours.parameters["a"].grad = gradient.clone()
-        theirs.grad = gradient
-        optimizer.step(0.0)
-        oracle.step()
-    torch.testing.assert_close(ours.parameters["a"], theirs)
-
-
-def test_a_step_that_sees_more_batches_goes_farther_and_forgets_as_much_a_batch() -> None:
-    ours = group("a")
-    theirs = torch.nn.Parameter(ours.parameters["a"].detach().clone())
-    oracle = torch.optim.Adam([theirs], lr=0.1 * 2, betas=(0.9**4, 0.999**4), eps=1e-8 / 2)
-    optimizer = Optimizer([ours], 4)
+    oracle = torch.optim.Adam([theirs], **expected)
+    optimizer = Optimizer([ours], batches)
     for seed in range(5):
         gradient = torch.randn(3, 2, generator=torch.Generator().manual_seed(seed))
         ours.parameters["a"].grad = gradient.clone()

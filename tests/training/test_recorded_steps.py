@@ -93,12 +93,13 @@ def test_processes_that_talk_record_what_is_recorded_in_all(monkeypatch: pytest.
     recorder: Any = Recorder.__new__(Recorder)
     recorder.share, recorder._programs = Share(0, 2), {}
     here = ("here",)
-    keys = [recorder._key(program, here) for program in ("large", "small", "large", "large", None)]
+    large = ("large", here)
+    keys = [recorder._key(program) for program in (large, ("small", here), large, large, None)]
     assert said == [0, 1, 0, 0, -1]
     assert keys == [((0, 0), here), ((1, 0), here), None, ((0, 1), here), None]  # the other's may be another
     recorder.share = Share()
-    assert recorder._key("large", here) == ("large", here)
-    assert recorder._key(None, here) is None
+    assert recorder._key(large) == ("large", here)
+    assert recorder._key(None) is None
     assert len(said) == 5  # one process asks nobody
 
 

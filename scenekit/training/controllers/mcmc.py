@@ -45,8 +45,8 @@ class Mcmc:
     def after_step(self, context: Context) -> None:
         """Shake the transparent ones along their own axes, the more the faster means still learn."""
         model = self.model
-        rate = next(g for g in model.parameter_groups() if g.name == "means").learning_rate(context.progress)
-        rate *= math.sqrt(context.share.of)  # as the optimizer's
+        means = next(group for group in model.parameter_groups() if group.name == "means")
+        rate = means.rate(context.progress, context.share.of)
         idle = (-100 * (model.opacity_logits.sigmoid() - DEAD)).sigmoid()
         shape = (model.rows.total(len(model)), 3)
         noise = torch.randn(shape, generator=context.generator, device=idle.device, dtype=model.means.dtype)
