@@ -7,7 +7,7 @@ gathered, and from the same random numbers. So any number of processes does to t
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as processes
@@ -70,26 +70,6 @@ class Undivided:
         return slice(None), sources
 
 
-class Order(NamedTuple):
-    """Rows of one process after another, and all rows in their order: which of the former is where in the latter.
-
-    Attributes:
-        places: of all rows in their order, where each is among the former.
-        rows: of the former, where each is among all.
-    """
-
-    places: Int[Tensor, " N"]
-    rows: Int[Tensor, " N"]
-
-    @staticmethod
-    def of(owners: Int[Tensor, " N"]) -> Order:
-        """By the rank that has each row."""
-        rows = owners.argsort(stable=True)
-        places = torch.empty_like(rows)
-        places[rows] = torch.arange(len(rows), device=rows.device)
-        return Order(places, rows)
-
-
 class Dealt:
     """See :class:`Rows`; its methods but ``own``, ``mean`` and ``total`` are called by all processes together.
 
@@ -115,14 +95,16 @@ class Dealt:
         self.owners = owners
         self._held = (owners == self.share.rank).nonzero().squeeze(-1)
         self.counts: list[int] = torch.bincount(owners, minlength=self.share.of).tolist()  # pyright: ignore
-        self._order: Order | None = None
+        self._places: Tensor | None = None
         self.version += 1
 
-    def order_on(self, device: torch.device) -> Order:
-        """In which rows stand that came from one process after another."""
-        if self._order is None or self._order.rows.device != device:
-            self._order = Order.of(self.owners.to(device))
-        return self._order
+    def places_on(self, device: torch.device) -> Int[Tensor, " N"]:
+        """Of all rows in their order, where each is among those of one process after another."""
+        if self._places is None or self._places.device != device:
+            rows = self.owners.to(device).argsort(stable=True)
+            self._places = torch.empty_like(rows)
+            self._places[rows] = torch.arange(len(rows), device=device)
+        return self._places
 
     def total(self, held: int) -> int:
         """Of all processes."""

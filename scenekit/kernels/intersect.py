@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scenekit.core.checks import check_same_kind, check_shape
 from scenekit.kernels import native
+from scenekit.kernels.depth_order import by_depth
 from scenekit.kernels.gpu import intersect as on_gpu
 from scenekit.kernels.op import register
 
@@ -41,26 +42,32 @@ def intersect(
     size: tuple[int, int],
     *,
     capacity: int | None = None,
+    order: Int64[Tensor, "N"] | None = None,
 ) -> Tiles:
     """List per tile of an image of ``size`` (width, height) the Gaussians to be seen in it, nearest first.
 
     A row begins as :class:`~scenekit.kernels.project.Projected` has it, with mean, conic and opacity. A Gaussian is
     listed where the ellipse alpha >= 1/255 touches the rectangle of the tile's pixel centres, and nowhere if its conic
-    is not positive definite. Equal depths keep the order of the indices. With a ``capacity`` there are that many
+    is not positive definite. Equal depths keep the order of the indices, or come as in ``order``, which has each index
+    once. With a ``capacity`` there are that many
     indices, of which ``offsets`` says how many are used, and nothing is read back from a GPU; where more are needed,
     the farthest Gaussians' tiles are left out. Not differentiable. Raises ValueError for a wrong shape, an empty image
-    or a capacity below 0, TypeError for dtypes that differ.
+    or a capacity below 0, TypeError for dtypes that differ or an order that is not int64.
     """
     sizes: dict[str, int] = {}
     check_shape("rows", rows, ("N", "P"), sizes)
     check_shape("depths", depths, ("N",), sizes)
     check_same_kind("rows", rows, depths=depths)
+    if order is not None:
+        check_shape("order", order, ("N",), sizes)
+        if order.dtype != torch.int64:
+            raise TypeError(f"order: wanted int64, found {order.dtype}")
     check_columns(sizes["P"])
     check_size(size)
     if capacity is not None and capacity < 0:
         raise ValueError(f"capacity: wanted 0 or more, found {capacity}")
     with torch.no_grad():
-        return Tiles(*INTERSECT(rows, depths, *size, -1 if capacity is None else capacity))
+        return Tiles(*INTERSECT(rows, depths, *size, -1 if capacity is None else capacity, order))
 
 
 def check_columns(columns: int, features: int = 0) -> None:
@@ -80,10 +87,12 @@ def columns(pixels: int) -> int:
     return (pixels + TILE - 1) // TILE
 
 
-def _reference(rows: Tensor, depths: Tensor, width: int, height: int, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
-    order = torch.sort(depths, stable=True).indices
+def _reference(
+    rows: Tensor, depths: Tensor, width: int, height: int, capacity: int, order: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    nearest_first = by_depth(depths, order)
     pairs = []
-    for start, some in enumerate(order.split(1024)):
+    for start, some in enumerate(nearest_first.split(1024)):
         touched = _touches(rows[some], width, height)
         pairs.append(torch.nonzero(touched) + torch.tensor([1024 * start, 0], device=rows.device))
     listed = torch.cat(pairs)
@@ -92,7 +101,7 @@ def _reference(rows: Tensor, depths: Tensor, width: int, height: int, capacity: 
     by_tile = torch.sort(tile, stable=True).indices
     counts = torch.bincount(tile, minlength=columns(width) * columns(height))
     offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-    return _filled(order[rank[by_tile]].to(torch.int32), capacity), offsets, needed
+    return _filled(nearest_first[rank[by_tile]].to(torch.int32), capacity), offsets, needed
 
 
 def _filled(gaussians: Tensor, capacity: int) -> Tensor:
@@ -123,9 +132,20 @@ def _edges(centers: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
     return first - centers[:, None], last - centers[:, None]
 
 
-def _cpu(rows: Tensor, depths: Tensor, width: int, height: int, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
+def _cpu(
+    rows: Tensor, depths: Tensor, width: int, height: int, capacity: int, order: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     if not native.serves(rows, depths):
-        return _reference(rows, depths, width, height, capacity)
+        return _reference(rows, depths, width, height, capacity, order)
+    if order is None:
+        return _native(rows, depths, width, height, capacity)
+    places, offsets, needed = _native(rows[order], depths[order], width, height, capacity)
+    used = order[places[: offsets[-1]]].to(torch.int32)
+    return _filled(used, capacity), offsets, needed
+
+
+def _native(rows: Tensor, depths: Tensor, width: int, height: int, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
+    """By the C library; equal depths in the order of the indices."""
     count, tiles = rows.shape[0], columns(width) * columns(height)
     sights = torch.empty(7 * count)
     order = torch.empty(count + 1, dtype=torch.int32)
@@ -135,20 +155,23 @@ def _cpu(rows: Tensor, depths: Tensor, width: int, height: int, capacity: int) -
     native.call("intersect_count", rows.contiguous(), depths.contiguous(), *sizes, sights, order, cursors, offsets)
     needed = offsets[-1].clone()
     if 0 <= capacity < int(needed):
-        return _reference(rows, depths, width, height, capacity)
+        return _reference(rows, depths, width, height, capacity, None)
     gaussians = torch.empty(int(needed), dtype=torch.int32)
     native.call("intersect_fill", sights, order, count, width, height, cursors, gaussians)
     return _filled(gaussians, capacity), offsets, needed
 
 
-def _fake(rows: Tensor, depths: Tensor, width: int, height: int, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
+def _fake(
+    rows: Tensor, depths: Tensor, width: int, height: int, capacity: int, order: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     found = torch.library.get_ctx().new_dynamic_size() if capacity < 0 else capacity
     offsets = rows.new_empty(columns(width) * columns(height) + 1, dtype=torch.int64)
     return rows.new_empty(found, dtype=torch.int32), offsets, offsets.new_empty(())
 
 
 INTERSECT = register(
-    "intersect(Tensor rows, Tensor depths, int width, int height, int capacity) -> (Tensor, Tensor, Tensor)",
+    "intersect(Tensor rows, Tensor depths, int width, int height, int capacity, Tensor? order)"
+    " -> (Tensor, Tensor, Tensor)",
     _reference,
     fake=_fake,
     cpu=_cpu,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from scenekit.core.checks import check_same_kind, check_shape
@@ -40,10 +40,12 @@ class Projected:
             covariance, per square pixel; opacity; red, green, blue; depth, the camera's z in scene units; two zeros.
             What :func:`~scenekit.kernels.rasterize.rasterize` takes: the features are colour and depth.
         depths: that column once more, in one piece and without gradient.
+        order: in which those at the same depth come one before another; None for that of the rows.
     """
 
     rows: Float[Tensor, "N 12"]
     depths: Float[Tensor, "N"]
+    order: Int64[Tensor, "N"] | None = None
 
 
 def project(  # noqa: PLR0913 (a camera, and all that it sees of a splat)

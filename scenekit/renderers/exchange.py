@@ -46,12 +46,13 @@ class Pinhole:
 def exchanged(dealt: Dealt, projected: Sequence[Sequence[Projected]]) -> list[Projected]:
     """From what each process's pinholes see of our splats, what our pinholes see of all: one for each of ours.
 
-    Rows come in the order that all have, so that of splats at the same depth the same is in front however many
+    Rows are those of one process after another; of splats at the same depth the same is in front however many
     processes there are.
     """
     rows = torch.cat([flat.rows for each in projected for flat in each])
     tables: Tensor = _Exchanged.apply(rows, dealt, [len(each) for each in projected])  # pyright: ignore
-    return [Projected(table, table[:, DEPTH].detach().contiguous()) for table in tables]
+    order = dealt.places_on(rows.device)
+    return [Projected(table, table[:, DEPTH].detach().contiguous(), order) for table in tables]
 
 
 class _Exchanged(torch.autograd.Function):
@@ -60,19 +61,31 @@ class _Exchanged(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, dealt: Dealt, pinholes: list[int]) -> Tensor:
         own, ours = dealt.counts[dealt.share.rank], pinholes[dealt.share.rank]
-        ctx.order, ctx.counts = dealt.order_on(rows.device), dealt.counts
+        ctx.counts = dealt.counts
         ctx.sent, ctx.received = [own * count for count in pinholes], [ours * count for count in dealt.counts]
         arrived = rows.new_empty(sum(ctx.received), COLUMNS)
         processes.all_to_all_single(arrived, rows.contiguous(), ctx.received, ctx.sent)
-        from_each = zip(arrived.split(ctx.received), ctx.counts, strict=True)
-        blocks = [block.view(ours, count, COLUMNS) for block, count in from_each]
-        return torch.cat(blocks, 1).index_select(1, ctx.order.places)
+        return _by_pinhole(arrived, ours, ctx.counts)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        blocks = gradients[0].index_select(1, ctx.order.rows).split(ctx.counts, 1)
-        sent = torch.cat([block.reshape(-1, COLUMNS) for block in blocks])
+        sent = _by_process(gradients[0], ctx.counts)
         back = sent.new_empty(sum(ctx.sent), COLUMNS)
         processes.all_to_all_single(back, sent, ctx.sent, ctx.received)
         return back, None, None
+
+
+def _by_pinhole(rows: Tensor, pinholes: int, counts: list[int]) -> Tensor:
+    """Of each process rows for one pinhole after another [. 12], as tables of all rows [J N 12]; one is not copied."""
+    if pinholes == 1:
+        return rows[None]
+    blocks = zip(rows.split([pinholes * count for count in counts]), counts, strict=True)
+    return torch.cat([block.view(pinholes, count, COLUMNS) for block, count in blocks], 1)
+
+
+def _by_process(tables: Tensor, counts: list[int]) -> Tensor:
+    """The way back."""
+    if len(tables) == 1:
+        return tables[0].contiguous()
+    return torch.cat([block.reshape(-1, COLUMNS) for block in tables.split(counts, 1)])

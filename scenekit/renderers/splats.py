@@ -148,7 +148,7 @@ def _pinhole(camera: Cameras, near: float, blur: float, unit: float | None = Non
 def listed(flat: Projected, size: tuple[int, int], room: TileRoom | None) -> Tiles:
     """The splats of every tile, in ``room`` if there is any."""
     capacity = None if room is None else room.of(size)
-    return intersect(flat.rows, flat.depths, size, capacity=capacity)
+    return intersect(flat.rows, flat.depths, size, capacity=capacity, order=flat.order)
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def tiles(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...
     splats[::5, 5] *= 1e-3
     splats[::7] = 0
     depths = torch.randint(1, 50, (rows,), generator=generator)
-    return splats.to(dtype), depths.to(dtype), *SIZE, -1
+    return splats.to(dtype), depths.to(dtype), *SIZE, -1, torch.randperm(rows, generator=generator)
 
 
 def picture(generator: Generator, dtype: torch.dtype, rows: int) -> tuple[Any, ...]:

@@ -3,23 +3,15 @@
 import torch
 
 from scenekit.core.context import Share
-from scenekit.core.rows import Dealt, Order
+from scenekit.core.rows import Dealt
 
 
-def test_rows_of_one_process_after_another_find_their_places_among_all() -> None:
-    owners = torch.tensor([1, 0, 2, 0, 1])
-    whole = torch.tensor([10, 11, 12, 13, 14])
-    order = Order.of(owners)
-    parts = torch.cat([whole[owners == rank] for rank in range(3)])
-    assert torch.equal(parts[order.places], whole)
-    assert torch.equal(whole[order.rows], parts)
-
-
-def test_the_order_is_that_of_the_newest_owners() -> None:
-    dealt = Dealt(Share(1, 2), 4)
-    assert dealt.order_on(torch.device("cpu")).rows.tolist() == [0, 2, 1, 3]
-    assert dealt.order_on(torch.device("cpu")) is dealt.order_on(torch.device("cpu"))
-    version = dealt.version
-    dealt.set_owners(torch.tensor([1, 1, 0], dtype=torch.int32))
+def test_rows_are_found_among_those_of_one_process_after_another_by_the_newest_owners() -> None:
+    cpu, dealt = torch.device("cpu"), Dealt(Share(1, 3), 4)
+    assert dealt.places_on(cpu).tolist() == [0, 2, 3, 1]
+    assert dealt.places_on(cpu) is dealt.places_on(cpu)
+    version, owners = dealt.version, torch.tensor([1, 0, 2, 0, 1], dtype=torch.int32)
+    dealt.set_owners(owners)
     assert dealt.version != version
-    assert dealt.order_on(torch.device("cpu")).rows.tolist() == [2, 0, 1]
+    whole = torch.tensor([10, 11, 12, 13, 14])
+    assert torch.equal(torch.cat([whole[owners == rank] for rank in range(3)])[dealt.places_on(cpu)], whole)

@@ -101,22 +101,23 @@ def test_what_it_projects_is_ours(degree: int, antialiased: bool, adapter: Any):
 
 
 def test_its_lists_hold_ours(adapter: Any):
-    rows, depths, width, height, _ = _of("intersect")
-    ours = OPS["intersect"](rows, depths, width, height, -1)
-    theirs = adapter.intersect(rows, depths, width, height, -1)
+    rows, depths, width, height, _, order = _of("intersect")
+    ours = OPS["intersect"](rows, depths, width, height, -1, None)
+    theirs = adapter.intersect(rows, depths, width, height, -1, None)
     assert theirs[2] == len(theirs[0]) >= len(ours[0])
     for tile in range(len(ours[1]) - 1):
         mine, other = (x[0][x[1][tile] : x[1][tile + 1]].tolist() for x in (ours, theirs))
         assert set(mine) <= set(other)
         assert [depths[i] for i in other] == sorted(depths[i] for i in other)
     count = len(theirs[0])
-    roomy = adapter.intersect(rows, depths, width, height, count + 5)
+    roomy = adapter.intersect(rows, depths, width, height, count + 5, None)
     assert torch.equal(roomy[0][:count], theirs[0])
     assert torch.equal(roomy[1], theirs[1])
-    gaussians, offsets, needed = adapter.intersect(rows, depths, width, height, count - 1)
+    gaussians, offsets, needed = adapter.intersect(rows, depths, width, height, count - 1, None)
     assert len(gaussians) == count - 1
     assert not offsets.any()
     assert needed == count
+    assert adapter.intersect(rows, depths, width, height, -1, order) is NotImplemented  # it has no such order
 
 
 @pytest.mark.parametrize("spare", [0, 40])
@@ -135,5 +136,5 @@ def test_what_it_rasterizes_is_given_as_it_wants_it(spare: int, adapter: Any):
 
 def test_what_is_empty_is_left_to_ours(adapter: Any):
     assert adapter.project(*_of("project", 0)) is NotImplemented
-    assert adapter.intersect(*_of("intersect", 0)) is NotImplemented
+    assert adapter.intersect(*_of("intersect", 0)[:-1], None) is NotImplemented
     assert adapter.rasterize(*_of("rasterize", 0)) is NotImplemented

@@ -110,8 +110,8 @@ def test_a_tile_lists_exactly_the_gaussians_that_touch_it(sigma: float):
     size = (70, 45)
     rows = _ellipses(200, size, sigma)
     depths = torch.randint(1, 9, (200,), generator=torch.Generator().manual_seed(1)).float()
-    found = INTERSECT(rows, depths, *size, -1)
-    wanted = INTERSECT.reference(rows.double(), depths.double(), *size, -1)
+    found = INTERSECT(rows, depths, *size, -1, None)
+    wanted = INTERSECT.reference(rows.double(), depths.double(), *size, -1, None)
     assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
     seen = _alphas(rows, size) >= 1 / 255
     for tile in range(15):
@@ -122,6 +122,19 @@ def test_a_tile_lists_exactly_the_gaussians_that_touch_it(sigma: float):
         )
         order = [(depths[i].item(), i) for i in listed.tolist()]
         assert order == sorted(order)
+
+
+@pytest.mark.parametrize("capacity", [None, 137, 5000])
+def test_equal_depths_come_in_the_order_that_is_given(capacity: int | None):
+    size, rows = (70, 45), _ellipses(200, (70, 45), 3.0)
+    depths = torch.randint(1, 4, (200,), generator=torch.Generator().manual_seed(1)).float()
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(2))
+    found = intersect(rows, depths, size, capacity=capacity, order=order)
+    wanted = intersect(rows[order], depths[order], size, capacity=capacity)
+    used = int(wanted.offsets[-1])
+    assert torch.equal(found.offsets, wanted.offsets)
+    assert torch.equal(found.gaussians[:used], order[wanted.gaussians[:used]].to(torch.int32))
+    assert not torch.equal(found.gaussians, intersect(rows, depths, size, capacity=capacity).gaussians)
 
 
 @pytest.mark.parametrize("capacity", [0, 1, 137, 5000])
@@ -234,3 +247,7 @@ def test_wrong_shapes_are_named():
         intersect(rows[:, :5], torch.ones(4), (16, 16))
     with pytest.raises(TypeError, match="depths"):
         intersect(rows, torch.ones(4).double(), (16, 16))
+    with pytest.raises(TypeError, match="order: wanted int64"):
+        intersect(rows, torch.ones(4), (16, 16), order=torch.arange(4, dtype=torch.int32))
+    with pytest.raises(ValueError, match="order"):
+        intersect(rows, torch.ones(4), (16, 16), order=torch.arange(3))

@@ -14,26 +14,32 @@ def seen(rows: Tensor) -> Projected:
     return Projected(rows, rows[:, 9].detach().clone())
 
 
-def test_rows_come_in_the_order_of_all_and_gradients_go_back_to_who_sent_them(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("pinholes", [1, 2])
+def test_rows_come_one_process_after_another_and_gradients_go_back_to_who_sent_them(
+    monkeypatch: pytest.MonkeyPatch, pinholes: int
+) -> None:
     dealt = Dealt(Share(0, 2), 5)  # ours are 0, 2 and 4
-    whole = torch.arange(60.0).reshape(5, 12)
-    ours, theirs = whole[::2].clone().requires_grad_(), whole[1::2]
+    whole = torch.arange(pinholes * 60.0).reshape(pinholes, 5, 12)
+    ours, theirs = whole[:, ::2].clone().requires_grad_(), whole[:, 1::2]
     sent: list[Tensor] = []
 
     def exchanged(output: Tensor, given: Tensor, received: list[int], sending: list[int]) -> None:
         sent.append(given.clone())
-        other = theirs if received == [3, 2] else 100 + torch.zeros(3, 12)
-        output.copy_(torch.cat([given[:3], other]))
+        other = theirs.reshape(-1, 12) if len(sent) == 1 else 100 + torch.zeros(received[1], 12)
+        output.copy_(torch.cat([given[: 3 * pinholes], other]))
 
     monkeypatch.setattr(exchange.processes, "all_to_all_single", exchanged)
-    (found,) = exchange.exchanged(dealt, [[seen(ours)], [seen(2 * ours)]])
-    assert torch.equal(found.rows, whole)
-    assert torch.equal(found.depths, whole[:, 9])
-    assert torch.equal(sent[0], torch.cat([ours, 2 * ours]))
-    (found.rows * torch.arange(5.0)[:, None]).sum().backward()
-    assert sent[1][:, 0].tolist() == [0, 2, 4, 1, 3]  # of our rows, then of theirs
+    found = exchange.exchanged(dealt, [[seen(each) for each in ours], [seen(2 * each) for each in ours]])
+    rows = torch.stack([each.rows for each in found])
+    assert torch.equal(rows, torch.cat([ours, theirs], 1))
+    assert torch.equal(torch.stack([each.depths for each in found]), rows[..., 9])
+    assert torch.equal(sent[0], torch.cat([*ours, *(2 * ours)]))
+    weights = torch.arange(pinholes * 5.0).reshape(pinholes, 5, 1)
+    (rows * weights).sum().backward()
+    assert sent[1][:, 0].tolist() == [*weights[:, :3].flatten(), *weights[:, 3:].flatten()]  # ours, then theirs
     assert ours.grad is not None
-    assert ours.grad[:, 0].tolist() == [200, 202, 204]  # what we see, and twice what they see of it
+    wanted = weights[:, :3, 0] + 200  # what we see of it, and twice what they do
+    assert torch.equal(ours.grad[..., 0], wanted)
 
 
 def test_a_process_may_hold_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,9 +76,9 @@ def project_backward(*arguments: Any) -> Any:
     return tuple(found.get(i, gradient.new_empty(0)) for i in range(INPUTS))
 
 
-def intersect(rows: Tensor, depths: Tensor, width: int, height: int, capacity: int) -> Any:
+def intersect(rows: Tensor, depths: Tensor, width: int, height: int, capacity: int, order: Tensor | None) -> Any:
     """As the op ``intersect``; where there is no room for all, every tile is left empty."""
-    if not len(rows):
+    if not len(rows) or order is not None:
         return NotImplemented
     a, b, c, opacities = rows[:, 2:FEATURES].unbind(-1)
     determinants = a * c - b * b

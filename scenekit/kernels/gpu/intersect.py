@@ -8,6 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from scenekit.kernels.depth_order import by_depth
 from scenekit.kernels.gpu.compile import Source
 from scenekit.kernels.gpu.launch import blocks_for, launch
 from scenekit.kernels.gpu.splat_rows import stride, whole
@@ -19,21 +20,23 @@ COUNTING = 512  # blocks at most that count digits
 MOST_BITS = 8  # that a pass of the sort looks at
 
 
-def intersect(rows: Tensor, depths: Tensor, width: int, height: int, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
+def intersect(
+    rows: Tensor, depths: Tensor, width: int, height: int, capacity: int, order: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """The lists of all tiles, where each begins, and how many entries there are or would be.
 
     Reads nothing from the GPU but, where no capacity is given, that number.
     """
     rows, count, size = whole(rows), rows.shape[0], (width, height)
     tiles = -(-width // TILE) * -(-height // TILE)
-    order = torch.sort(depths, stable=True).indices
+    nearest_first = by_depth(depths, order)
     if capacity < 0:
-        empty = _Scratch.of(order, tiles, count, 0)
-        _walk(rows, order, size, tiles, empty, None, None)
+        empty = _Scratch.of(nearest_first, tiles, count, 0)
+        _walk(rows, nearest_first, size, tiles, empty, None, None)
         capacity = int(empty.needed)
-    scratch = _Scratch.of(order, tiles, count, capacity)
+    scratch = _Scratch.of(nearest_first, tiles, count, capacity)
     pairs = [_pairs(rows, tiles, capacity) for _ in range(2)]
-    _walk(rows, order, size, tiles, scratch, *pairs[0])
+    _walk(rows, nearest_first, size, tiles, scratch, *pairs[0])
     used, needed, (passes, bits), blocks = source(tiles), scratch.needed, plan(tiles), blocks_for(capacity, SHARE)
     counting = (pairs[0][0], needed, capacity, passes, scratch.histograms)
     launch(used, "intersect_histograms", min(blocks, COUNTING), THREADS, *counting)
@@ -42,7 +45,7 @@ def intersect(rows: Tensor, depths: Tensor, width: int, height: int, capacity: i
         where = (number * bits, scratch.histograms[number], scratch.sorting[number], number == passes - 1)
         launch(used, "intersect_sort", blocks, THREADS, found, unsorted, needed, capacity, *where, *results)
         pairs.reverse()
-    offsets = order.new_empty(tiles + 1)
+    offsets = nearest_first.new_empty(tiles + 1)
     ends = (pairs[0][0], needed, capacity, tiles, offsets)
     launch(used, "intersect_offsets", blocks_for(tiles + 1, THREADS), THREADS, *ends)
     return pairs[0][1], offsets, needed

@@ -65,16 +65,16 @@ def _huge(count: int) -> Tensor:
 def _check_lists(
     rows: Tensor, size: Size, monkeypatch: pytest.MonkeyPatch, capacity: int = -1
 ) -> tuple[Tensor, Tensor]:
-    wanted = INTERSECT(*_listing(rows), *size, capacity)
+    wanted = INTERSECT(*_listing(rows), *size, capacity, None)
     with emulated(monkeypatch):
-        found = gpu_intersect.intersect(*_listing(rows), *size, capacity)
+        found = gpu_intersect.intersect(*_listing(rows), *size, capacity, None)
     assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
     return wanted[0], wanted[1]
 
 
 def _check_pictures(rows: Tensor, size: Size, monkeypatch: pytest.MonkeyPatch, tolerance: float = 1e-5) -> None:
     """Both directions against the loops for the CPU."""
-    lists = INTERSECT(*_listing(rows), *size, -1)[:2]
+    lists = INTERSECT(*_listing(rows), *size, -1, None)[:2]
     channels = rows.shape[1] - 6
     wanted = RASTERIZE(rows, *lists, channels, *size)
     g = _generator()
@@ -123,9 +123,9 @@ def test_a_capacity_reads_nothing_back(monkeypatch: pytest.MonkeyPatch):
     with emulated(monkeypatch):
         for name in ("__int__", "__bool__", "__float__", "item", "tolist"):
             monkeypatch.setattr(Tensor, name, never)
-        gpu_intersect.intersect(*listing, 40, 40, 100)
+        gpu_intersect.intersect(*listing, 40, 40, 100, None)
         with pytest.raises(AssertionError, match="waits"):
-            gpu_intersect.intersect(*listing, 40, 40, -1)
+            gpu_intersect.intersect(*listing, 40, 40, -1, None)
 
 
 def test_a_frame_in_training_reads_nothing_back(monkeypatch: pytest.MonkeyPatch):
@@ -212,7 +212,7 @@ def test_gaussians_without_an_ellipse_leave_the_picture_as_on_the_cpu(monkeypatc
 def test_sums_in_a_fixed_order_are_the_same_bits(monkeypatch: pytest.MonkeyPatch):
     size = (40, 30)
     rows = _splats(400, size, 6.0, opacity=0.2)
-    lists = INTERSECT(*_listing(rows), *size, 9000)[:2]
+    lists = INTERSECT(*_listing(rows), *size, 9000, None)[:2]
     image, opacities, *saved = RASTERIZE(rows, *lists, 3, *size)
     arguments = (torch.rand_like(image), torch.rand_like(opacities), rows, *lists, *saved)
     found = []
@@ -267,7 +267,7 @@ def test_a_frame_and_its_gradients_are_those_of_the_cpu(monkeypatch: pytest.Monk
     def run(capacity, *ops):
         project, project_backward, intersect, rasterize, rasterize_backward = ops
         rows, depths = project(*inputs)
-        lists = intersect(rows, depths, *size, capacity)[:2]
+        lists = intersect(rows, depths, *size, capacity, None)[:2]
         image, opacities, *saved = rasterize(rows, *lists, 4, *size)
         gradient = rasterize_backward(torch.cos(image), torch.sin(opacities), rows, *lists, *saved)
         return [image, opacities, *project_backward(gradient, *inputs, [True, True])]
