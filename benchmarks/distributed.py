@@ -30,6 +30,9 @@ ROWS: dict[str, tuple[str, ...]] = {
     "gaussians lego": ("lego", "--preset", "gpu", "-r", "gaussians"),
     "gaussians lego many": ("lego", "--preset", "gpu", "-r", "gaussians", "--max-count", "3000000",
                                "--gradient-threshold", "5e-5"),
+    "gaussians lego 4 a step": ("lego", "--preset", "gpu", "-r", "gaussians", "--batch-photographs", "4"),
+    "gaussians lego many 2 a step": ("lego", "--preset", "gpu", "-r", "gaussians", "--max-count", "3000000",
+                                     "--gradient-threshold", "5e-5", "--batch-photographs", "2"),
     "hash_grid lego": ("lego", "--preset", "gpu", "-r", "hash_grid"),
     "hash_grid lego large batch": ("lego", "--preset", "gpu", "-r", "hash_grid", "--batch-samples", "1048576"),
     "hash_grid lego larger batch": ("lego", "--preset", "gpu", "-r", "hash_grid", "--batch-samples", "2097152"),
@@ -46,7 +49,7 @@ def trained(arguments: Sequence[str], processes: int, steps: int, run: Path) -> 
     figures = call("train", source, *flags, *limits, "-o", str(run), "--json")
     judged = call("evaluate", str(run), "--json")
     whole = "splats" in figures["last_step"]
-    seen = steps * processes if whole else _samples_a_step(run) * steps
+    seen = steps * processes * _photographs_a_step(flags) if whole else _samples_a_step(run) * steps
     return {
         "steps": steps,
         "seconds": figures["seconds"],
@@ -56,6 +59,12 @@ def trained(arguments: Sequence[str], processes: int, steps: int, run: Path) -> 
         "peak_memory_bytes": figures.get("peak_gpu_memory_bytes", figures["peak_memory_bytes"]),
         "device": figures["device"],
     }
+
+
+def _photographs_a_step(flags: Sequence[str]) -> int:
+    """Of each process."""
+    asked = "--batch-photographs"
+    return int(flags[flags.index(asked) + 1]) if asked in flags else 1
 
 
 def _samples_a_step(run: Path) -> float:

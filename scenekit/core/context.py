@@ -41,6 +41,8 @@ class Context:
         progress: how far training has come, in [0, 1]; every schedule is a function of it.
         share: of the work of a step. The generators of all processes stay in one state: whatever is drawn has the
             same size in each.
+        batches: how many a step sees at once, in all processes, of those that learning rates and rhythms are for:
+            photographs, or batches of pixels.
         depth: whether a rendering's depth is wanted; where not, a renderer need not find it.
         around: the cameras that the processes look through, as many of each, by rank; None where all look through the
             same.
@@ -51,6 +53,7 @@ class Context:
     generator: torch.Generator | None = None
     progress: float = 1.0
     share: Share = WHOLE
+    batches: int = 1
     depth: bool = True
     around: Cameras | None = None
     crop: Float[Tensor, "3 4"] | None = None

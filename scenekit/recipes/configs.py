@@ -41,11 +41,13 @@ class SplatFitting:
     """How Gaussians are fitted.
 
     Attributes:
+        batch_photographs: that a step sees in each process; one in a conversion.
         ssim_weight: share of 1 - SSIM in the loss; the rest is L1.
         coarse_until: progress until which photographs are reduced; never in a conversion, which begins on surfaces.
         coarse_factor: by how much they are reduced until then.
     """
 
+    batch_photographs: int = 1
     ssim_weight: float = 0.2
     coarse_until: float = 0.0
     coarse_factor: int = 2

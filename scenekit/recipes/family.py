@@ -46,13 +46,15 @@ class Manner:
         controllers: what acts between steps.
         averages: of the parameters, if they are kept.
         samples: that a step may cost, where batches are pixels.
-        coarse: (until which progress, reduction) of whole images.
+        photographs: that a step sees, where batches are whole ones.
+        coarse: (until which progress, reduction) of these.
     """
 
     loss: Loss
     controllers: list[Controller] = field(default_factory=list)
     averages: Averages | None = None
     samples: int = 0
+    photographs: int = 1
     coarse: tuple[tuple[float, int], ...] = ()
 
 

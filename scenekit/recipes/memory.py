@@ -22,7 +22,7 @@ from scenekit.data import Capture
 from scenekit.data.images import stays
 from scenekit.data.memory import memory_in_reach
 from scenekit.data.store import StoredImages, bytes_of
-from scenekit.recipes.configs import VolumeFitting
+from scenekit.recipes.configs import SplatFitting, VolumeFitting
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
 from scenekit.recipes.load import configs_of
@@ -122,7 +122,7 @@ REMEDIES = {
     "masks, depth and normals": "shrink them with the photographs, --downscale 2",
     "parameters": "choose a smaller table or fewer splats (--log2-table, --max-count)",
     "empty space": "tell it apart in coarser cells (--marching.grid 64)",
-    "a step": "look at fewer samples or pixels a step (--batch-samples, --downscale 2)",
+    "a step": "look at less in a step (--batch-samples, --batch-photographs, --downscale 2)",
     "the process": "close other programs",
 }
 REMEDIES_OF_CONVERSIONS = {
@@ -319,9 +319,10 @@ def step_of(renderer: Renderer, representation: Any, family_fitting: Any, pixels
         wide += PRODUCT_FLOATS * sum(x.components for x in modules if isinstance(x, Factors))
         return float(4 * (_usual_floats(renderer, modules) + wide) * asked)
     splats = _most_splats(representation)
+    photographs = family_fitting.batch_photographs if isinstance(family_fitting, SplatFitting) else 1
     compared = 4 * (COMPARED_FLOATS + added) * pixels
     pairs = PAIRS_A_SPLAT * splats + PAIRS_A_PIXEL * pixels
-    return max(compared, 4 * (BLENDED_FLOATS * pixels + SPLAT_FLOATS * splats) + PAIR_BYTES * pairs)
+    return photographs * max(compared, 4 * (BLENDED_FLOATS * pixels + SPLAT_FLOATS * splats) + PAIR_BYTES * pairs)
 
 
 def _usual_floats(renderer: Renderer, modules: Sequence[nn.Module]) -> int:

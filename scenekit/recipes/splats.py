@@ -1,4 +1,4 @@
-"""Gaussians: rasterized, fitted on one whole photograph a step."""
+"""Gaussians: rasterized, fitted on whole photographs, one a step or several."""
 
 from __future__ import annotations
 
@@ -52,18 +52,21 @@ def _manner(renderer: SplatRenderer[GaussianModel], representation: Gaussians, f
     if representation.compact:
         arrange(renderer.primitives, torch.Generator().manual_seed(0))
     controllers = DENSIFICATION[representation.densification](renderer.primitives)
-    return Manner(l1_dssim(fitting.ssim_weight), controllers, coarse=coarse)
+    if fitting.batch_photographs < 1:
+        raise BadInput.of("--batch-photographs", wanted="1 or more", found=str(fitting.batch_photographs),
+                          remedy="choose a number of photographs a step")  # fmt: skip
+    return Manner(l1_dssim(fitting.ssim_weight), controllers, photographs=fitting.batch_photographs, coarse=coarse)
 
 
 def _parts(
     renderer: SplatRenderer[GaussianModel], representation: Gaussians, fitting: SplatFitting, views: Views
 ) -> Parts:
     manner = _manner(renderer, representation, fitting)
-    batches = ImageBatches(views, manner.coarse)
+    batches = ImageBatches(views, manner.coarse, manner.photographs)
     spread = range(0, len(views.images), max(1, len(views.images) // PROBE_IMAGES))
     renderer.depth_in_training = views.depths is not None or views.normals is not None
     device = renderer.primitives.means.device
-    watched = [batches.image(index) for index in list(spread)[:PROBE_IMAGES]]
+    watched = [batches.of([index]) for index in list(spread)[:PROBE_IMAGES]]
     probe = [rebuilt(batch, lambda x: x.to(device)) for batch in watched]
     return Parts(manner, fed(batches, device), probe, _division(renderer, manner))
 

@@ -109,6 +109,7 @@ def prepare(
         controllers=parts.manner.controllers,
         averages=parts.manner.averages,
         share=share,
+        photographs=parts.manner.photographs,
         division=parts.division,
     )
     return Session(training, scene, capture, triangulation, corrections)

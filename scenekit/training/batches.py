@@ -1,8 +1,8 @@
-"""What a step looks at: pixels of all photographs at once, or one photograph after another."""
+"""What a step looks at: pixels of all photographs at once, or whole photographs one after another."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.checks import BadInput
 from scenekit.core.protocols import Batch, Context
-from scenekit.data.store import Images, StoredImages
+from scenekit.data.store import Images, StoredImages, channels_of
 from scenekit.kernels.pixels_at import pixel_numbers, pixels_at
 from scenekit.training.ray_budget import RayBudget
 
@@ -150,35 +150,54 @@ def _candidates(views: Views) -> Int[Tensor, " P"] | None:
 
 
 class ImageBatches:
-    """One whole photograph a step, each once before any comes again; smaller while training is young.
+    """Whole photographs, each once before any comes again; smaller while training is young.
 
-    ``coarse`` lists (until which progress, reduction): ((0.4, 2),) halves the images for two fifths.
+    ``coarse`` lists (until which progress, reduction): ((0.4, 2),) halves the images for two fifths. ``photographs``
+    is how many a process sees a step. They are alike in size and channels: where more are wanted than are left that
+    are alike, these come again before the others.
     """
 
-    def __init__(self, views: Views, coarse: tuple[tuple[float, int], ...] = ()) -> None:
+    def __init__(self, views: Views, coarse: tuple[tuple[float, int], ...] = (), photographs: int = 1) -> None:
         self.views = views
         self.coarse = coarse
+        self.photographs = photographs
+        self._kinds = list(zip(views.cameras.sizes, channels_of(views.images), strict=True))
         self.device = views.cameras.intrinsics.device
         self._queue: list[int] = []
         self._reduced: dict[tuple[int, int], Tensor] = {}
         self._cameras: dict[tuple[int, int], Cameras] = {}
 
     def next(self, context: Context) -> Batch:
-        """The next photograph of a random order; of several processes, each takes another."""
-        drawn = [self._drawn(context) for _ in range(context.share.of)]
-        index, reduction = drawn[context.share.rank], self._reduction(context.progress)
+        """The next photographs of a random order; of several processes, each takes others."""
+        drawn = [index for _ in range(context.share.of) for index in self._drawn(context)]
+        ours, reduction = drawn[context.share.rows(len(drawn))], self._reduction(context.progress)
         images = self.views.images
         if isinstance(images, StoredImages):
-            images.soon([index, *reversed(self._queue)])
-        batch = self.image(index, reduction)
-        if len(drawn) == 1:
-            return batch
-        return replace(batch, around=Cameras.joined([self._camera(other, reduction) for other in drawn]))
+            images.soon([*ours, *reversed(self._queue)])
+        batch = self.of(ours, reduction)
+        return batch if context.share.of == 1 else replace(batch, around=self._cameras_of(drawn, reduction))
 
-    def _drawn(self, context: Context) -> int:
-        if not self._queue:
-            self._queue = context.shuffled(len(self.views.images))
-        return self._queue.pop()
+    def _drawn(self, context: Context) -> list[int]:
+        """One process's."""
+        drawn: list[int] = []
+        while len(drawn) < self.photographs:
+            place = self._last_like(drawn)
+            if place is None:
+                self._queue = context.shuffled(len(self.views.images)) + self._queue
+            else:
+                drawn.append(self._queue.pop(place))
+        return drawn
+
+    def _last_like(self, drawn: list[int]) -> int | None:
+        """Where in the queue the next photograph is that is like these; None where there is none."""
+        kinds = self._kinds
+        places = range(len(self._queue) - 1, -1, -1)
+        return next((i for i in places if not drawn or kinds[self._queue[i]] == kinds[drawn[0]]), None)
+
+    def _cameras_of(self, indices: Sequence[int], reduction: int) -> Cameras:
+        """Of reduced photographs."""
+        cameras = [self._camera(index, reduction) for index in indices]
+        return cameras[0] if len(cameras) == 1 else Cameras.joined(cameras)
 
     def _camera(self, index: int, reduction: int) -> Cameras:
         """Of one reduced photograph; the last rows and columns that fill no block are cut, not squeezed in."""
@@ -191,22 +210,26 @@ class ImageBatches:
             self._cameras[index, reduction] = found
         return found
 
-    def image(self, index: int, reduction: int = 1) -> Batch:
-        """One photograph, reduced by a whole factor with an area filter."""
-        target = self._reduced.get((index, reduction))
-        if target is None:
-            target = _reduce(self.views.images[index], reduction)
-            if not isinstance(self.views.images, StoredImages):  # else these copies would grow past its cache
-                self._reduced[index, reduction] = target
+    def of(self, indices: Sequence[int], reduction: int = 1) -> Batch:
+        """Photographs of one size, reduced by a whole factor with an area filter."""
         views = self.views
         return Batch(
-            self._camera(index, reduction),
+            self._cameras_of(indices, reduction),
             None,
-            target[None].float() / 255,
-            valid=None if views.masks is None else _every(views.masks[index], reduction)[None],
-            depth=None if views.depths is None else _picked(views.depths[index], reduction)[None],
-            normals=None if views.normals is None else _picked(views.normals[index], reduction)[None],
+            torch.stack([self._image(index, reduction) for index in indices]).float() / 255,
+            valid=_each(views.masks, indices, lambda mask: _every(mask, reduction)),
+            depth=_each(views.depths, indices, lambda depth: _picked(depth, reduction)),
+            normals=_each(views.normals, indices, lambda normals: _picked(normals, reduction)),
         )
+
+    def _image(self, index: int, reduction: int) -> Tensor:
+        """One, as bytes."""
+        image = self._reduced.get((index, reduction))
+        if image is None:
+            image = _reduce(self.views.images[index], reduction)
+            if not isinstance(self.views.images, StoredImages):  # else these copies would grow past its cache
+                self._reduced[index, reduction] = image
+        return image
 
     def _reduction(self, progress: float) -> int:
         return next((factor for until, factor in self.coarse if progress < until), 1)
@@ -221,6 +244,13 @@ class ImageBatches:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue with the current order."""
         self._queue = [int(index) for index in state["queue"]]
+
+
+def _each(
+    tensors: Sequence[Tensor] | None, indices: Sequence[int], change: Callable[[Tensor], Tensor]
+) -> Tensor | None:
+    """Some of what belongs to photographs, changed, if there is any."""
+    return None if tensors is None else torch.stack([change(tensors[index]) for index in indices])
 
 
 def _reduce(image: UInt8[Tensor, "H W c"], factor: int) -> Tensor:

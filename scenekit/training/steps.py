@@ -76,8 +76,9 @@ class Step:
 class Training:
     """Everything that training changes; its state resumes bit for bit on a CPU when ``steps`` limits it.
 
-    ``share`` is this process's of every step's work; states are the same in all processes, but for the rows of a
-    ``division``: of these each has its own, and the first process's :meth:`state_dict` is that of the whole.
+    ``share`` is this process's of every step's work, ``photographs`` are how many it sees a step where batches are
+    whole ones. States are the same in all processes, but for the rows of a ``division``: of these each has its own,
+    and the first process's :meth:`state_dict` is that of the whole.
     """
 
     objective: Objective
@@ -86,6 +87,7 @@ class Training:
     controllers: Sequence[Controller] = ()
     averages: Averages | None = None
     share: Share = WHOLE
+    photographs: int = 1
     division: Division | None = None
     index: int = 0
     seconds: float = 0.0
@@ -94,7 +96,7 @@ class Training:
 
     def __post_init__(self) -> None:
         groups = self.objective.parameter_groups()
-        self.optimizer = Optimizer(groups, self.share.of)
+        self.optimizer = Optimizer(groups, self.batches)
         if self.generator.device.type == "cpu":
             self.passes = Watched(self.objective, self.share, groups, self.division)
         else:
@@ -102,6 +104,11 @@ class Training:
             self.passes = Late(
                 self.objective, self.share, groups, self.generator, self.optimizer.bad, state, self.division
             )
+
+    @property
+    def batches(self) -> int:
+        """How many a step sees at once of those that learning rates are for."""
+        return self.share.of * self.photographs
 
     @property
     def progress(self) -> float:
@@ -210,7 +217,7 @@ def steps(training: Training) -> Iterator[Step]:
 
 def _issue(training: Training) -> None:
     """Everything that one step does; on a GPU some of it is still to happen afterwards."""
-    context = Context(True, training.generator, training.progress, training.share)
+    context = Context(True, training.generator, training.progress, training.share, training.batches)
     for controller in training.controllers:
         controller.before_render(context)
     look = training.objective.next(context)

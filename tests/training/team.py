@@ -1,6 +1,5 @@
 """One of several processes that train the same small scenes: ``python -m tests.training.team FOLDER [DEVICE]``."""
 
-import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,6 @@ import torch
 
 from scenekit.assets.state import write_state
 from scenekit.cli.processes import joined
-from scenekit.core.cameras import Cameras
 from scenekit.core.context import WHOLE, Share
 from scenekit.core.lenses import Lens
 from scenekit.core.protocols import Batch, Context
@@ -21,7 +19,6 @@ from scenekit.renderers.volume import Marching
 from scenekit.representations import Gaussians, HashGrid, LowRank
 from scenekit.representations.networks import ColorNetwork, Networks
 from scenekit.training.batches import PixelBatches
-from scenekit.training.controllers.mcmc import Mcmc
 from scenekit.training.photographs import Photographs
 from scenekit.training.steps import steps
 
@@ -37,12 +34,14 @@ CASES: dict[str, tuple[Any, Any]] = {
 }
 
 
-def session(name: str, share: Share = WHOLE, device: str = "cpu") -> Session:
-    """A small training whose densification, where there is one, acts every eighth step.
+def session(name: str, share: Share = WHOLE, device: str = "cpu", photographs: int = 1) -> Session:
+    """A small training of so many photographs a step, whose densification, where there is one, acts every eighth.
 
     Its rates are those of one batch: larger ones make more of rounding than a comparison bears.
     """
     representation, family = CASES[name]
+    if isinstance(family, SplatFitting):
+        family = replace(family, batch_photographs=photographs)
     lens = Lens.of("equidistant", k1=0.1, k2=-0.02) if name == BENT else None
     capture = make(9, (48, 48), points=500, lens=lens)
     learnt = Supervision(refine_poses=name == BENT)
@@ -50,31 +49,27 @@ def session(name: str, share: Share = WHOLE, device: str = "cpu") -> Session:
     for controller in begun.training.controllers:
         growth = getattr(controller, "growth", None)
         if growth is not None:
-            controller.growth = replace(growth, every=8 * share.of, start=0.0, stop=1.0)  # type: ignore[attr-defined]
+            controller.growth = replace(  # type: ignore[attr-defined]
+                growth, every=8 * begun.training.batches, start=0.0, stop=1.0
+            )
     begun.training.optimizer.batches = 1
     return begun
 
 
 @dataclass
 class Doubled:
-    """Batches of one process that looks at what two would."""
+    """Pixels of one process that looks at what two would."""
 
-    inner: Any
+    inner: PixelBatches
 
     def next(self, context: Context) -> Batch:
-        if isinstance(self.inner, PixelBatches):
-            return self.inner.of(2 * self.inner.counted(), context)
-        return _joined(self.inner.next(context), self.inner.next(context))
+        return self.inner.of(2 * self.inner.counted(), context)
 
     def feedback(self, work: int, served: float) -> None:
         self.inner.feedback(work // 2, served)
 
     def state_dict(self) -> dict[str, Any]:
         return self.inner.state_dict()
-
-
-def _joined(one: Batch, other: Batch) -> Batch:
-    return Batch(Cameras.joined([one.cameras, other.cameras]), None, torch.cat([one.target, other.target]))
 
 
 def trained(begun: Session) -> dict[str, Any]:
@@ -89,14 +84,12 @@ def trained(begun: Session) -> dict[str, Any]:
 
 
 def alone_with_all_the_work(name: str, device: str = "cpu") -> dict[str, Any]:
-    """One process with the doubled batch, and with the noise that belongs to it."""
-    begun = session(name, device=device)
-    for controller in begun.training.controllers:
-        if isinstance(controller, Mcmc):
-            controller.noise *= math.sqrt(2)
+    """One process with the doubled batch."""
+    begun = session(name, device=device, photographs=2)
     objective = begun.training.objective
     assert isinstance(objective, Photographs)
-    objective.batches = Doubled(objective.batches)  # type: ignore[assignment]
+    if isinstance(objective.batches, PixelBatches):
+        objective.batches = Doubled(objective.batches)
     return trained(begun)
 
 

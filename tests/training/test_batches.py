@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -74,6 +76,39 @@ def test_every_photograph_comes_once_before_any_comes_again() -> None:
         assert len(sizes) == 2
 
 
+def test_photographs_of_a_step_are_alike_and_each_comes_once_before_others_of_its_kind_come_again() -> None:
+    views = replace(some_views(), cameras=some_views().cameras[[0, 1, 0, 0, 1]])
+    shown = [some_views().images[index] for index in (0, 1, 0, 0, 1)]
+    shown[2] = torch.cat([shown[2], shown[2][..., :1]], -1)  # with alpha: another kind
+    batches, context = (
+        ImageBatches(replace(views, images=tuple(shown)), photographs=2),
+        Context(generator=torch.Generator().manual_seed(1)),
+    )
+    kinds = []
+    for _ in range(30):
+        batch = batches.next(context)
+        assert len(set(batch.cameras.sizes)) == 1
+        assert len(batch.target) == len(batch.cameras) == 2
+        kinds.append((batch.cameras.sizes[0], batch.target.shape[-1]))
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {((6, 4), 3): 12, ((4, 8), 3): 12, ((6, 4), 4): 6}
+
+
+def test_masks_and_measurements_come_with_every_photograph_of_a_step() -> None:
+    views = replace(some_views(), cameras=some_views().cameras[[0, 0]], images=some_views().images[:1] * 2)
+    masks = tuple(torch.full((4, 6), bool(index)) for index in range(2))
+    depths, normals = (
+        tuple(mask.float() for mask in masks),
+        tuple(mask[..., None].float().expand(-1, -1, 3) for mask in masks),
+    )
+    batch = ImageBatches(replace(views, masks=masks, depths=depths, normals=normals), photographs=2).of([1, 0], 2)
+    assert batch.valid is not None
+    assert batch.depth is not None
+    assert batch.normals is not None
+    assert batch.valid.flatten(1).all(1).tolist() == [True, False]
+    assert batch.depth.flatten(1).mean(1).tolist() == batch.normals.flatten(1).mean(1).tolist() == [1.0, 0.0]
+    assert batch.target.shape == (2, 2, 3, 3)
+
+
 def test_reduced_photographs_keep_their_geometry() -> None:
     views = some_views()
     batches = ImageBatches(views, coarse=((0.5, 2),))
@@ -88,7 +123,7 @@ def test_transparent_pixels_do_not_bleed_into_a_reduced_photograph() -> None:
     image = torch.zeros(2, 2, 4, dtype=torch.uint8)
     image[0, 0] = torch.tensor([200, 100, 50, 255])
     views = Views(Cameras(torch.eye(4)[None, :3], torch.ones(1, 4), ((2, 2),)), (image,))
-    small = ImageBatches(views).image(0, reduction=2).target[0, 0, 0] * 255
+    small = ImageBatches(views).of([0], reduction=2).target[0, 0, 0] * 255
     assert torch.equal(small.round(), torch.tensor([200.0, 100.0, 50.0, 64.0]))
 
 

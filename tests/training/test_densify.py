@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from scenekit.core.cameras import Cameras
-from scenekit.core.context import Share
 from scenekit.core.lenses import Lens
 from scenekit.core.protocols import Change, Context, Rendering
 from scenekit.renderers.splats import SplatRenderer
@@ -116,9 +115,9 @@ def test_gradients_are_averaged_over_the_views_that_saw_a_gaussian() -> None:
     assert change.sources.tolist() == [0, 1, 1]
 
 
-def test_several_processes_count_the_photographs_of_all() -> None:
+def test_all_photographs_of_a_step_are_counted() -> None:
     growth = Growth(100, start=0.0, stop=0.5, every=10)
-    three = replace(at(0.1), share=Share(0, 3))
+    three = replace(at(0.1), batches=3)
     assert [seen for seen in range(3, 43, 3) if growth.due(seen, three)] == [12, 21, 30, 42]
     controller = DefaultDensification(model_of([SMALL], [0.5]), growth, Thresholds(reset_every=5))
     resets = [controller.after_backward(seen([0.0]), three) is not None for _ in range(4)]

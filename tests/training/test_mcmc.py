@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scenekit.core.context import WHOLE, Share
 from scenekit.core.protocols import Context, Rendering
 from scenekit.representations.gaussians import GaussianModel, Gaussians
 from scenekit.training.controllers import Growth, Mcmc
@@ -96,12 +95,12 @@ def test_noise_moves_transparent_gaussians_along_their_own_axes_and_leaves_opaqu
     assert model.means[1:].detach().std(0).tolist() == pytest.approx(expected, rel=0.05)
 
 
-def test_of_several_processes_the_noise_grows_as_the_learning_rates_do() -> None:
+def test_with_more_photographs_a_step_the_noise_grows_as_the_learning_rates_do() -> None:
     moved = []
-    for share in (WHOLE, Share(1, 4)):
+    for batches in (1, 4):
         model = model_of([DEAD] * 5)
         before = model.means.detach().clone()
-        Mcmc(model, growth(max_count=10)).after_step(replace(at(), share=share))
+        Mcmc(model, growth(max_count=10)).after_step(replace(at(), batches=batches))
         moved.append(model.means.detach() - before)
     assert moved[0].abs().min() > 0
     torch.testing.assert_close(moved[1], 2 * moved[0])

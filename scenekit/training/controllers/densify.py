@@ -61,7 +61,7 @@ class DefaultDensification:
 
     def after_backward(self, rendering: Rendering, context: Context) -> Change | None:
         """Gather screen gradients; every so often change the rows."""
-        self.step += context.share.of
+        self.step += context.batches
         if context.progress >= self.growth.stop:
             return None
         self._gather(rendering)

@@ -36,7 +36,7 @@ class Mcmc:
 
     def after_backward(self, rendering: Rendering, context: Context) -> Change | None:
         """Every so often put the dead beside the living and grow."""
-        self.step += context.share.of
+        self.step += context.batches
         if not self.growth.due(self.step, context) or not self.model.rows.total(len(self.model)):
             return None
         return self._relocated(context.generator)
@@ -46,7 +46,7 @@ class Mcmc:
         """Shake the transparent ones along their own axes, the more the faster means still learn."""
         model = self.model
         means = next(group for group in model.parameter_groups() if group.name == "means")
-        rate = means.rate(context.progress, context.share.of)
+        rate = means.rate(context.progress, context.batches)
         idle = (-100 * (model.opacity_logits.sigmoid() - DEAD)).sigmoid()
         shape = (model.rows.total(len(model)), 3)
         noise = torch.randn(shape, generator=context.generator, device=idle.device, dtype=model.means.dtype)

@@ -11,8 +11,8 @@ from scenekit.core.protocols import Context
 class Growth:
     """The schedule of densification: its span in progress, its rhythm in photographs.
 
-    Spans are in progress so that a run over minutes has them too; the rhythm is in photographs, of which each of
-    several processes sees one a step, because what is gathered between two acts is gathered from one after another.
+    Spans are in progress so that a run over minutes has them too; the rhythm is in photographs, of which a step may
+    see several, because what is gathered between two acts is gathered from one after another.
 
     Attributes:
         max_count: Gaussians at most, ever.
@@ -43,4 +43,4 @@ class Growth:
 
 def completed(every: int, seen: int, context: Context) -> bool:
     """Whether this step's photographs, the last of ``seen``, brought another ``every`` of them to an end."""
-    return seen // every > (seen - context.share.of) // every
+    return seen // every > (seen - context.batches) // every

@@ -31,7 +31,7 @@ class SquareGrid:
 
     def after_backward(self, rendering: Rendering, context: Context) -> Change | None:
         """Sort where the one before has just changed the rows."""
-        self.step += context.share.of
+        self.step += context.batches
         if not self.growth.due(self.step, context) or not len(self.model):
             return None
         order = sorted_rows(self.model, context.generator)
