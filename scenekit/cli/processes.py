@@ -39,7 +39,7 @@ def joined() -> Iterator[Share]:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     processes.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     if torch.cuda.is_available():
-        processes.all_reduce(torch.zeros(1, device="cuda"))  # NCCL takes seconds to begin, which are no training's
+        _begin(count)
     share = Share(int(os.environ["RANK"]), count)
     if share.rank > 0:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -47,6 +47,13 @@ def joined() -> Iterator[Share]:
     yield share
     gc.collect()  # NCCL waits for the last CUDA graph that it is in, and trainings are cycles
     processes.destroy_process_group()
+
+
+def _begin(count: int) -> None:
+    """NCCL takes seconds to connect processes, for each kind of talk: they are no training's."""
+    sent = torch.zeros(count, device="cuda")
+    processes.all_reduce(sent)
+    processes.all_to_all_single(torch.empty_like(sent), sent)
 
 
 def launched() -> bool:
