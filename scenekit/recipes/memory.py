@@ -51,9 +51,11 @@ CELL_COPIES = 3  # of the grid of all cascades: itself, its update, and what a c
 # Of each parameter: itself, its gradient, two moments, its average or a transient of the step, and what a checkpoint
 # copies of these while it is written.
 COPIES = 8
-# Of each parameter on a GPU: itself, two moments and its average; the first three as they were at two earlier steps, to
-# which training goes back when it diverges; and gradients, of a step as it is first run and of recorded ones.
+# Of each parameter on a GPU: itself, two moments, its average or what densification makes anew; all that a state has of
+# it as it was at two earlier steps, to which training goes back when it diverges; and gradients, of a step as it is first
+# run and of recorded ones.
 COPIES_ON_GPU = 4 + 2 * 3 + 2
+AVERAGED = 2  # more of these where an average is kept, for it is in the states as well
 MERGED = (
     6  # of each parameter of a divided training, in the first process's main memory: gathered, and a checkpoint's copy
 )
@@ -153,12 +155,11 @@ def plans_of(session: Session, limit: float | None = None) -> list[Plan]:
     hosted = _is_hosted(session)
     main = images if hosted else bytes_of_photographs(capture)
     there = 0.0 if hosted else len(capture.train) / len(capture.images)  # those learnt from, beside all in the capture
-    copies = COPIES_BESIDE * copy + _bytes_merged(session, copy)
+    beside = COPIES_BESIDE * copy + _bytes_merged(session, copy)
+    on_gpu = (COPIES_ON_GPU + (0 if session.training.averages is None else AVERAGED)) * copy
     return [
-        plan_of("memory", limit, main, companions, copies, 0, 0, PROCESS_WITH_GPU),
-        plan_of(
-            "GPU memory", free, there * images, there * companions, COPIES_ON_GPU * copy, cells, RECORDED * step, ON_GPU
-        ),
+        plan_of("memory", limit, main, companions, beside, 0, 0, PROCESS_WITH_GPU),
+        plan_of("GPU memory", free, there * images, there * companions, on_gpu, cells, RECORDED * step, ON_GPU),
     ]
 
 

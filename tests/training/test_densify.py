@@ -118,10 +118,10 @@ def test_gradients_are_averaged_over_the_views_that_saw_a_gaussian() -> None:
 def test_all_photographs_of_a_step_are_counted() -> None:
     growth = Growth(100, start=0.0, stop=0.5, every=10)
     three = replace(at(0.1), batches=3)
-    assert [seen for seen in range(3, 73, 3) if growth.due(seen, three)] == [18, 36, 51, 69]  # 17, 34, 51, 68
+    assert [seen for seen in range(3, 43, 3) if growth.due(seen, three)] == [12, 21, 30, 42]
     controller = DefaultDensification(model_of([SMALL], [0.5]), growth, Thresholds(reset_every=5))
-    acts = [controller.after_backward(seen([0.0]), three) is not None for _ in range(7)]
-    assert acts == [False, False, True, False, False, True, False]  # resets every 9; 18 bring densification as well
+    resets = [controller.after_backward(seen([0.0]), three) is not None for _ in range(4)]
+    assert resets == [False, True, False, True]  # after 6 and 12 photographs; 12 bring densification as well
 
 
 def test_a_tight_budget_takes_the_largest_gradients_first() -> None:

@@ -68,13 +68,6 @@ def test_the_count_grows_by_five_per_cent_up_to_the_cap() -> None:
     assert Mcmc(model, growth(max_count=100)).after_backward(NOTHING, at()) is None
 
 
-def test_with_more_photographs_a_step_acts_are_rarer_and_bring_as_many_more() -> None:
-    controller = Mcmc(model_of([0.5] * 1000), Growth(2000, start=0.0, stop=0.8, every=4))
-    changes = [controller.after_backward(NOTHING, replace(at(), batches=4)) for _ in range(4)]
-    found = [None if change is None else len(change.sources) for change in changes]
-    assert found == [None, 1102, None, 1102]  # after 8 photographs, not 4; 1.05^2
-
-
 def test_where_all_are_dead_nothing_moves() -> None:
     assert Mcmc(model_of([0.001] * 3), growth(max_count=10)).after_backward(NOTHING, at()) is None
 

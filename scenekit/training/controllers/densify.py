@@ -13,7 +13,7 @@ from torch import Tensor
 from scenekit.core.protocols import Change, Context, Rendering
 from scenekit.core.transforms import matrix_from_quaternion
 from scenekit.representations.gaussians import GaussianModel
-from scenekit.training.controllers.schedules import Growth, completed, period
+from scenekit.training.controllers.schedules import Growth, completed
 
 SPLIT_SHRINK = 1.6  # how much smaller the two halves of a split Gaussian are
 
@@ -28,7 +28,7 @@ class Thresholds:
         small: largest scale, in units of the scene's, up to which it is cloned rather than split.
         opacity: below which it is pruned.
         large: scale, in units of the scene's, above which it is pruned once opacities have been reset.
-        reset_every: photographs between two resets of all opacities to twice ``opacity``; as ``Growth.every``.
+        reset_every: photographs between two resets of all opacities to twice ``opacity``.
     """
 
     gradient: float = 2e-4
@@ -108,7 +108,7 @@ class DefaultDensification:
         own = (self.model.log_scales.amax(-1), self.model.opacity_logits, self.lengths / self.seen.clamp(min=1))
         log_largest, logits, gradients = rows.whole(torch.stack(own, -1)).unbind(-1)
         largest, kept = log_largest.exp(), logits.sigmoid() >= self.thresholds.opacity
-        if self.step > period(self.thresholds.reset_every, context):
+        if self.step > self.thresholds.reset_every:
             kept &= largest <= self.thresholds.large * scale
         chosen = self._chosen(kept, gradients, context.progress)
         small = largest <= self.thresholds.small * scale

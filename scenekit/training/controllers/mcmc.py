@@ -18,7 +18,7 @@ from scenekit.training.controllers.schedules import Growth
 
 DEAD = 0.005  # opacity up to which a Gaussian is dead
 MOST_COPIES = 51  # the scale's alternating sum loses its digits beyond
-GROWTH = 1.05  # of the count, at each act; of more where acts are rarer, because steps see several photographs
+GROWTH = 1.05  # of the count, at each act
 NOISE = 5e5  # of the positions, in units of their learning rate
 
 
@@ -39,7 +39,7 @@ class Mcmc:
         self.step += context.batches
         if not self.growth.due(self.step, context) or not self.model.rows.total(len(self.model)):
             return None
-        return self._relocated(context)
+        return self._relocated(context.generator)
 
     @torch.no_grad()
     def after_step(self, context: Context) -> None:
@@ -64,17 +64,17 @@ class Mcmc:
         self.step = int(state["step"])
 
     @torch.no_grad()
-    def _relocated(self, context: Context) -> Change | None:
+    def _relocated(self, generator: torch.Generator | None) -> Change | None:
         model = self.model
         opacities = model.rows.whole(model.opacity_logits.detach()).sigmoid()
         count = len(opacities)
         dead = opacities <= DEAD
         weights = opacities.masked_fill(dead, 0)
-        born = max(0, min(self.growth.max_count, int(GROWTH ** math.sqrt(context.batches) * count)) - count)
+        born = max(0, min(self.growth.max_count, int(GROWTH * count)) - count)
         moved = int(dead.sum())
         if moved + born == 0 or moved == count:
             return None
-        drawn = _draw(weights, moved + born, context.generator)
+        drawn = _draw(weights, moved + born, generator)
         sources = torch.arange(count + born, device=weights.device)
         sources[:count][dead] = drawn[:moved]
         sources[count:] = drawn[moved:]
