@@ -5,8 +5,9 @@
 Every row is a short training, three times, in a process of its own; ``off`` is the prediction over the measured peak,
 less one, in the run where that is the farthest from nothing, and ``peaks_mib`` holds all; on a GPU ``gpu_off`` is the
 same of its own memory, as nvidia-smi counts it, with the driver's part: nobody else may use it. What is predicted is as
-many Gaussians as there may be: of bonsai there are so many from the start. Rows ``...-gpu`` need one. Results go to
-``benchmarks/results/memory.json``. The promise is 20 %.
+many Gaussians as there may be: of bonsai there are so many from the start. Of fox and lego points are triangulated
+before a training of Gaussians. Rows ``...-gpu`` need a GPU. Results go to ``benchmarks/results/memory.json``. The
+promise is 20 %.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "gaussians-small": ("synthetic", (*SPLATS, "2", "--max-count", "10000")),
     "gaussians-medium": ("bonsai", (*SPLATS, "2", "--max-count", "40000")),
     "gaussians-large": ("bonsai", (*SPLATS, "1", "--max-count", "60000")),
+    "gaussians-points-fox": ("fox", (*SPLATS, "4", "--max-count", "20000")),
+    "gaussians-points-lego": ("lego", (*SPLATS, "8", "--max-count", "20000")),
     "hash_grid-small": ("synthetic", (*FIELD, "2", "--batch-samples", "32768")),
     "hash_grid-medium": ("bonsai", (*FIELD, "2", "--batch-samples", "131072")),
     "hash_grid-large-batch": ("synthetic", (*FIELD, "2", "--batch-samples", "524288")),

@@ -40,12 +40,14 @@ class Features:
 
 
 def detect(images: Images) -> list[Features]:
-    """SIFT of every image, two images at a time.
-
-    Many images get fewer features each: matching costs their square, and more views see every point.
-    """
-    most = round(MOST_FEATURES * min(1.0, (MANY_IMAGES / max(1, len(images))) ** 0.5))
+    """SIFT of every image, two images at a time."""
+    most = most_features(len(images))
     return two_at_a_time(lambda index: _detect(most, images[index]), range(len(images)))
+
+
+def most_features(images: int) -> int:
+    """Of each of so many: of many fewer, for matching costs their square, and more views see every point."""
+    return round(MOST_FEATURES * min(1.0, (MANY_IMAGES / max(1, images)) ** 0.5))
 
 
 def _detect(most: int, image: UInt8[Tensor, "H W C"]) -> Features:

@@ -27,6 +27,7 @@ from scenekit.data.capture import Capture
 from scenekit.data.colmap import quiet
 from scenekit.data.features import EPIPOLAR_PIXELS, Features, detect, match_pairs, neighbours
 from scenekit.data.images import cameras_of, load_images
+from scenekit.data.memory import give_back
 from scenekit.data.store import Images, StoredImages
 
 if TYPE_CHECKING:
@@ -74,6 +75,15 @@ def triangulate(capture: Capture, cache: Path | None = None, *, doubted: bool = 
     file = None if cache is None else cache / f"points-{_key(capture, doubted)}.npz"
     if file is not None and file.is_file():
         return _stored(file)
+    result = _found(capture, doubted=doubted)
+    give_back()  # small blocks would stay with the process through the training
+    if file is not None:
+        _store(file, result)
+    return result
+
+
+def _found(capture: Capture, *, doubted: bool) -> Triangulation:
+    """From the photographs, whatever a cache holds."""
     wall, cpu = time.perf_counter(), time.process_time()
     images, cameras = _photographs(capture)
     pairs = neighbours(cameras, NEIGHBOURS)
@@ -88,10 +98,7 @@ def triangulate(capture: Capture, cache: Path | None = None, *, doubted: bool = 
         points, posed = _colored(better[0], images).moved(frame), better[1].moved(frame)
     angle = 0.0 if better is None else turned(cameras, posed)
     seconds = time.perf_counter() - wall, time.process_time() - cpu
-    result = Triangulation(points, len(images), len(pairs), posed.world_from_camera, angle, *seconds)
-    if file is not None:
-        _store(file, result)
-    return result
+    return Triangulation(points, len(images), len(pairs), posed.world_from_camera, angle, *seconds)
 
 
 def _photographs(capture: Capture) -> tuple[Images, Cameras]:

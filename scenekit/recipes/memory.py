@@ -26,7 +26,8 @@ from scenekit.recipes.configs import SplatFitting, VolumeFitting
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
 from scenekit.recipes.load import configs_of
-from scenekit.recipes.train import Session
+from scenekit.recipes.point_plans import triangulation_bytes
+from scenekit.recipes.train import Session, wants_points
 from scenekit.renderers.background import SphereBackground
 from scenekit.renderers.occupancy import JUDGED
 from scenekit.renderers.scene import Scene, home_of
@@ -51,11 +52,11 @@ CELL_COPIES = 3  # of the grid of all cascades: itself, its update, and what a c
 # Of each parameter: itself, its gradient, two moments, its average or a transient of the step, and what a checkpoint
 # copies of these while it is written.
 COPIES = 8
-# Of each parameter on a GPU: itself, two moments, its average or what densification makes anew; all that a state has of
-# it as it was at two earlier steps, to which training goes back when it diverges; and gradients, of a step as it is first
-# run and of recorded ones.
+# Of each parameter on a GPU: itself, two moments, its average or what densification makes anew; the first three as they
+# were at two earlier steps, to which training goes back when it diverges; and gradients, of a step as it is first run
+# and of recorded ones.
 COPIES_ON_GPU = 4 + 2 * 3 + 2
-AVERAGED = 2  # more of these where an average is kept, for it is in the states as well
+AVERAGED = 2  # more of these where an average is kept: it is in those earlier states as well
 MERGED = (
     6  # of each parameter of a divided training, in the first process's main memory: gathered, and a checkpoint's copy
 )
@@ -122,6 +123,7 @@ class Plan:
 REMEDIES = {
     "photographs": "decode them when they are needed with --cache 1, or shrink them with --downscale 2",
     "masks, depth and normals": "shrink them with the photographs, --downscale 2",
+    "points": "bring the points of a COLMAP model, or close other programs",
     "parameters": "choose a smaller table or fewer splats (--log2-table, --max-count)",
     "empty space": "tell it apart in coarser cells (--marching.grid 64)",
     "a step": "look at less in a step (--batch-samples, --batch-photographs, --downscale 2)",
@@ -148,28 +150,33 @@ def plans_of(session: Session, limit: float | None = None) -> list[Plan]:
     step = step_of(renderer, representation, family_fitting, pixels, _added(session))
     limit = memory_in_reach() if limit is None else limit
     device = session.scene.device
+    triangulated = session.triangulation is not None and session.triangulation.wall_seconds > 0  # now, not before
     if device.type == "cpu":
         kept = COPIES * copy + _bytes_merged(session, copy)
-        return [plan_of("memory", limit, images, companions, kept, cells, step, PROCESS)]
+        points = _left_of_points(capture, kept + cells + step) if triangulated else 0.0
+        return [plan_of("memory", limit, images, companions, points, kept, cells, step, PROCESS)]
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
     hosted = _is_hosted(session)
     main = images if hosted else bytes_of_photographs(capture)
     there = 0.0 if hosted else len(capture.train) / len(capture.images)  # those learnt from, beside all in the capture
     beside = COPIES_BESIDE * copy + _bytes_merged(session, copy)
+    points = _left_of_points(capture, beside) if triangulated else 0.0
     on_gpu = (COPIES_ON_GPU + (0 if session.training.averages is None else AVERAGED)) * copy
     return [
-        plan_of("memory", limit, main, companions, beside, 0, 0, PROCESS_WITH_GPU),
-        plan_of("GPU memory", free, there * images, there * companions, on_gpu, cells, RECORDED * step, ON_GPU),
+        plan_of("memory", limit, main, companions, points, beside, 0, 0, PROCESS_WITH_GPU),
+        plan_of("GPU memory", free, there * images, there * companions, 0, on_gpu, cells, RECORDED * step, ON_GPU),
     ]
 
 
 def training_plan(capture: Capture, representation: Any, family_fitting: Any, limit: float) -> Plan:
-    """The same of a training on a CPU that nobody has prepared: without triangulation, or anything else that lasts."""
+    """The same of a training on a CPU that nobody has prepared."""
     inside = capture.cameras.moved(capture.scene_from_world).to(dtype=torch.float32)
     renderer = blank(representation, family_fitting, capture.bounds, inside)
     images, companions = _photographs(capture, renderer), _companions(capture)
     learning = bytes_of_learning(renderer, representation, family_fitting, largest(capture.cameras))
-    return plan_of("memory", limit, images, companions, *learning, PROCESS)
+    found = FAMILIES[representation.renderer].needs_points and wants_points(capture)
+    points = _left_of_points(capture, sum(learning)) if found else 0.0
+    return plan_of("memory", limit, images, companions, points, *learning, PROCESS)
 
 
 def conversion_plan(
@@ -211,6 +218,11 @@ def bytes_of_learning(
 def plan_of(of: str, limit: float, *sizes: float) -> Plan:
     """Sizes in the order of REMEDIES."""
     return Plan({name: size for name, size in zip(REMEDIES, sizes, strict=True) if size}, limit, of)
+
+
+def _left_of_points(capture: Capture, later: float) -> float:
+    """What triangulating points takes beyond ``later`` bytes for other things; photographs are opened for it anew."""
+    return max(0.0, bytes_of_opening(capture) + triangulation_bytes(capture) - later)
 
 
 def _is_hosted(session: Session) -> bool:

@@ -8,16 +8,16 @@ from scenekit.data.decode import find_photographs, image_size
 from scenekit.data.registration.settings import Settings, tries
 from scenekit.data.signals import open_signal
 from scenekit.data.signals.surface import POOL
-from scenekit.recipes.export_plans import MESH_LIBRARIES, MIB
+from scenekit.recipes.export_plans import MESH_LIBRARIES
 from scenekit.recipes.fit import SignalFitting, field_of
 from scenekit.recipes.memory import COPIES, PROCESS, Plan
+from scenekit.recipes.point_plans import MATCHER
 from scenekit.recipes.signals import default_representation
 from scenekit.training.points import PROBE
 
 READ = 7 / 3  # times the bytes of a signal while it is read: a picture has four bytes a pixel then, besides its three
 POINT_FLOATS = 100  # of a point on its way through a field and back
 POOLED = 48  # bytes of a point about a surface: its place, its distance, and where it was drawn
-MATCHER = 60 * MIB  # pycolmap, once it is loaded
 SOUGHT = 620  # bytes of a pixel in which features are looked for: twice as large, in octaves
 
 

@@ -197,10 +197,13 @@ def _triangulated(capture: Capture, cache: Path | None, supervision: Supervision
     Those that finding poses left are few, half as many for fox, and cost Gaussians 0.4 dB there (270x480, 1,000 steps).
     Matching through bent lenses is not done: Gaussians start from random points there.
     """
+    return triangulate(capture, cache, doubted=supervision.refine_poses) if wants_points(capture) else None
+
+
+def wants_points(capture: Capture) -> bool:
+    """Whether points are triangulated where some are needed."""
     lasting = capture.points is not None and not _was_processed(capture)
-    if lasting or not capture.cameras.are_pinholes:
-        return None
-    return triangulate(capture, cache, doubted=supervision.refine_poses)
+    return not lasting and capture.cameras.are_pinholes
 
 
 def _was_processed(capture: Capture) -> bool:

@@ -12,9 +12,10 @@ import torch
 from scenekit import DenseGrid, Gaussians, HashGrid, LowRank, Mlp
 from scenekit.cli import main
 from scenekit.core.checks import BadInput
-from scenekit.data import open_capture
+from scenekit.data import StoredImages, open_capture
+from scenekit.data.features import MOST_FEATURES
 from scenekit.recipes import Fitting, memory, prepare
-from scenekit.recipes.configs import VolumeFitting
+from scenekit.recipes.configs import SplatFitting, VolumeFitting
 from scenekit.recipes.memory import (
     COPIES,
     GIB,
@@ -24,7 +25,9 @@ from scenekit.recipes.memory import (
     bytes_of_opening,
     left_of_opening,
     plans_of,
+    training_plan,
 )
+from scenekit.recipes.point_plans import FEATURE_FLOATS, MATCHER, SOUGHT_IN, triangulation_bytes
 from scenekit.renderers.volume import Marching
 from scenekit.training.steps import steps
 from tests.data.captures import SIZE, sample, write_colmap, write_transforms
@@ -96,6 +99,38 @@ def test_a_gpu_holds_photographs_parameters_and_the_step_and_main_memory_the_res
     assert there.parts["parameters"] > alone.parts["parameters"] > here.parts["parameters"]
     splats = plans_of(prepare(capture, Gaussians(max_count=1000), Fitting(steps=1)))[1]
     assert splats.parts["photographs"] == len(capture.train) * EACH
+
+
+def test_triangulating_points_counts_beyond_what_training_takes_and_only_where_it_happens(tmp_path: Path) -> None:
+    bare = open_capture(write_transforms(tmp_path / "bare", sample()))
+    given = open_capture(write_colmap(tmp_path / "given", sample()))
+    field = training_plan(bare, HashGrid(log2_table=10), COARSE, 8 * GIB)
+    assert "points" not in field.parts
+    assert "points" not in training_plan(given, Gaussians(max_count=1000), SplatFitting(), 8 * GIB).parts
+    plans = [training_plan(bare, Gaussians(max_count=count), SplatFitting(), 8 * GIB) for count in (1000, 2000)]
+    less, more = (plan.parts["points"] for plan in plans)
+    assert plans[0].total == pytest.approx(plans[1].total)  # the peak is that of triangulating, whatever comes later
+    assert less > more > 0
+    assert "points" not in training_plan(bare, Gaussians(max_count=10_000_000), SplatFitting(), 8 * GIB).parts
+
+
+def test_photographs_are_counted_as_they_are_matched_and_a_cache_holds_few_of_them(tmp_path: Path) -> None:
+    root = write_transforms(tmp_path / "capture", sample())
+    whole, small = open_capture(root), open_capture(root, downscale=2)
+    assert triangulation_bytes(whole) == triangulation_bytes(small)  # at a size of its own
+    stored = replace(whole, images=StoredImages(whole.source.photographs, 1.0, EACH))
+    assert triangulation_bytes(whole) - triangulation_bytes(stored) == (len(whole.train) - 1) * EACH
+    features = len(whole.train) * MOST_FEATURES * FEATURE_FLOATS * 4
+    assert triangulation_bytes(stored) == EACH + features + SOUGHT_IN * EACH / 4 + MATCHER
+
+
+def test_several_photographs_a_step_take_as_many_times_the_memory_of_one(tmp_path: Path) -> None:
+    capture = open_capture(write_colmap(tmp_path / "capture", sample()))
+    one, three = (
+        training_plan(capture, Gaussians(max_count=1000), SplatFitting(batch_photographs=count), 8 * GIB)
+        for count in (1, 3)
+    )
+    assert three.parts["a step"] == pytest.approx(3 * one.parts["a step"])
 
 
 def test_small_blocks_of_decoding_stay_with_the_process_and_large_ones_make_room(

@@ -10,11 +10,14 @@ import pytest
 import torch
 
 from scenekit.core.checks import BadInput
+from scenekit.core.protocols import Context
 from scenekit.data import Capture, synthetic
 from scenekit.data.triangulate import Triangulation
 from scenekit.recipes import Fitting, prepare
+from scenekit.recipes.configs import SplatFitting
 from scenekit.recipes.corrections import Supervision
 from scenekit.representations import Gaussians, HashGrid
+from scenekit.training.steps import steps
 
 
 def capture() -> Capture:
@@ -74,3 +77,16 @@ def test_what_the_capture_cannot_serve_is_refused_before_points_are_looked_for(
     with pytest.raises(BadInput, match=found):
         prepare(millimetres, Gaussians(max_count=50), Fitting(steps=1), supervision=supervision)
     assert asked == []
+
+
+@pytest.mark.bad_input
+def test_a_step_sees_one_photograph_at_least(asked: list[bool]) -> None:
+    with pytest.raises(BadInput, match="--batch-photographs: wanted 1 or more, found 0"):
+        prepare(capture(), Gaussians(max_count=50), Fitting(steps=1), SplatFitting(batch_photographs=0))
+
+
+def test_training_looks_at_as_many_photographs_a_step_as_it_is_asked_to(asked: list[bool]) -> None:
+    session = prepare(capture(), Gaussians(max_count=50), Fitting(steps=2), SplatFitting(batch_photographs=3))
+    assert session.training.batches == session.training.optimizer.batches == 3
+    assert len(session.training.objective.next(Context(generator=torch.Generator())).target) == 3
+    assert len(list(steps(session.training))) == 2
