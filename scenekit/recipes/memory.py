@@ -26,7 +26,7 @@ from scenekit.recipes.configs import SplatFitting, VolumeFitting
 from scenekit.recipes.families import FAMILIES
 from scenekit.recipes.family import Surroundings
 from scenekit.recipes.load import configs_of
-from scenekit.recipes.point_plans import triangulation_bytes
+from scenekit.recipes.point_plans import MATCHER, triangulation_bytes
 from scenekit.recipes.train import Session, wants_points
 from scenekit.renderers.background import SphereBackground
 from scenekit.renderers.occupancy import JUDGED
@@ -123,7 +123,7 @@ class Plan:
 REMEDIES = {
     "photographs": "decode them when they are needed with --cache 1, or shrink them with --downscale 2",
     "masks, depth and normals": "shrink them with the photographs, --downscale 2",
-    "points": "bring the points of a COLMAP model, or close other programs",
+    "the beginning": "shrink the files of the photographs, or bring the points of a COLMAP model",
     "parameters": "choose a smaller table or fewer splats (--log2-table, --max-count)",
     "empty space": "tell it apart in coarser cells (--marching.grid 64)",
     "a step": "look at less in a step (--batch-samples, --batch-photographs, --downscale 2)",
@@ -151,19 +151,20 @@ def plans_of(session: Session, limit: float | None = None) -> list[Plan]:
     limit = memory_in_reach() if limit is None else limit
     device = session.scene.device
     triangulated = session.triangulation is not None and session.triangulation.wall_seconds > 0  # now, not before
+    matcher = _matcher(capture, triangulated=triangulated)
     if device.type == "cpu":
         kept = COPIES * copy + _bytes_merged(session, copy)
-        points = _left_of_points(capture, kept + cells + step) if triangulated else 0.0
-        return [plan_of("memory", limit, images, companions, points, kept, cells, step, PROCESS)]
+        before = _beginning(capture, kept + cells + step, triangulated=triangulated)
+        return [plan_of("memory", limit, images, companions, before, kept, cells, step, PROCESS + matcher)]
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
     hosted = _is_hosted(session)
     main = images if hosted else bytes_of_photographs(capture)
     there = 0.0 if hosted else len(capture.train) / len(capture.images)  # those learnt from, beside all in the capture
     beside = COPIES_BESIDE * copy + _bytes_merged(session, copy)
-    points = _left_of_points(capture, beside) if triangulated else 0.0
+    before = _beginning(capture, beside, triangulated=triangulated)
     on_gpu = (COPIES_ON_GPU + (0 if session.training.averages is None else AVERAGED)) * copy
     return [
-        plan_of("memory", limit, main, companions, points, beside, 0, 0, PROCESS_WITH_GPU),
+        plan_of("memory", limit, main, companions, before, beside, 0, 0, PROCESS_WITH_GPU + matcher),
         plan_of("GPU memory", free, there * images, there * companions, 0, on_gpu, cells, RECORDED * step, ON_GPU),
     ]
 
@@ -174,9 +175,10 @@ def training_plan(capture: Capture, representation: Any, family_fitting: Any, li
     renderer = blank(representation, family_fitting, capture.bounds, inside)
     images, companions = _photographs(capture, renderer), _companions(capture)
     learning = bytes_of_learning(renderer, representation, family_fitting, largest(capture.cameras))
-    found = FAMILIES[representation.renderer].needs_points and wants_points(capture)
-    points = _left_of_points(capture, sum(learning)) if found else 0.0
-    return plan_of("memory", limit, images, companions, points, *learning, PROCESS)
+    triangulated = FAMILIES[representation.renderer].needs_points and wants_points(capture)
+    before = _beginning(capture, sum(learning), triangulated=triangulated)
+    process = PROCESS + _matcher(capture, triangulated=triangulated)
+    return plan_of("memory", limit, images, companions, before, *learning, process)
 
 
 def conversion_plan(
@@ -220,9 +222,11 @@ def plan_of(of: str, limit: float, *sizes: float) -> Plan:
     return Plan({name: size for name, size in zip(REMEDIES, sizes, strict=True) if size}, limit, of)
 
 
-def _left_of_points(capture: Capture, later: float) -> float:
-    """What triangulating points takes beyond ``later`` bytes for other things; photographs are opened for it anew."""
-    return max(0.0, bytes_of_opening(capture) + triangulation_bytes(capture) - later)
+def _beginning(capture: Capture, later: float, *, triangulated: bool) -> float:
+    """What opening photographs takes beyond ``later`` bytes for other things, and triangulating points, which opens
+    them once more: all of that is given back before training."""
+    opening = 0.0 if isinstance(capture.images, StoredImages) else bytes_of_opening(capture)
+    return max(0.0, opening + (triangulation_bytes(capture) if triangulated else 0.0) - later)
 
 
 def _is_hosted(session: Session) -> bool:
@@ -249,9 +253,18 @@ def bytes_of_opening(capture: Capture) -> float:
     """What it takes to decode its photographs, some at a time, besides what is kept of them."""
     if capture.source is None:
         return 0.0
-    lenses = [photograph.lens for photograph in capture.source.photographs]
-    whole = all(stays(lens, capture.cameras.lenses is not None) for lens in lenses)
-    return float(AT_A_TIME * _pixels_of_files(capture) * (DECODED if whole else UNDISTORTED))
+    return float(AT_A_TIME * _pixels_of_files(capture) * (UNDISTORTED if _undistorts(capture) else DECODED))
+
+
+def _undistorts(capture: Capture) -> bool:
+    """Whether photographs are resampled without their lens."""
+    photographs = [] if capture.source is None else capture.source.photographs
+    return any(not stays(photograph.lens, capture.cameras.lenses is not None) for photograph in photographs)
+
+
+def _matcher(capture: Capture, *, triangulated: bool) -> float:
+    """Of pycolmap, where something asks for it: it stays with the process."""
+    return MATCHER if triangulated or _undistorts(capture) else 0.0
 
 
 def left_of_opening(capture: Capture, later: float) -> float:

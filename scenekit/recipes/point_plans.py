@@ -7,7 +7,7 @@ from scenekit.data.features import most_features
 from scenekit.data.store import StoredImages
 from scenekit.data.triangulate import LONGEST_SIDE
 
-MATCHER = 60 * 2**20  # pycolmap, once it is loaded
+MATCHER = 60 * 2**20  # pycolmap, once it is loaded: to triangulate, and to undistort
 SOUGHT_IN = 750  # bytes of a pixel of two photographs in which features are looked for at once: see `triangulate`
 FEATURE_FLOATS = 2 + 128  # where it is, and its descriptor
 
@@ -22,7 +22,7 @@ def triangulation_bytes(capture: Capture) -> float:
     stored = isinstance(capture.images, StoredImages)
     again = 0.0 if capture.source is None else channels * float(max(pixels) if stored else sum(pixels))
     features = len(sizes) * most_features(len(sizes)) * 4 * FEATURE_FLOATS
-    return again + features + SOUGHT_IN * max(pixels) + MATCHER
+    return again + features + SOUGHT_IN * max(pixels)
 
 
 def _sizes(capture: Capture) -> list[tuple[float, float]]:

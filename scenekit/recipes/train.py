@@ -16,6 +16,7 @@ from scenekit.core.cloud import PointCloud
 from scenekit.core.context import WHOLE, Share
 from scenekit.core.protocols import Correction
 from scenekit.data import Capture, open_capture
+from scenekit.data.memory import give_back
 from scenekit.data.registration.settings import REPORT
 from scenekit.data.store import StoredImages, channels_of
 from scenekit.data.triangulate import Triangulation, triangulate
@@ -75,6 +76,7 @@ def prepare(
         cache: folder in which triangulated points are kept.
         share: of the work, where several processes train one scene.
     """
+    give_back()  # what decoding has left
     family = FAMILIES[representation.renderer]
     fitting = fitting or Fitting()
     family_fitting = family_fitting or family.fitting()

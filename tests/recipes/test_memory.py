@@ -12,7 +12,7 @@ import torch
 from scenekit import DenseGrid, Gaussians, HashGrid, LowRank, Mlp
 from scenekit.cli import main
 from scenekit.core.checks import BadInput
-from scenekit.data import StoredImages, open_capture
+from scenekit.data import Capture, StoredImages, open_capture
 from scenekit.data.features import MOST_FEATURES
 from scenekit.recipes import Fitting, memory, prepare
 from scenekit.recipes.configs import SplatFitting, VolumeFitting
@@ -101,17 +101,21 @@ def test_a_gpu_holds_photographs_parameters_and_the_step_and_main_memory_the_res
     assert splats.parts["photographs"] == len(capture.train) * EACH
 
 
-def test_triangulating_points_counts_beyond_what_training_takes_and_only_where_it_happens(tmp_path: Path) -> None:
+def test_opening_and_triangulating_count_beyond_what_training_takes_and_only_where_they_happen(tmp_path: Path) -> None:
     bare = open_capture(write_transforms(tmp_path / "bare", sample()))
     given = open_capture(write_colmap(tmp_path / "given", sample()))
-    field = training_plan(bare, HashGrid(log2_table=10), COARSE, 8 * GIB)
-    assert "points" not in field.parts
-    assert "points" not in training_plan(given, Gaussians(max_count=1000), SplatFitting(), 8 * GIB).parts
-    plans = [training_plan(bare, Gaussians(max_count=count), SplatFitting(), 8 * GIB) for count in (1000, 2000)]
-    less, more = (plan.parts["points"] for plan in plans)
-    assert plans[0].total == pytest.approx(plans[1].total)  # the peak is that of triangulating, whatever comes later
-    assert less > more > 0
-    assert "points" not in training_plan(bare, Gaussians(max_count=10_000_000), SplatFitting(), 8 * GIB).parts
+
+    def before(capture: Capture, *, count: int = 1000) -> Plan:
+        return training_plan(capture, Gaussians(max_count=count), SplatFitting(), 8 * GIB)
+
+    assert "the beginning" not in training_plan(bare, HashGrid(log2_table=10), COARSE, 8 * GIB).parts
+    assert "the beginning" not in before(given).parts
+    less, more = before(bare), before(bare, count=2000)
+    assert less.total == pytest.approx(more.total)  # the peak is that of triangulating, whatever comes later
+    assert less.parts["the beginning"] > more.parts["the beginning"] > 0
+    assert "the beginning" not in before(bare, count=10_000_000).parts
+    assert before(replace(given, points=None)).total > before(given).total
+    assert less.parts["the process"] == before(given).parts["the process"] + MATCHER  # it stays
 
 
 def test_photographs_are_counted_as_they_are_matched_and_a_cache_holds_few_of_them(tmp_path: Path) -> None:
@@ -121,7 +125,7 @@ def test_photographs_are_counted_as_they_are_matched_and_a_cache_holds_few_of_th
     stored = replace(whole, images=StoredImages(whole.source.photographs, 1.0, EACH))
     assert triangulation_bytes(whole) - triangulation_bytes(stored) == (len(whole.train) - 1) * EACH
     features = len(whole.train) * MOST_FEATURES * FEATURE_FLOATS * 4
-    assert triangulation_bytes(stored) == EACH + features + SOUGHT_IN * EACH / 4 + MATCHER
+    assert triangulation_bytes(stored) == EACH + features + SOUGHT_IN * EACH / 4
 
 
 def test_several_photographs_a_step_take_as_many_times_the_memory_of_one(tmp_path: Path) -> None:
