@@ -147,7 +147,7 @@ def plans_of(session: Session, limit: float | None = None) -> list[Plan]:
     copy = bytes_learnt(renderer, representation, processes)
     pixels = largest(capture.cameras)
     cells = cells_of(renderer, family_fitting)
-    step = step_of(renderer, representation, family_fitting, pixels, _added(session))
+    step = session.training.photographs * step_of(renderer, representation, family_fitting, pixels, _added(session))
     limit = memory_in_reach() if limit is None else limit
     device = session.scene.device
     triangulated = session.triangulation is not None and session.triangulation.wall_seconds > 0  # now, not before
@@ -174,7 +174,9 @@ def training_plan(capture: Capture, representation: Any, family_fitting: Any, li
     inside = capture.cameras.moved(capture.scene_from_world).to(dtype=torch.float32)
     renderer = blank(representation, family_fitting, capture.bounds, inside)
     images, companions = _photographs(capture, renderer), _companions(capture)
-    learning = bytes_of_learning(renderer, representation, family_fitting, largest(capture.cameras))
+    kept, cells, step = bytes_of_learning(renderer, representation, family_fitting, largest(capture.cameras))
+    photographs = family_fitting.batch_photographs if isinstance(family_fitting, SplatFitting) else 1
+    learning = (kept, cells, photographs * step)
     triangulated = FAMILIES[representation.renderer].needs_points and wants_points(capture)
     before = _beginning(capture, sum(learning), triangulated=triangulated)
     process = PROCESS + _matcher(capture, triangulated=triangulated)
@@ -334,7 +336,7 @@ def _added(session: Session) -> int:
 
 
 def step_of(renderer: Renderer, representation: Any, family_fitting: Any, pixels: int, added: int = 0) -> float:
-    """Bytes of one step forward and back, over photographs of so many pixels; ``added`` floats a pixel of these."""
+    """Bytes of one step forward and back, over a photograph of so many pixels; ``added`` floats a pixel of it."""
     if renderer.batching == "pixels":
         asked = family_fitting.batch_samples if isinstance(family_fitting, VolumeFitting) else 0
         modules = list(renderer.modules()) if isinstance(renderer, nn.Module) else []
@@ -345,10 +347,9 @@ def step_of(renderer: Renderer, representation: Any, family_fitting: Any, pixels
         wide += PRODUCT_FLOATS * sum(x.components for x in modules if isinstance(x, Factors))
         return float(4 * (_usual_floats(renderer, modules) + wide) * asked)
     splats = _most_splats(representation)
-    photographs = family_fitting.batch_photographs if isinstance(family_fitting, SplatFitting) else 1
     compared = 4 * (COMPARED_FLOATS + added) * pixels
     pairs = PAIRS_A_SPLAT * splats + PAIRS_A_PIXEL * pixels
-    return photographs * max(compared, 4 * (BLENDED_FLOATS * pixels + SPLAT_FLOATS * splats) + PAIR_BYTES * pairs)
+    return max(compared, 4 * (BLENDED_FLOATS * pixels + SPLAT_FLOATS * splats) + PAIR_BYTES * pairs)
 
 
 def _usual_floats(renderer: Renderer, modules: Sequence[nn.Module]) -> int:
