@@ -23,6 +23,8 @@ from scenekit.core.checks import BadInput
 from scenekit.core.context import WHOLE, Share
 
 PATIENCE = 30.0  # seconds that a process may take to save and end before it is killed
+MOMENT = 2.0  # seconds that the first may take to end once another has
+REFUSED = 2  # the code of a process that was given what it cannot take
 
 
 @contextmanager
@@ -91,7 +93,7 @@ def launch(arguments: Sequence[str], count: int) -> int:
         finally:
             _end(team)
         failed = [rank for rank in range(1, count) if team[rank].returncode not in (0, -signal.SIGTERM)]
-        if code and failed and team[0].returncode != code:
+        if code not in (0, REFUSED) and failed:
             say(f"process {failed[0]} of {count} ended with {team[failed[0]].returncode}:")
             say(logs[failed[0]].read_text(errors="replace").strip())
     return code
@@ -117,10 +119,18 @@ def _watched(team: list[subprocess.Popen[bytes]]) -> int:
         codes = [process.poll() for process in team]
         bad = [code for code in codes if code]
         if bad:
-            return bad[0] if bad[0] > 0 else 1
+            return REFUSED if _refuses(team[0]) else max(bad[0], 1)
         if all(code == 0 for code in codes):
             return 0
         time.sleep(0.1)
+
+
+def _refuses(first: subprocess.Popen[bytes]) -> bool:
+    """Whether the first process has refused what it was given, or is about to: others may end of that before it."""
+    try:
+        return first.wait(MOMENT) == REFUSED
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def _end(team: list[subprocess.Popen[bytes]]) -> None:

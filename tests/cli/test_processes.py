@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from scenekit.assets.run import checkpoints, read_checkpoint
-from scenekit.cli import main
+from scenekit.cli import main, processes
 from scenekit.cli.processes import joined
 from scenekit.recipes import load
 from tests.cli.test_commands import FAST
@@ -84,6 +84,23 @@ def test_what_one_process_refuses_ends_all_with_its_sentence_once(tmp_path: Path
     _, errors = training.communicate(timeout=100)
     assert training.returncode == 2
     assert errors.count(str(tmp_path / "nothing")) == 1
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(("first", "second", "code"), [
+    ("time.sleep(0.5); sys.exit(2)", "sys.exit(1)", 2),  # it ended of the first one's end, but before it
+    ("time.sleep(60)", "sys.exit(3)", 3),
+    ("time.sleep(60)", "os.abort()", 1),
+])  # fmt: skip
+def test_a_refusal_is_the_first_process_s_to_say(
+    monkeypatch: pytest.MonkeyPatch, first: str, second: str, code: int
+) -> None:
+    monkeypatch.setattr(processes, "MOMENT", 5.0 if code == 2 else 0.1)
+    team = [subprocess.Popen([sys.executable, "-c", f"import os, sys, time; {body}"]) for body in (first, second)]
+    try:
+        assert processes._watched(team) == code
+    finally:
+        processes._end(team)
 
 
 @pytest.mark.bad_input
