@@ -86,16 +86,15 @@ def launch(arguments: Sequence[str], count: int) -> int:
         logs = [Path(folder) / str(rank) for rank in range(count)]
         team = [_started(command, shared, rank, logs[rank]) for rank in range(count)]
         try:
-            code = _watched(team)
+            rank, code = _watched(team)
         except KeyboardInterrupt:
             team[0].send_signal(signal.SIGINT)  # it saves; the others only follow
-            code = team[0].wait(PATIENCE)
+            rank, code = 0, team[0].wait(PATIENCE)
         finally:
             _end(team)
-        failed = [rank for rank in range(1, count) if team[rank].returncode not in (0, -signal.SIGTERM)]
-        if code not in (0, REFUSED) and failed:
-            say(f"process {failed[0]} of {count} ended with {team[failed[0]].returncode}:")
-            say(logs[failed[0]].read_text(errors="replace").strip())
+        if rank > 0:
+            say(f"process {rank} of {count} ended with {team[rank].returncode}:")
+            say(logs[rank].read_text(errors="replace").strip())
     return code
 
 
@@ -113,15 +112,15 @@ def _quiet(command: list[str], environment: dict[str, str], output: IO[bytes]) -
     return subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=output)
 
 
-def _watched(team: list[subprocess.Popen[bytes]]) -> int:
-    """Wait until all are done, or one fails: its exit code."""
+def _watched(team: list[subprocess.Popen[bytes]]) -> tuple[int, int]:
+    """Wait until all are done, or one fails: its rank and exit code."""
     while True:
         codes = [process.poll() for process in team]
-        bad = [code for code in codes if code]
-        if bad:
-            return REFUSED if _refuses(team[0]) else max(bad[0], 1)
+        bad = next(((rank, code) for rank, code in enumerate(codes) if code), None)
+        if bad is not None:
+            return (0, REFUSED) if _refuses(team[0]) else (bad[0], max(bad[1], 1))
         if all(code == 0 for code in codes):
-            return 0
+            return 0, 0
         time.sleep(0.1)
 
 

@@ -6,12 +6,12 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.protocols import EVAL, Batching, Context, ParameterGroup, Primitives, Rendering, Splats, Staged
+from scenekit.core.stacked import stacked
 from scenekit.kernels.intersect import Tiles, intersect
 from scenekit.kernels.project import BLUR, Projected, project
 from scenekit.kernels.rasterize import rasterize
@@ -190,8 +190,8 @@ def _gathered(
     """The views as one rendering, whole or at ``pixels``."""
     width, height = cameras.sizes[0] if cameras.sizes else (0, 0)
     blank = splats.means.new_zeros(0, height, width)
-    opacity = _stacked([view.opacities for view in views]) if views else blank
-    features = _stacked([view.features for view in views]) if views else blank[..., None].expand(0, -1, -1, 4)
+    opacity = stacked([view.opacities for view in views]) if views else blank
+    features = stacked([view.features for view in views]) if views else blank[..., None].expand(0, -1, -1, 4)
     if pixels is not None:
         rows = _rows(pixels, width, height)
         opacity, features = opacity.flatten()[rows], features.flatten(0, 2)[rows]
@@ -200,11 +200,6 @@ def _gathered(
         depth = features[..., 3] / opacity.clamp(min=1e-10)
         features = features[..., :3]
     return Rendering(features, opacity, depth, terms=splats.terms, trace=trace)
-
-
-def _stacked(pictures: list[Tensor]) -> Tensor:
-    """One picture, as in most steps, is not copied."""
-    return pictures[0][None] if len(pictures) == 1 else torch.stack(pictures)
 
 
 def _rows(pixels: Pixels, width: int, height: int) -> Int[Tensor, " R"]:

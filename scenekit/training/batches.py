@@ -13,6 +13,7 @@ from torch import Tensor
 from scenekit.core.cameras import Cameras, Pixels
 from scenekit.core.checks import BadInput
 from scenekit.core.protocols import Batch, Context
+from scenekit.core.stacked import stacked
 from scenekit.data.store import Images, StoredImages, channels_of
 from scenekit.kernels.pixels_at import pixel_numbers, pixels_at
 from scenekit.training.ray_budget import RayBudget
@@ -216,7 +217,7 @@ class ImageBatches:
         return Batch(
             self._cameras_of(indices, reduction),
             None,
-            torch.stack([self._image(index, reduction) for index in indices]).float() / 255,
+            stacked([self._image(index, reduction) for index in indices]).float() / 255,
             valid=_each(views.masks, indices, lambda mask: _every(mask, reduction)),
             depth=_each(views.depths, indices, lambda depth: _picked(depth, reduction)),
             normals=_each(views.normals, indices, lambda normals: _picked(normals, reduction)),
@@ -250,7 +251,7 @@ def _each(
     tensors: Sequence[Tensor] | None, indices: Sequence[int], change: Callable[[Tensor], Tensor]
 ) -> Tensor | None:
     """Some of what belongs to photographs, changed, if there is any."""
-    return None if tensors is None else torch.stack([change(tensors[index]) for index in indices])
+    return None if tensors is None else stacked([change(tensors[index]) for index in indices])
 
 
 def _reduce(image: UInt8[Tensor, "H W c"], factor: int) -> Tensor:

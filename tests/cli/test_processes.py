@@ -98,7 +98,7 @@ def test_a_refusal_is_the_first_process_s_to_say(
     monkeypatch.setattr(processes, "MOMENT", 5.0 if code == 2 else 0.1)
     team = [subprocess.Popen([sys.executable, "-c", f"import os, sys, time; {body}"]) for body in (first, second)]
     try:
-        assert processes._watched(team) == code
+        assert processes._watched(team) == (0 if code == 2 else 1, code)
     finally:
         processes._end(team)
 
